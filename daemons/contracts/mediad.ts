@@ -1,0 +1,142 @@
+/**
+ * What one mediad instance offers over its RPC socket. A bridge is one source leg and its sink legs. Roles are seen
+ * from the gateway: on a source leg we receive, on a sink leg we send; `tcp-active` = we connect, `tcp-passive` = we listen.
+ */
+
+export type LegTransport = 'udp' | 'tcp-active' | 'tcp-passive';
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Who may send to / receive from a leg (faults.md 4). Checked again here although sipd checked the SDP. */
+export interface PeerRule {
+  /** Addresses (or CIDR) that media may come from or go to. */
+  readonly allowed: readonly string[];
+  /** `strict`: only from the SDP address and port. `nat`: first packet from an allowed address with the right SSRC and payload type within 3 s locks the 5-tuple. */
+  readonly latch: 'strict' | 'nat';
+}
+
+export interface OpenSourceParams {
+  readonly bridgeId: string;
+  readonly transport: LegTransport;
+  /** Local address to bind and to declare in SDP. */
+  readonly localAddress: string;
+  /** SSRC that we ask for in y=. */
+  readonly ssrc: number;
+  readonly peer: PeerRule;
+  /** Source is reported silent after this long without a packet, counted from `connectSource`. */
+  readonly silenceMs: number;
+  /** For reports only. */
+  readonly label: string;
+}
+
+export interface ConnectSourceParams {
+  readonly bridgeId: string;
+  /** From the answer's c= and m=. UDP: packets are accepted from here. TCP active: we connect here. TCP passive: the address that may connect. */
+  readonly remote: Endpoint;
+  /** From the answer's y=, else as asked. */
+  readonly ssrc: number;
+  /** `exact`: any other SSRC is dropped and counted. `adopt`: the first packet's SSRC is taken once (quirks 38, 66); needs a port of its own. */
+  readonly ssrcPolicy: 'exact' | 'adopt';
+  /** Payload type of the answer (96 for PS). Others from this peer are dropped, RTCP excepted. */
+  readonly payloadType: number;
+}
+
+export interface OpenSinkParams {
+  readonly bridgeId: string;
+  readonly sinkId: string;
+  readonly transport: LegTransport;
+  readonly localAddress: string;
+  /** Where the media goes (UDP, TCP active), or who may connect (TCP passive). */
+  readonly remote: Endpoint;
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly peer: PeerRule;
+  /** TCP passive: nobody connected; TCP active: no connection after retries. */
+  readonly connectTimeoutMs: number;
+  readonly label: string;
+}
+
+export interface LegStats {
+  readonly transport: LegTransport;
+  readonly local: Endpoint;
+  readonly remote: Endpoint | null;
+  readonly state: 'opening' | 'connecting' | 'flowing' | 'silent' | 'closed';
+  readonly ssrc: number;
+  readonly packets: number;
+  readonly bytes: number;
+  /** Sequence numbers that never came (source legs). */
+  readonly lost: number;
+  readonly reordered: number;
+  readonly duplicates: number;
+  /** By reason: wrong-source, wrong-ssrc, wrong-payload-type, malformed, queue-full ... */
+  readonly dropped: Readonly<Record<string, number>>;
+  /** RFC 3550 6.4.1 interarrival jitter. */
+  readonly jitterMs: number;
+  /** Monotonic age; null when none came or went yet. */
+  readonly lastPacketAgeMs: number | null;
+  /** From connectSource / startSink to the first packet. */
+  readonly firstPacketMs: number | null;
+}
+
+export interface BridgeStats {
+  readonly bridgeId: string;
+  readonly label: string;
+  readonly ageMs: number;
+  readonly source: LegStats & {
+    /** What the first bytes of the payload look like: `ps`, or why not. Null before the first packet. */
+    readonly payload: 'ps' | 'h264' | 'h265' | 'unknown' | null;
+    /** From the PSM, e.g. `h264`, `h265`, `g711a`. Empty until seen. */
+    readonly codecs: readonly string[];
+  };
+  readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string })[];
+}
+
+/** A wrong-address or wrong-SSRC arrival, kept for `vlink why`: the last few per instance. */
+export interface StrayReport {
+  readonly bridgeId: string | null;
+  readonly localPort: number;
+  readonly from: Endpoint;
+  readonly reason: string;
+  readonly count: number;
+}
+
+/** Requests. Every id is chosen by the caller; the same open twice with the same id is BAD_REQUEST; closing twice is once. */
+export interface MediadRequests {
+  openSource(params: OpenSourceParams): { readonly local: Endpoint };
+  connectSource(params: ConnectSourceParams): null;
+  /** Listens (TCP passive) or binds; sends nothing before `startSink`. */
+  openSink(params: OpenSinkParams): { readonly local: Endpoint };
+  /** Upstream's ACK came: connect or send from now on. */
+  startSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
+  closeSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
+  /** Closes the source and every sink. */
+  closeBridge(params: { readonly bridgeId: string }): null;
+  listBridges(params: Record<string, never>): { readonly bridges: readonly BridgeStats[]; readonly strays: readonly StrayReport[] };
+  load(params: Record<string, never>): MediadLoad;
+  counters(params: Record<string, never>): Readonly<Record<string, number>>;
+  reload(params: { readonly sections: readonly string[] }): { readonly refused: string | null };
+}
+
+export interface MediadLoad {
+  readonly instance: string;
+  readonly pid: number;
+  readonly bridges: number;
+  readonly sinks: number;
+  /** Over the last second. */
+  readonly bitrateInBps: number;
+  readonly bitrateOutBps: number;
+  /** Share of one core, 0..1. */
+  readonly cpu: number;
+  readonly portsFree: number;
+}
+
+/** Sent to every connected client as the notification `event`. */
+export type MediadEvent =
+  | { readonly type: 'source-flowing'; readonly bridgeId: string; readonly ssrc: number; readonly remote: Endpoint }
+  | { readonly type: 'source-silent'; readonly bridgeId: string; readonly silentMs: number }
+  | { readonly type: 'source-closed'; readonly bridgeId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
+  | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
+  | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' };

@@ -1,0 +1,94 @@
+/** What sipd offers over its RPC socket: to vlink, and later to apid and clusterd. Times are wall milliseconds; ages are milliseconds. */
+import type { BridgeStats } from './mediad.ts';
+
+export interface DeviceRow {
+  readonly id: string;
+  readonly name: string | null;
+  readonly manufacturer: string | null;
+  readonly model: string | null;
+  readonly firmware: string | null;
+  readonly state: 'online' | 'offline';
+  /** Why it is offline: expired, unregistered, keepalive-lost, connection-lost, never-registered. */
+  readonly reason: string | null;
+  readonly transport: 'UDP' | 'TCP' | null;
+  /** Observed address:port. */
+  readonly address: string | null;
+  readonly expiresInMs: number | null;
+  readonly lastKeepaliveAgeMs: number | null;
+  readonly channels: number;
+  readonly catalog: { readonly state: 'none' | 'running' | 'complete' | 'partial'; readonly expected: number; readonly received: number; readonly atWallMs: number | null };
+}
+
+export interface ChannelRow {
+  readonly deviceId: string;
+  readonly channelId: string;
+  readonly name: string;
+  readonly status: 'ON' | 'OFF';
+  readonly manufacturer: string | null;
+  readonly civilCode: string | null;
+  /** ID toward each upstream that shares it. */
+  readonly mapped: readonly { readonly upstream: string; readonly id: string }[];
+  readonly playing: boolean;
+}
+
+export interface UpstreamRow {
+  readonly name: string;
+  readonly id: string;
+  readonly localId: string;
+  readonly transport: 'UDP' | 'TCP';
+  readonly address: string;
+  readonly state: 'disabled' | 'registering' | 'online' | 'waiting';
+  /** Last failure in words, e.g. `403 Forbidden`, `no answer`. */
+  readonly reason: string | null;
+  readonly retryInMs: number | null;
+  readonly expiresInMs: number | null;
+  readonly lastKeepaliveAgeMs: number | null;
+  readonly sharedChannels: number;
+  readonly sessions: number;
+}
+
+export interface SessionRow {
+  readonly sessionId: string;
+  readonly upstream: string;
+  readonly channelId: string;
+  readonly mappedId: string;
+  readonly deviceId: string;
+  readonly bridgeId: string;
+  readonly instance: string;
+  readonly state: string;
+  readonly ageMs: number;
+  readonly upstreamCallId: string;
+  readonly downstreamCallId: string | null;
+  readonly bridge: BridgeStats | null;
+}
+
+/** One step of the walk, in order; the first that is not `ok` is the answer. */
+export interface WhyStep {
+  readonly step: 'channel' | 'register' | 'catalogue' | 'invite' | 'ports' | 'rtp' | 'ps' | 'upstream';
+  readonly verdict: 'ok' | 'broken' | 'unknown';
+  /** One sentence that a field engineer can act on. */
+  readonly says: string;
+  /** Facts: addresses, status codes, counts, ages. */
+  readonly evidence: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+export interface WhyReport {
+  readonly channel: string;
+  readonly verdict: 'playable' | 'broken';
+  readonly firstBroken: WhyStep['step'] | null;
+  readonly steps: readonly WhyStep[];
+}
+
+export interface SipdRequests {
+  listDevices(params: Record<string, never>): readonly DeviceRow[];
+  listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
+  listUpstreams(params: Record<string, never>): readonly UpstreamRow[];
+  listSessions(params: Record<string, never>): readonly SessionRow[];
+  counters(params: Record<string, never>): Readonly<Record<string, number>>;
+  /** `channel`: our channel ID, a mapped ID, or a part of the name that fits only one. `probe`: when nothing plays, plays it for some seconds to see. */
+  why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;
+  /** Asks the device for its catalogue again. */
+  refreshCatalog(params: { readonly deviceId: string }): null;
+  /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. */
+  reload(params: { readonly sections: readonly string[] }): { readonly refused: string | null };
+}
