@@ -1,0 +1,41 @@
+/** What each daemon accepts over RPC, one schema a method, equal to the types in daemons/contracts (the compiler compares them). */
+import { z } from 'zod';
+import type { MediadRequests } from '#contracts/mediad.ts';
+import type { SipdRequests } from '#contracts/sipd.ts';
+import type { RpcSchemas } from './rpc.ts';
+
+const id = z.string().min(1).max(128);
+const label = z.string().max(256);
+const address = z.string().min(1).max(64);
+const durationMs = z.number().min(0).max(86_400_000);
+const ssrc = z.int().min(0).max(0xffffffff);
+const payloadType = z.int().min(0).max(127);
+const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
+const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
+const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
+const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64) });
+const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
+
+export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
+  openSource: z.strictObject({ bridgeId: id, transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
+  connectSource: z.strictObject({ bridgeId: id, remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, peer, connectTimeoutMs: durationMs, label }),
+  startSink: z.strictObject({ bridgeId: id, sinkId: id }),
+  closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
+  closeBridge: z.strictObject({ bridgeId: id }),
+  listBridges: nothing,
+  load: nothing,
+  counters: nothing,
+  reload: sections,
+};
+
+export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
+  listDevices: nothing,
+  listChannels: z.strictObject({ deviceId: id.exactOptional(), offset: z.int().min(0).exactOptional(), limit: z.int().min(0).exactOptional() }),
+  listUpstreams: nothing,
+  listSessions: nothing,
+  counters: nothing,
+  why: z.strictObject({ channel: z.string().min(1).max(256), probe: z.boolean() }),
+  refreshCatalog: z.strictObject({ deviceId: id }),
+  reload: sections,
+};
