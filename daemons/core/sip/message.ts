@@ -4,10 +4,11 @@
  * Header text is kept as a *byte string*: every character is one octet (0..255) of the wire, so that an unknown header
  * or a name in GB18030 is relayed byte for byte. `core/bytes` decodes it for people.
  */
-import type { SipUri } from './uri.ts';
+import type { Params } from './grammar.ts';
+import type { OtherUri, SipUri } from './uri.ts';
 
-/** Parameters of a header or URI: name in lower case -> value as it stood (unquoted), or null for a flag such as `;rport` or `;lr`. */
-export type Params = ReadonlyMap<string, string | null>;
+export type { Params } from './grammar.ts';
+export type { OtherUri } from './uri.ts';
 
 export interface HeaderField {
   /** As received, or canonical when we made it. Compared without regard to case, compact forms expanded. */
@@ -33,12 +34,6 @@ export interface NameAddr {
   readonly params: Params;
 }
 
-export interface OtherUri {
-  readonly scheme: string;
-  /** The whole URI as it stood. */
-  readonly text: string;
-}
-
 export const isSipUri = (uri: SipUri | OtherUri): uri is SipUri => 'host' in uri;
 
 interface Common {
@@ -55,6 +50,8 @@ interface Common {
   readonly expires: number | undefined;
   /** Media type in lower case without parameters, e.g. `application/sdp`. Undefined when absent. */
   readonly contentType: string | undefined;
+  /** Parameters of the media type (`boundary`, `charset`); absent or empty when there are none. */
+  readonly contentTypeParams?: Params;
   /** Every other header, in order of arrival: User-Agent, Subject, Authorization, Event, Date, X-GB-Ver ... */
   readonly headers: readonly HeaderField[];
   /** Octets; empty when there is no body. Charset is the business of the reader. */
