@@ -1,0 +1,107 @@
+/**
+ * Bodies between octets and text (gb28181.md 2.5): every GB label is read as GB 18030, the superset; a label that lies is seen
+ * through; nothing throws.
+ */
+import iconv from 'iconv-lite';
+import type { Charset } from '#core/gb/dialect.ts';
+
+export interface DecodedBody {
+  readonly text: string;
+  /** What the octets were: gb2312 and gb18030 are told apart by the label only. */
+  readonly charset: Charset;
+  /** Broken octets became U+FFFD. */
+  readonly replaced: boolean;
+}
+
+/** Where an XML declaration is looked for. */
+const PROLOGUE_BYTES = 128;
+const LABEL = /^[\s\0]*<\?xml[^>]*?\sencoding\s*=\s*["']\s*([A-Za-z0-9_.:-]{1,32})\s*["']/;
+
+const LABELS: ReadonlyMap<string, Charset> = new Map([
+  ['gb2312', 'gb2312'],
+  ['gbk', 'gb2312'],
+  ['gb_2312-80', 'gb2312'],
+  ['cp936', 'gb2312'],
+  ['gb18030', 'gb18030'],
+  ['gb18030-2000', 'gb18030'],
+  ['utf-8', 'utf-8'],
+  ['utf8', 'utf-8'],
+]);
+
+const UTF8_STRICT = new TextDecoder('utf-8', { fatal: true });
+const UTF8 = new TextDecoder('utf-8');
+const GB_STRICT = new TextDecoder('gb18030', { fatal: true });
+const GB = new TextDecoder('gb18030');
+
+/** `override`: the operator's word about a peer, believed without looking at the label. */
+export function decodeBody(bytes: Uint8Array, { override }: { override?: Charset | undefined } = {}): DecodedBody {
+  if (isAscii(bytes)) return { text: UTF8.decode(bytes), charset: override ?? labelOf(bytes) ?? 'utf-8', replaced: false };
+  if (override !== undefined) return decodeAs(bytes, override);
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return decodeAs(bytes, 'utf-8');
+  const label = labelOf(bytes);
+  const gb: Charset = label === 'gb18030' ? 'gb18030' : 'gb2312';
+  const asUtf8 = strict(UTF8_STRICT, bytes);
+  const asGb = strict(GB_STRICT, bytes);
+  if (asUtf8 !== undefined && (asGb === undefined || label === 'utf-8' || hasLongSequence(asUtf8))) return { text: asUtf8, charset: 'utf-8', replaced: false };
+  if (asUtf8 === undefined && looksLikeBrokenUtf8(bytes)) return decodeAs(bytes, 'utf-8');
+  return asGb === undefined ? decodeAs(bytes, gb) : { text: asGb, charset: gb, replaced: false };
+}
+
+function decodeAs(bytes: Uint8Array, charset: Charset): DecodedBody {
+  const text = (charset === 'utf-8' ? UTF8 : GB).decode(bytes);
+  return { text, charset, replaced: text.includes('\uFFFD') };
+}
+
+function strict(decoder: typeof UTF8, bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function isAscii(bytes: Uint8Array): boolean {
+  for (const octet of bytes) if (octet >= 0x80) return false;
+  return true;
+}
+
+function labelOf(bytes: Uint8Array): Charset | undefined {
+  const head = String.fromCharCode(...bytes.subarray(0, PROLOGUE_BYTES));
+  return LABELS.get(LABEL.exec(head)?.[1]?.toLowerCase() ?? '');
+}
+
+/**
+ * Chinese takes three octets in UTF-8. GB octets that happen to be valid UTF-8 are nearly always two-octet sequences (the
+ * well-known one is the name of a carrier), so only a longer sequence proves UTF-8 against a GB label.
+ */
+// eslint-disable-next-line no-control-regex
+const hasLongSequence = (text: string): boolean => /[^\0-\u07ff]/.test(text);
+
+/** More whole three-octet sequences than broken places: UTF-8 with a damaged tail rather than GB. */
+function looksLikeBrokenUtf8(bytes: Uint8Array): boolean {
+  let balance = 0;
+  for (const char of UTF8.decode(bytes)) {
+    if (char === '\uFFFD') balance--;
+    else if (char > '\u07ff') balance++;
+  }
+  return balance > 0;
+}
+
+const LABEL_TEXT: Readonly<Record<Charset, string>> = { gb2312: 'GB2312', gb18030: 'GB18030', 'utf-8': 'UTF-8' };
+const PROLOGUE = /^\s*<\?xml[^>]{0,256}\?>\s*/;
+
+/** Octets that `encodeBody` puts in front of an XML text without prologue, at most. */
+export const PROLOGUE_LENGTH = prologue('gb18030').length;
+
+/**
+ * XML text as octets, with a prologue whose label matches. Under the GB2312 label the octets are GB 18030 too: the same for
+ * every GBK character, and what GBK lacks survives at peers that decode the superset.
+ */
+export function encodeBody(text: string, charset: Charset): Uint8Array {
+  const labelled = prologue(charset) + text.replace(PROLOGUE, '');
+  return iconv.encode(labelled, charset === 'utf-8' ? 'utf8' : 'gb18030');
+}
+
+function prologue(charset: Charset): string {
+  return `<?xml version="1.0" encoding="${LABEL_TEXT[charset]}"?>\r\n`;
+}
