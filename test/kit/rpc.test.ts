@@ -152,7 +152,7 @@ t.test('a link re-attaches, backs off and says up and down once each', async t =
     said.push(what);
     onSaid();
   };
-  const until = (count: number): Promise<void> => new Promise(resolve => (onSaid = () => (said.length >= count ? resolve() : undefined))).then(() => undefined);
+  const until = (count: number): Promise<void> => new Promise<void>(resolve => (onSaid = () => void (said.length >= count && resolve())));
   let refusals = 1;
   const link = new RpcLink<DeskRequests>(path, {
     log,

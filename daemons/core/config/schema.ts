@@ -1,141 +1,156 @@
 /**
  * The one schema of /etc/viewlink/gateway.yaml: shape, bounds, defaults, units and help (`describe`) in one place.
- * Nothing listens and nobody is admitted by default.
+ * Nothing listens and nobody is admitted by default. What one field cannot know about another is in check.ts.
  */
 import { z } from 'zod';
+import { isIp, parseNetwork } from '../ip.ts';
 
-const gbId = z.string().regex(/^[0-9A-Za-z]{1,64}$/, 'an ID of digits (20 in GB/T 28181)');
+const MAX_TEXT = 255;
+/** A unix socket path ends at 107 bytes; the socket's own name needs some. */
+const MAX_DIRECTORY = 80;
+
+const gbId = z.string().regex(/^[0-9A-Za-z]{1,64}$/, 'expected an ID: digits, 20 of them in GB/T 28181');
 const port = z.int().min(1).max(65535);
-const address = z.string().min(1).max(255);
-const cidr = z.string().regex(/^[0-9a-fA-F:.]+(\/\d{1,3})?$/, 'an address or network such as 10.1.0.0/16');
+const ip = z.string().max(MAX_TEXT).refine(isIp, 'expected an IPv4 or IPv6 address');
+const ipOrEmpty = z.string().max(MAX_TEXT).refine(text => text === '' || isIp(text), 'expected an IPv4 or IPv6 address, or empty');
+const cidr = z.string().max(MAX_TEXT).refine(text => parseNetwork(text) !== undefined, 'expected an address or a network such as 10.1.0.0/16');
+const directory = z.string().max(MAX_DIRECTORY).regex(/^\/[^\0\r\n]*$/, 'expected an absolute path');
+const word = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected 1 to 32 letters, digits, - or _');
+const domain = z.string().regex(/^[A-Za-z0-9.-]{0,255}$/, 'expected letters, digits, dots and hyphens');
+/** Quoted-string text without what would need escaping: realm and user names as peers send them. */
+const plainText = z.string().max(MAX_TEXT).regex(/^[^\0-\x1f"\\\x7f]*$/, 'expected text without quotes, backslashes and control characters');
 const legTransport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const charset = z.enum(['gb2312', 'gb18030', 'utf-8']);
 
 const listen = z.strictObject({
   transport: z.enum(['udp', 'tcp']).describe('SIP transport'),
-  address: address.describe('local address to bind; never 0.0.0.0 by default'),
+  address: ip.describe('local address to bind; name one rather than 0.0.0.0'),
   port: port.default(5060).describe('5060 is usual'),
 });
 
 const secret = {
-  password: z.string().min(1).max(128).optional().describe('plain password; prefer ha1'),
-  ha1: z.string().regex(/^([0-9a-f]{32}|[0-9a-f]{64})$/).optional().describe('MD5 or SHA-256 of user:realm:password'),
+  password: z.string().min(1).max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('digest password in plain text; prefer ha1'),
+  ha1: z.string().regex(/^([0-9a-f]{32}|[0-9a-f]{64})$/, 'expected 32 (MD5) or 64 (SHA-256) lower-case hex digits').optional().describe('instead of password: MD5 or SHA-256 of user:realm:password'),
 };
 
 const device = z.strictObject({
   id: gbId.describe('20-digit ID of the device, NVR or platform below'),
   ...secret,
   digest: z.boolean().default(true).describe('false: this device never sends digest; it is then known by its network only'),
-  networks: z.array(cidr).default([]).describe('addresses it may register from; empty: any'),
+  networks: z.array(cidr).max(256).default([]).describe('addresses it may register from; empty: any'),
   contactElsewhere: z.boolean().default(false).describe('true: its Contact may name another address than it sends from'),
   nat: z.boolean().default(false).describe('true: media may come from another port than its SDP says'),
   transport: legTransport.optional().describe('media toward us, in our role; overrides devices.media.transport'),
   charset: charset.optional().describe('overrides what its XML declares'),
-  ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=)'),
-  mediaNetworks: z.array(cidr).default([]).describe('more addresses that its media may come from'),
+  ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
+  mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that its media may come from'),
 });
 
 const unknownRule = z.strictObject({
-  prefix: z.string().regex(/^\d{0,20}$/).default('').describe('admits IDs that begin so; empty: any'),
-  networks: z.array(cidr).min(1).describe('and come from here'),
+  prefix: z.string().regex(/^\d{0,20}$/, 'expected up to 20 digits').default('').describe('admits IDs that begin so; empty: any'),
+  networks: z.array(cidr).min(1).max(256).describe('and come from here'),
   ...secret,
   digest: z.boolean().default(true).describe('false: admitted without digest'),
 });
 
 const upstream = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/).describe('our short name for it'),
-  enabled: z.boolean().default(true),
+  name: word.describe('our short name for it'),
+  enabled: z.boolean().default(true).describe('false: kept here, but not registered and not served'),
   id: gbId.describe('its 20-digit ID'),
-  domain: z.string().max(255).default('').describe('its SIP domain; empty: first ten digits of id'),
-  address,
-  port: port.default(5060),
+  domain: domain.default('').describe('its SIP domain; empty: first ten digits of id'),
+  address: ip.describe('its SIP address'),
+  port: port.default(5060).describe('its SIP port'),
   transport: z.enum(['udp', 'tcp']).default('udp').describe('SIP transport toward it'),
   localId: gbId.describe('our ID toward it'),
-  localAddress: z.string().default('').describe('our address toward it; empty: the one that routing picks among sip.listen'),
-  username: z.string().max(64).default('').describe('digest user; empty: localId'),
-  realm: z.string().max(255).default('').describe('the only realm that gets our credentials; empty: its domain or id'),
+  localAddress: ipOrEmpty.default('').describe('our address toward it, one of sip.listen; empty: the one that routing picks among them'),
+  username: plainText.max(64).default('').describe('digest user; empty: localId'),
+  realm: plainText.default('').describe('the only realm that gets our credentials; empty: its domain or id'),
   ...secret,
-  version: z.enum(['2016', '2022']).default('2016'),
-  charset: charset.default('gb2312'),
-  expiresS: z.int().min(60).max(604800).default(86400),
+  version: z.enum(['2016', '2022']).default('2016').describe('edition of GB/T 28181 that it speaks'),
+  charset: charset.default('gb2312').describe('of the XML that we send to it'),
+  expiresS: z.int().min(60).max(604800).default(86400).describe('registration that we ask for'),
   retryS: z.int().min(1).max(3600).default(60).describe('first wait after a failed registration; doubles up to 16 times this'),
-  keepaliveS: z.int().min(5).max(3600).default(60),
-  keepaliveMisses: z.int().min(1).max(10).default(3),
-  networks: z.array(cidr).default([]).describe('addresses that its requests may come from; empty: its address only'),
-  mediaNetworks: z.array(cidr).default([]).describe('more addresses that media may be sent to'),
+  keepaliveS: z.int().min(5).max(3600).default(60).describe('how often we tell it that we live'),
+  keepaliveMisses: z.int().min(1).max(10).default(3).describe('so many unanswered keepalives and we register anew'),
+  networks: z.array(cidr).max(256).default([]).describe('addresses that its requests may come from; empty: its address only'),
+  mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that media may be sent to'),
   ssrc: z.enum(['echo', 'own']).default('echo').describe('echo: send the SSRC of its y=; own: answer one of our domain'),
-  share: z.array(z.string().regex(/^(\*|\d{1,20})$/)).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
-  maxSessions: z.int().min(1).max(10000).default(256),
+  share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
+  maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
   catalog: z
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),
       civilTree: z.boolean().default(true).describe('publish civil regions as items of their own'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('how our catalogue looks to it'),
+});
+
+const sip = z.strictObject({
+  id: gbId.default('34020000002000000001').describe('our 20-digit platform ID toward devices'),
+  domain: domain.default('').describe('our SIP domain and digest realm; empty: first ten digits of id'),
+  listen: z.array(listen).max(16).default([]).describe('where SIP is received; empty: nowhere'),
+  userAgent: plainText.max(64).default('ViewLink Gateway').describe('User-Agent that we send'),
+  dateHeader: z.boolean().default(true).describe('send Date in the 200 to REGISTER, for clock sync'),
+  tcpMaxConnections: z.int().min(8).max(65535).default(2048).describe('SIP/TCP connections in all'),
+  tcpMaxPerPeer: z.int().min(1).max(1024).default(8).describe('SIP/TCP connections from one address'),
+  unknownRequestsPerS: z.int().min(1).max(10000).default(20).describe('requests a second from one unregistered address; the rest is dropped'),
+});
+
+const deviceMedia = z.strictObject({
+  transport: legTransport.default('udp').describe('how devices send to us, in our role'),
+  ssrc: z.enum(['exact', 'adopt']).default('adopt').describe('adopt: take the SSRC that a device really sends; exact: only the one agreed'),
+  inviteTimeoutS: z.int().min(1).max(120).default(15).describe('a device that does not answer our INVITE'),
+  firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
+  silenceS: z.int().min(2).max(3600).default(15).describe('without media so long, the session ends on both sides'),
+  lingerS: z.int().min(0).max(3600).default(10).describe('source stays open this long after its last viewer'),
+});
+
+const devices = z.strictObject({
+  known: z.array(device).max(100000).default([]).describe('devices with credentials of their own'),
+  admit: z.array(unknownRule).max(256).default([]).describe('rules that admit devices not listed; empty: deny'),
+  minExpiresS: z.int().min(10).max(86400).default(60).describe('shorter registrations get 423'),
+  maxExpiresS: z.int().min(60).max(604800).default(86400).describe('longer registrations are shortened'),
+  keepaliveS: z.int().min(5).max(3600).default(60).describe('keepalive interval that devices are set to'),
+  keepaliveMisses: z.int().min(1).max(10).default(3).describe('so many missed keepalives and a device is offline'),
+  keepaliveRevives: z.boolean().default(true).describe('a keepalive within the binding brings a device back without a new REGISTER'),
+  catalogOnRegister: z.boolean().default(true).describe('ask for the catalogue when a device registers'),
+  catalogEveryS: z.int().min(0).max(604800).default(86400).describe('and again so often; 0: only on registration'),
+  media: deviceMedia.prefault({}).describe('live media from devices'),
+});
+
+const ports = z.strictObject({
+  mode: z.enum(['range', 'fixed']).default('range').describe('fixed: one port per transport, told apart by SSRC (for a gap)'),
+  first: port.default(30000).describe('range: first port, shared out over the instances'),
+  last: port.default(39999).describe('range: last port'),
+  fixedUdp: port.default(10000).describe('fixed: the UDP port'),
+  fixedTcp: port.default(10000).describe('fixed: the TCP port'),
+});
+
+const media = z.strictObject({
+  instances: z.int().min(1).max(32).default(1).describe('mediad processes: viewlink-mediad@1 to @N'),
+  downstreamAddress: ipOrEmpty.default('').describe('media address toward devices; empty: the SIP address that the device uses'),
+  upstreamAddress: ipOrEmpty.default('').describe('media address toward upstreams; empty: the SIP address that the upstream uses'),
+  ports: ports.prefault({}).describe('local media ports'),
+  connectTimeoutS: z.int().min(1).max(60).default(10).describe('an upstream that never connects'),
+  receiveBufferKiB: z.int().min(64).max(65536).default(4096).describe('socket buffer of a source; net.core.rmem_max is the ceiling'),
+  maxBridges: z.int().min(1).max(100000).default(1000).describe('running sources per instance; more get 486'),
 });
 
 export const gatewaySchema = z.strictObject({
-  node: z.strictObject({ name: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/).default('gateway').describe('name of this node in logs') }).prefault({}),
-  sip: z
-    .strictObject({
-      id: gbId.default('34020000002000000001').describe('our 20-digit platform ID toward devices'),
-      domain: z.string().max(255).default('').describe('our SIP domain and digest realm; empty: first ten digits of id'),
-      listen: z.array(listen).max(16).default([]).describe('where SIP is received; empty: nowhere'),
-      userAgent: z.string().max(64).default('ViewLink Gateway'),
-      dateHeader: z.boolean().default(true).describe('send Date in the 200 to REGISTER, for clock sync'),
-      tcpMaxConnections: z.int().min(8).max(65535).default(2048),
-      tcpMaxPerPeer: z.int().min(1).max(1024).default(8),
-      unknownRequestsPerS: z.int().min(1).max(10000).default(20).describe('per unregistered source address'),
-    })
-    .prefault({}),
-  devices: z
-    .strictObject({
-      known: z.array(device).max(100000).default([]).describe('devices with credentials of their own'),
-      admit: z.array(unknownRule).max(256).default([]).describe('rules that admit devices not listed; empty: deny'),
-      minExpiresS: z.int().min(10).max(86400).default(60),
-      maxExpiresS: z.int().min(60).max(604800).default(86400),
-      keepaliveS: z.int().min(5).max(3600).default(60),
-      keepaliveMisses: z.int().min(1).max(10).default(3),
-      keepaliveRevives: z.boolean().default(true).describe('a keepalive within the binding brings a device back without a new REGISTER'),
-      catalogOnRegister: z.boolean().default(true),
-      catalogEveryS: z.int().min(0).max(604800).default(86400).describe('0: only on registration'),
-      media: z
-        .strictObject({
-          transport: legTransport.default('udp').describe('how devices send to us, in our role'),
-          ssrc: z.enum(['exact', 'adopt']).default('adopt'),
-          inviteTimeoutS: z.int().min(1).max(120).default(15),
-          firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
-          silenceS: z.int().min(2).max(3600).default(15),
-          lingerS: z.int().min(0).max(3600).default(10).describe('source stays open this long after its last viewer'),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
+  node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine'),
+  sip: sip.prefault({}).describe('SIP signalling: our identity and where we listen'),
+  devices: devices.prefault({}).describe('below us: cameras, NVRs and platforms that register here'),
   upstreams: z.array(upstream).max(64).default([]).describe('platforms above us'),
-  media: z
-    .strictObject({
-      instances: z.int().min(1).max(32).default(1).describe('mediad processes'),
-      downstreamAddress: z.string().default('').describe('media address toward devices; empty: the SIP address that the device uses'),
-      upstreamAddress: z.string().default('').describe('media address toward upstreams; empty: the SIP address that the upstream uses'),
-      ports: z
-        .strictObject({
-          mode: z.enum(['range', 'fixed']).default('range').describe('fixed: one port per transport, told apart by SSRC (for a gap)'),
-          first: port.default(30000).describe('range: first port, shared out over the instances'),
-          last: port.default(39999),
-          fixedUdp: port.default(10000),
-          fixedTcp: port.default(10000),
-        })
-        .prefault({}),
-      connectTimeoutS: z.int().min(1).max(60).default(10).describe('upstream that never connects'),
-      receiveBufferKiB: z.int().min(64).max(65536).default(4096),
-      maxBridges: z.int().min(1).max(100000).default(1000).describe('per instance'),
-    })
-    .prefault({}),
-  state: z.strictObject({ directory: z.string().default('/var/lib/viewlink') }).prefault({}),
-  rpc: z.strictObject({ directory: z.string().default('/run/viewlink') }).prefault({}),
-  log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+  media: media.prefault({}).describe('relay of the media itself'),
+  state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
+  rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
+  log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('least severity that is logged') }).prefault({}).describe('logs go to the journal, one JSON object a line'),
 });
 
 export type GatewayConfig = z.infer<typeof gatewaySchema>;
 export type DeviceConfig = GatewayConfig['devices']['known'][number];
+export type AdmitRule = GatewayConfig['devices']['admit'][number];
 export type UpstreamConfig = GatewayConfig['upstreams'][number];
+/** Top-level keys: the unit in which a reload is told to daemons. */
+export type ConfigSection = keyof GatewayConfig;

@@ -1,0 +1,87 @@
+/** What the schema cannot say: rules between fields of one configuration. */
+import { normalizeIp } from '../ip.ts';
+import type { DeviceConfig, GatewayConfig, UpstreamConfig } from './schema.ts';
+
+export interface FieldProblem {
+  /** Keys and indices from the root to the field. */
+  readonly path: readonly (string | number)[];
+  readonly why: string;
+}
+
+/** Each media instance needs some ports of its own. */
+const MIN_PORTS_PER_INSTANCE = 2;
+const WILDCARD = ['0.0.0.0', '::'];
+
+type Path = readonly (string | number)[];
+
+/** Empty when the configuration is sound. */
+export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config)];
+}
+
+function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
+  for (const [i, one] of sip.listen.entries()) {
+    const earlier = sip.listen.slice(0, i).find(other => other.transport === one.transport && other.port === one.port && overlap(other.address, one.address));
+    if (earlier !== undefined) yield { path: ['sip', 'listen', i, 'port'], why: `${one.transport} port ${one.port} is already taken by ${earlier.address}` };
+  }
+}
+
+/** A wildcard binds every address of its port. `::` is dual-stack, so it meets 0.0.0.0 too. */
+function overlap(a: string, b: string): boolean {
+  return WILDCARD.includes(a) || WILDCARD.includes(b) || normalizeIp(a) === normalizeIp(b);
+}
+
+function* checkDevices({ devices }: GatewayConfig): Generator<FieldProblem> {
+  yield* duplicates(devices.known.map(device => device.id), i => ['devices', 'known', i, 'id'], 'device ID');
+  for (const [i, device] of devices.known.entries()) {
+    const path: Path = ['devices', 'known', i];
+    yield* checkSecret(device, path);
+    if (!device.digest && device.networks.length === 0) yield { path: [...path, 'digest'], why: 'a device without digest needs networks to be known by' };
+  }
+  for (const [i, rule] of devices.admit.entries()) yield* checkSecret(rule, ['devices', 'admit', i]);
+  if (devices.minExpiresS > devices.maxExpiresS) yield { path: ['devices', 'minExpiresS'], why: `more than maxExpiresS, ${devices.maxExpiresS}` };
+}
+
+function* checkSecret(owner: Pick<DeviceConfig, 'digest' | 'password' | 'ha1'>, path: Path): Generator<FieldProblem> {
+  if (owner.password !== undefined && owner.ha1 !== undefined) yield { path: [...path, 'ha1'], why: 'give password or ha1, not both' };
+  if (owner.digest && owner.password === undefined && owner.ha1 === undefined) yield { path, why: 'needs password or ha1, or digest: false' };
+}
+
+function* checkUpstreams({ upstreams, sip }: GatewayConfig): Generator<FieldProblem> {
+  yield* duplicates(upstreams.map(one => one.name), i => ['upstreams', i, 'name'], 'upstream name');
+  yield* duplicates(upstreams.map(one => `${one.localId} toward ${normalizeIp(one.address)}:${one.port}/${one.transport}`), i => ['upstreams', i, 'localId'], 'account');
+  for (const [i, one] of upstreams.entries()) {
+    yield* checkSecret({ ...one, digest: false }, ['upstreams', i]);
+    if (!one.enabled) continue;
+    const ours = sip.listen.filter(listen => listen.transport === one.transport);
+    if (ours.length === 0) yield { path: ['upstreams', i, 'transport'], why: `sip.listen has no ${one.transport}` };
+    else if (!reaches(ours.map(listen => listen.address), one)) yield { path: ['upstreams', i, 'localAddress'], why: `sip.listen has no ${one.transport} at this address` };
+  }
+}
+
+function reaches(addresses: readonly string[], { localAddress }: UpstreamConfig): boolean {
+  return localAddress === '' || addresses.some(address => overlap(address, localAddress));
+}
+
+function* checkMediaPorts({ media, sip }: GatewayConfig): Generator<FieldProblem> {
+  const { mode, first, last, fixedUdp, fixedTcp } = media.ports;
+  const path: Path = ['media', 'ports'];
+  const taken = (transport: 'udp' | 'tcp', from: number, to: number): number | undefined => sip.listen.find(one => one.transport === transport && one.port >= from && one.port <= to)?.port;
+  if (mode === 'fixed') {
+    if (taken('udp', fixedUdp, fixedUdp) !== undefined) yield { path: [...path, 'fixedUdp'], why: `udp port ${fixedUdp} is a SIP port` };
+    if (taken('tcp', fixedTcp, fixedTcp) !== undefined) yield { path: [...path, 'fixedTcp'], why: `tcp port ${fixedTcp} is a SIP port` };
+    return;
+  }
+  if (last - first + 1 < media.instances * MIN_PORTS_PER_INSTANCE) yield { path: [...path, 'last'], why: `${first} to ${last} is too small for ${media.instances} instances` };
+  const inside = taken('udp', first, last) ?? taken('tcp', first, last);
+  if (inside !== undefined) yield { path: [...path, 'first'], why: `SIP port ${inside} lies in the media range ${first} to ${last}` };
+}
+
+function* duplicates(values: readonly string[], pathOf: (index: number) => Path, what: string): Generator<FieldProblem> {
+  const firstAt = new Map<string, number>();
+  for (const [i, value] of values.entries()) {
+    const earlier = firstAt.get(value);
+    if (earlier === undefined) firstAt.set(value, i);
+    else yield { path: pathOf(i), why: `${what} ${value} is already used by entry ${earlier + 1}` };
+  }
+}
