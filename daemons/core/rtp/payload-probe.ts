@@ -1,0 +1,112 @@
+/**
+ * What an RTP payload really is, from its first bytes, and which codecs its program stream map names (quirk 52; gb28181.md 6.6).
+ * For reports only: nothing is refused for it. It looks until it knows, then no more.
+ */
+import { readPsm } from '../ps/psm.ts';
+import { codecOf, START_CODE } from '../ps/stream-types.ts';
+
+export type PayloadKind = 'ps' | 'h264' | 'h265' | 'unknown';
+
+/** Packets looked at before an answer that is not `ps` stands, and before the search for a PSM is given up. */
+const UNDECIDED_PACKETS = 64;
+const PSM_PACKETS = 20_000;
+const PACK_HEADER_BYTES = 14;
+
+const isStartCode = (memory: Uint8Array, at: number, code: number): boolean => memory[at] === 0 && memory[at + 1] === 0 && memory[at + 2] === 1 && memory[at + 3] === code;
+
+export const beginsPack = (memory: Uint8Array, offset: number, length: number): boolean => length >= 4 && isStartCode(memory, offset, START_CODE.pack);
+
+/** Offset behind the pack header at `offset`, its stuffing included (MPEG-1 packs are two bytes shorter). */
+function afterPackHeader(memory: Uint8Array, offset: number): number {
+  if (memory[offset + 4]! >> 4 === 2) return offset + 12;
+  return offset + PACK_HEADER_BYTES + (memory[offset + 13]! & 7);
+}
+
+/**
+ * True when a picture can begin to be shown here: a pack with system header or PSM, an H.264 SPS/IDR, an H.265 VPS/SPS/IDR. A sink
+ * that lost packets goes on here.
+ */
+export function beginsKeyPicture(memory: Uint8Array, offset: number, length: number): boolean {
+  if (beginsPack(memory, offset, length)) {
+    const next = afterPackHeader(memory, offset);
+    if (next + 4 > offset + length) return false;
+    return isStartCode(memory, next, START_CODE.systemHeader) || isStartCode(memory, next, START_CODE.programStreamMap);
+  }
+  const nal = nalOffset(memory, offset, length);
+  if (nal < 0) return false;
+  const h264 = memory[nal]! & 0x1f;
+  if (h264 === 7 || h264 === 5) return true;
+  if (h264 === 28) return (memory[nal + 1]! & 0x9f) === 0x85;
+  const h265 = (memory[nal]! >> 1) & 0x3f;
+  if (memory[nal + 1] !== 1) return false;
+  if (h265 === 49) return (memory[nal + 2]! & 0xbf) === (0x80 | 19) || (memory[nal + 2]! & 0xbf) === (0x80 | 20);
+  return h265 === 32 || h265 === 33 || h265 === 19 || h265 === 20;
+}
+
+/** First NAL unit header: behind an Annex B start code, or the payload's first byte (RFC 6184, 7798). -1 when there is no room for one. */
+function nalOffset(memory: Uint8Array, offset: number, length: number): number {
+  if (length < 4) return -1;
+  let zeros = 0;
+  while (zeros < 3 && memory[offset + zeros] === 0) zeros++;
+  const nal = zeros >= 2 && memory[offset + zeros] === 1 ? offset + zeros + 1 : offset;
+  return nal + 2 < offset + length ? nal : -1;
+}
+
+function kindOfNal(memory: Uint8Array, offset: number, length: number): PayloadKind {
+  const nal = nalOffset(memory, offset, length);
+  if (nal < 0) return 'unknown';
+  const first = memory[nal]!;
+  if (first >> 7 !== 0) return 'unknown';
+  const h265 = (first >> 1) & 0x3f;
+  if (memory[nal + 1] === 1 && (first & 1) === 0 && ((h265 >= 32 && h265 <= 35) || h265 === 39 || h265 === 49 || h265 === 19 || h265 === 20)) return 'h265';
+  const h264 = first & 0x1f;
+  if ((h264 === 7 || h264 === 8 || h264 === 5) && (first & 0x60) !== 0) return 'h264';
+  if (h264 === 28 && (memory[nal + 1]! & 0x1f) >= 1 && (memory[nal + 1]! & 0x1f) <= 5) return 'h264';
+  return 'unknown';
+}
+
+export class PayloadProbe {
+  #kind: PayloadKind | null = null;
+  #looked = 0;
+  codecs: readonly string[] = [];
+  /** Nothing more to learn: `look` need not be called. */
+  settled = false;
+
+  /** Null before the first packet. */
+  get kind(): PayloadKind | null {
+    return this.#kind;
+  }
+
+  /** RTP payloads of one NAL unit each: they cannot be cut anywhere. */
+  get isElementary(): boolean {
+    return this.#kind === 'h264' || this.#kind === 'h265';
+  }
+
+  /** The camera restarted: what it sends may have changed. */
+  restart(): void {
+    this.#looked = 0;
+    this.settled = false;
+  }
+
+  look(memory: Uint8Array, offset: number, length: number): void {
+    this.#looked++;
+    if (beginsPack(memory, offset, length)) {
+      this.#kind = 'ps';
+      this.#readMap(memory, offset, length);
+    } else if (this.#looked === 1 || this.#kind === null || this.#kind === 'unknown') this.#kind = kindOfNal(memory, offset, length);
+    if (this.#kind === 'ps') this.settled ||= this.#looked >= PSM_PACKETS;
+    else this.settled = this.#looked >= UNDECIDED_PACKETS;
+  }
+
+  #readMap(memory: Uint8Array, offset: number, length: number): void {
+    const end = offset + length;
+    let at = afterPackHeader(memory, offset);
+    if (at + 6 <= end && isStartCode(memory, at, START_CODE.systemHeader)) at += 6 + ((memory[at + 4]! << 8) | memory[at + 5]!);
+    if (at + 6 > end || !isStartCode(memory, at, START_CODE.programStreamMap)) return;
+    const length16 = (memory[at + 4]! << 8) | memory[at + 5]!;
+    const map = readPsm(memory.subarray(at, Math.min(end, at + 6 + length16)));
+    if (!map.ok) return;
+    this.codecs = map.value.streams.map(stream => codecOf(stream.streamType));
+    this.settled = true;
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * One source leg and its sink legs.
+ *
+ *   source:  opening ──openSource──► connecting ──first packet──► flowing ◄──► silent
+ *                                        └──────────── peer closed, failed ──┴──► closed
+ *   sink:    opening ──startSink──► connecting ──first packet──► flowing ── peer closed, failed ──► closed
+ *
+ * A leg that closed by itself is told once and keeps its statistics until its owner closes it.
+ */
+import type { BridgeStats, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { ConnectSourceParams } from '#contracts/mediad.ts';
+import { GatewayError } from '#core/result.ts';
+import type { Ms } from '#core/units.ts';
+import { Alarm } from '#kit/clock.ts';
+import { LegCounters } from './leg-counters.ts';
+import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
+import type { MediaBatch } from './media-batch.ts';
+import { Peer } from './peer-rule.ts';
+import { openUdpSink } from './sink-udp.ts';
+import { SourceIntake } from './source-intake.ts';
+import { openUdpSource } from './source-udp.ts';
+
+function refuseTcp(): never {
+  throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no TCP legs' });
+}
+
+const OPEN_SOURCE: Readonly<Record<LegTransport, (options: SourceLegOptions) => Promise<SourceLeg>>> = {
+  'udp': openUdpSource,
+  'tcp-active': refuseTcp,
+  'tcp-passive': refuseTcp,
+};
+
+const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Promise<SinkLeg>>> = {
+  'udp': openUdpSink,
+  'tcp-active': refuseTcp,
+  'tcp-passive': refuseTcp,
+};
+
+interface Sink {
+  readonly params: OpenSinkParams;
+  readonly counters: LegCounters;
+  leg: SinkLeg | undefined;
+  state: LegStats['state'];
+}
+
+export class Bridge {
+  readonly id: string;
+  readonly #plane: Plane;
+  readonly #params: OpenSourceParams;
+  readonly #peer: Peer;
+  readonly #openedAt: Ms;
+  readonly #intake: SourceIntake;
+  readonly #alarm: Alarm;
+  readonly #sinks = new Map<string, Sink>();
+  /** Sinks that take packets; replaced, never changed, so that a loop over it stays whole. */
+  #receivers: readonly Sink[] = [];
+  #source: SourceLeg | undefined;
+  #connected = false;
+  #sourceEnded = false;
+  #closed = false;
+
+  constructor(plane: Plane, params: OpenSourceParams) {
+    this.id = params.bridgeId;
+    this.#plane = plane;
+    this.#params = params;
+    this.#peer = new Peer(params.peer);
+    this.#openedAt = plane.clock.now();
+    this.#intake = new SourceIntake({
+      bridgeId: params.bridgeId,
+      silenceMs: params.silenceMs,
+      counters: new LegCounters(plane.counters),
+      strays: plane.strays,
+      onFlowing: () => this.#onFlowing(),
+    });
+    this.#alarm = new Alarm(plane.clock, () => this.#onSilenceDue());
+  }
+
+  get sinkCount(): number {
+    return this.#sinks.size;
+  }
+
+  /** Nothing came for this long: counted from the last packet, else from opening. */
+  quietMs(now: Ms): number {
+    return now - (this.#intake.counters.lastAt ?? this.#openedAt);
+  }
+
+  async openSource(): Promise<Endpoint> {
+    const { transport, localAddress, ssrc } = this.#params;
+    const leg = await OPEN_SOURCE[transport]({
+      plane: this.#plane,
+      transport,
+      localAddress,
+      ssrc,
+      peer: this.#peer,
+      intake: this.#intake,
+      relay: (batch, now) => this.#relay(batch, now),
+      onClosed: why => this.#onSourceClosed(why),
+    });
+    if (this.#closed) {
+      await leg.close();
+      throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, why: 'closed while it opened' });
+    }
+    this.#source = leg;
+    return leg.local;
+  }
+
+  connectSource(params: ConnectSourceParams): void {
+    if (this.#source === undefined) throw new GatewayError('BAD_REQUEST', { bridgeId: this.id, why: 'source is not open yet' });
+    const portMatters = this.#params.transport !== 'tcp-passive';
+    const remote = this.#peer.target(params.remote, this.#params.localAddress, portMatters);
+    this.#source.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType });
+    this.#connected = true;
+    this.#alarm.arm(this.#intake.silence.deadline);
+  }
+
+  async openSink(params: OpenSinkParams): Promise<Endpoint> {
+    if (this.#sinks.has(params.sinkId)) throw new GatewayError('BAD_REQUEST', { sinkId: params.sinkId, why: 'sink exists' });
+    const peer = new Peer(params.peer);
+    const remote = peer.target(params.remote, params.localAddress, params.transport !== 'tcp-passive');
+    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, state: 'opening' };
+    this.#sinks.set(params.sinkId, sink);
+    try {
+      const { transport, localAddress, ssrc, payloadType, connectTimeoutMs } = params;
+      const leg = await OPEN_SINK[transport]({
+        plane: this.#plane,
+        bridgeId: this.id,
+        transport,
+        localAddress,
+        remote,
+        ssrc,
+        payloadType,
+        peer,
+        connectTimeoutMs,
+        counters: sink.counters,
+        onReady: () => this.#onSinkReady(sink),
+        onClosed: why => this.#onSinkClosed(sink, why),
+      });
+      if (this.#sinks.get(params.sinkId) === sink) return (sink.leg = leg).local;
+      await leg.close();
+    } catch (error) {
+      if (this.#sinks.get(params.sinkId) === sink) this.#sinks.delete(params.sinkId);
+      throw error;
+    }
+    throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId: params.sinkId, why: 'closed while it opened' });
+  }
+
+  startSink(sinkId: string): void {
+    const sink = this.#sinks.get(sinkId);
+    if (sink?.leg === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId, why: 'no such sink' });
+    if (sink.state !== 'opening') return;
+    sink.state = 'connecting';
+    sink.counters.startedAt = this.#plane.clock.now();
+    sink.leg.start();
+  }
+
+  async closeSink(sinkId: string): Promise<void> {
+    const sink = this.#sinks.get(sinkId);
+    if (sink === undefined) return;
+    this.#sinks.delete(sinkId);
+    this.#receivers = this.#receivers.filter(other => other !== sink);
+    sink.state = 'closed';
+    await sink.leg?.close();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#alarm[Symbol.dispose]();
+    this.#intake.silence.stop();
+    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source?.close()]);
+  }
+
+  /** The hot path's only loop over sinks. */
+  #relay(batch: MediaBatch, now: Ms): void {
+    const receivers = this.#receivers;
+    for (let i = 0; i < receivers.length; i++) {
+      const sink = receivers[i]!;
+      const mayRewrite = sink.leg!.deliver(batch, now);
+      if (sink.state === 'connecting') this.#onSinkFlowing(sink);
+      if (!mayRewrite && i + 1 < receivers.length) batch.detach();
+    }
+  }
+
+  #onFlowing(): void {
+    const { ssrc, address, port } = this.#intake.gate;
+    this.#alarm.arm(this.#intake.silence.deadline);
+    this.#plane.emit({ type: 'source-flowing', bridgeId: this.id, ssrc, remote: { address, port } });
+  }
+
+  #onSilenceDue(): void {
+    const silentMs = this.#intake.silence.tick(this.#plane.clock.now());
+    if (silentMs !== undefined) this.#plane.emit({ type: 'source-silent', bridgeId: this.id, silentMs: Math.round(silentMs) });
+    this.#alarm.arm(this.#intake.silence.deadline);
+  }
+
+  #onSourceClosed(why: SourceClosedWhy): void {
+    if (this.#closed || this.#sourceEnded) return;
+    this.#sourceEnded = true;
+    this.#intake.silence.stop();
+    this.#plane.emit({ type: 'source-closed', bridgeId: this.id, why });
+  }
+
+  #onSinkReady(sink: Sink): void {
+    if (sink.state === 'connecting' && !this.#receivers.includes(sink)) this.#receivers = [...this.#receivers, sink];
+  }
+
+  #onSinkFlowing(sink: Sink): void {
+    sink.state = 'flowing';
+    this.#plane.emit({ type: 'sink-flowing', bridgeId: this.id, sinkId: sink.params.sinkId, remote: sink.leg!.remote ?? sink.params.remote });
+  }
+
+  #onSinkClosed(sink: Sink, why: SinkClosedWhy): void {
+    if (sink.state === 'closed') return;
+    sink.state = 'closed';
+    this.#receivers = this.#receivers.filter(other => other !== sink);
+    this.#plane.emit({ type: 'sink-closed', bridgeId: this.id, sinkId: sink.params.sinkId, why });
+  }
+
+  stats(): BridgeStats {
+    const now = this.#plane.clock.now();
+    return {
+      bridgeId: this.id,
+      label: this.#params.label,
+      ageMs: Math.round(now - this.#openedAt),
+      source: { ...this.#sourceStats(now), payload: this.#intake.probe.kind, codecs: this.#intake.probe.codecs },
+      sinks: [...this.#sinks.values()].map(sink => sinkStats(sink, now)),
+    };
+  }
+
+  #sourceStats(now: Ms): LegStats {
+    const { tracker, gate, counters } = this.#intake;
+    return {
+      transport: this.#params.transport,
+      local: this.#source?.local ?? { address: this.#params.localAddress, port: 0 },
+      remote: this.#connected ? { address: gate.address, port: gate.port } : null,
+      state: this.#sourceState(),
+      ssrc: this.#connected ? gate.ssrc : this.#params.ssrc,
+      ...countersOf(counters, now),
+      lost: tracker.lost,
+      reordered: tracker.reordered,
+      duplicates: tracker.duplicates,
+      jitterMs: Math.round(tracker.jitterMs * 100) / 100,
+    };
+  }
+
+  #sourceState(): LegStats['state'] {
+    if (this.#sourceEnded) return 'closed';
+    const flow = this.#intake.silence.state;
+    if (flow === 'flowing' || flow === 'silent') return flow;
+    return flow === 'waiting' ? 'connecting' : 'opening';
+  }
+}
+
+function sinkStats(sink: Sink, now: Ms): BridgeStats['sinks'][number] {
+  const { sinkId, label, transport, localAddress, ssrc } = sink.params;
+  return {
+    sinkId,
+    label,
+    transport,
+    local: sink.leg?.local ?? { address: localAddress, port: 0 },
+    remote: sink.leg?.remote ?? null,
+    state: sink.state,
+    ssrc,
+    ...countersOf(sink.counters, now),
+    lost: 0,
+    reordered: 0,
+    duplicates: 0,
+    jitterMs: 0,
+  };
+}
+
+function countersOf(counters: LegCounters, now: Ms): Pick<LegStats, 'packets' | 'bytes' | 'dropped' | 'lastPacketAgeMs' | 'firstPacketMs'> {
+  const round = (value: number | null): number | null => (value === null ? null : Math.round(value));
+  return {
+    packets: counters.packets,
+    bytes: counters.bytes,
+    dropped: { ...counters.dropped },
+    lastPacketAgeMs: round(counters.lastPacketAgeMs(now)),
+    firstPacketMs: round(counters.firstPacketMs),
+  };
+}

@@ -1,0 +1,173 @@
+/**
+ * All bridges of one mediad instance: the requests of contracts/mediad.ts. Requests of one bridge may overlap; what was closed
+ * while it opened is closed again by whoever opened it.
+ */
+import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import { GatewayError } from '#core/result.ts';
+import { type Ms, addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import { Bridge } from './bridge.ts';
+import { InstanceCounters } from './leg-counters.ts';
+import type { Plane } from './leg.ts';
+import { MediaBatch } from './media-batch.ts';
+import type { MediaPorts } from './media-ports.ts';
+import { Strays } from './strays.ts';
+
+export interface BridgesOptions {
+  readonly instance: string;
+  readonly pid: number;
+  readonly ports: MediaPorts;
+  readonly maxBridges: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly onEvent: (event: MediadEvent) => void;
+  /** Share of one core that this process used so far: CPU milliseconds since start. */
+  readonly cpuMs: () => number;
+}
+
+const LOAD_WINDOW_MS = 1000;
+
+interface LoadSample {
+  readonly at: Ms;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly cpuMs: number;
+}
+
+export class Bridges implements AsyncDisposable {
+  readonly #options: BridgesOptions;
+  readonly #plane: Plane;
+  readonly #bridges = new Map<string, Bridge>();
+  #maxBridges: number;
+  #previous: LoadSample;
+  #latest: LoadSample;
+  #sampling: Disposable | undefined;
+
+  constructor(options: BridgesOptions) {
+    this.#options = options;
+    this.#maxBridges = options.maxBridges;
+    const { ports, clock, random, log } = options;
+    this.#plane = {
+      ports,
+      clock,
+      random,
+      log,
+      counters: new InstanceCounters(),
+      strays: new Strays(),
+      batch: new MediaBatch(),
+      emit: event => {
+        this.#plane.counters.countEvent(event.type);
+        options.onEvent(event);
+      },
+    };
+    this.#previous = this.#latest = this.#sample();
+    this.#scheduleSample();
+  }
+
+  get size(): number {
+    return this.#bridges.size;
+  }
+
+  set maxBridges(limit: number) {
+    this.#maxBridges = limit;
+  }
+
+  async openSource(params: OpenSourceParams): Promise<{ readonly local: Endpoint }> {
+    const { bridgeId } = params;
+    if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
+    if (this.#bridges.size >= this.#maxBridges) throw new GatewayError('CAPACITY_EXHAUSTED', { maxBridges: this.#maxBridges });
+    const bridge = new Bridge(this.#plane, params);
+    this.#bridges.set(bridgeId, bridge);
+    try {
+      return { local: await bridge.openSource() };
+    } catch (error) {
+      if (this.#bridges.get(bridgeId) === bridge) this.#bridges.delete(bridgeId);
+      throw error;
+    }
+  }
+
+  connectSource(params: ConnectSourceParams): null {
+    this.#bridge(params.bridgeId).connectSource(params);
+    return null;
+  }
+
+  async openSink(params: OpenSinkParams): Promise<{ readonly local: Endpoint }> {
+    return { local: await this.#bridge(params.bridgeId).openSink(params) };
+  }
+
+  startSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): null {
+    this.#bridge(bridgeId).startSink(sinkId);
+    return null;
+  }
+
+  async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {
+    await this.#bridges.get(bridgeId)?.closeSink(sinkId);
+    return null;
+  }
+
+  async closeBridge({ bridgeId }: { readonly bridgeId: string }): Promise<null> {
+    const bridge = this.#bridges.get(bridgeId);
+    this.#bridges.delete(bridgeId);
+    await bridge?.close();
+    return null;
+  }
+
+  listBridges(): ReturnType<MediadRequests['listBridges']> {
+    return { bridges: [...this.#bridges.values()].map(bridge => bridge.stats()), strays: this.#plane.strays.report() };
+  }
+
+  load(): MediadLoad {
+    const seconds = Math.max(1, this.#latest.at - this.#previous.at) / 1000;
+    const perSecond = (from: number, to: number): number => Math.round((to - from) / seconds);
+    return {
+      instance: this.#options.instance,
+      pid: this.#options.pid,
+      bridges: this.#bridges.size,
+      sinks: [...this.#bridges.values()].reduce((sum, bridge) => sum + bridge.sinkCount, 0),
+      bitrateInBps: 8 * perSecond(this.#previous.bytesIn, this.#latest.bytesIn),
+      bitrateOutBps: 8 * perSecond(this.#previous.bytesOut, this.#latest.bytesOut),
+      cpu: Math.round(((this.#latest.cpuMs - this.#previous.cpuMs) / seconds / 1000) * 1000) / 1000,
+      portsFree: this.#plane.ports.free,
+    };
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return this.#plane.counters.snapshot();
+  }
+
+  /** Closes bridges that nobody owns any more: without a packet for `quietMs`. Answers how many. */
+  closeQuiet(quietMs: number): number {
+    const now = this.#plane.clock.now();
+    const quiet = [...this.#bridges.values()].filter(bridge => bridge.quietMs(now) >= quietMs);
+    for (const bridge of quiet) void this.closeBridge({ bridgeId: bridge.id });
+    return quiet.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#sampling?.[Symbol.dispose]();
+    await Promise.all([...this.#bridges.keys()].map(bridgeId => this.closeBridge({ bridgeId })));
+    await this.#plane.ports.close();
+  }
+
+  #bridge(bridgeId: string): Bridge {
+    const bridge = this.#bridges.get(bridgeId);
+    if (bridge === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId });
+    return bridge;
+  }
+
+  #sample(): LoadSample {
+    const { bytesIn, bytesOut } = this.#plane.counters;
+    return { at: this.#plane.clock.now(), bytesIn, bytesOut, cpuMs: this.#options.cpuMs() };
+  }
+
+  #scheduleSample(): void {
+    this.#sampling = this.#plane.clock.schedule(addMs(this.#latest.at, LOAD_WINDOW_MS), () => {
+      this.#previous = this.#latest;
+      this.#latest = this.#sample();
+      this.#scheduleSample();
+    });
+  }
+}

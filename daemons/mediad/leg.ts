@@ -1,0 +1,86 @@
+/** What every leg offers to its bridge, whatever its transport. */
+import type { Endpoint, LegTransport, MediadEvent } from '#contracts/mediad.ts';
+import type { Ms } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { InstanceCounters, LegCounters } from './leg-counters.ts';
+import type { MediaBatch } from './media-batch.ts';
+import type { MediaPorts } from './media-ports.ts';
+import type { Peer } from './peer-rule.ts';
+import type { SourceIntake } from './source-intake.ts';
+import type { Strays } from './strays.ts';
+
+/** What all legs of an instance share. */
+export interface Plane {
+  readonly ports: MediaPorts;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly counters: InstanceCounters;
+  readonly strays: Strays;
+  /** One batch for all: a leg fills it and its bridge empties it before anything else runs. */
+  readonly batch: MediaBatch;
+  readonly emit: (event: MediadEvent) => void;
+}
+
+export type SourceClosedWhy = Extract<MediadEvent, { type: 'source-closed' }>['why'];
+export type SinkClosedWhy = Extract<MediadEvent, { type: 'sink-closed' }>['why'];
+
+export interface SourceLegOptions {
+  readonly plane: Plane;
+  readonly transport: LegTransport;
+  readonly localAddress: string;
+  readonly ssrc: number;
+  readonly peer: Peer;
+  readonly intake: SourceIntake;
+  readonly relay: (batch: MediaBatch, now: Ms) => void;
+  readonly onClosed: (why: SourceClosedWhy) => void;
+}
+
+/** The answer, checked: `remote` may send here. */
+export interface SourceTarget {
+  readonly remote: Endpoint;
+  readonly ssrc: number;
+  readonly ssrcPolicy: 'exact' | 'adopt';
+  readonly payloadType: number;
+}
+
+export interface SourceLeg {
+  readonly local: Endpoint;
+  /** Media is accepted from now on. Throws a GatewayError when the rule cannot be kept on this port. */
+  connect(target: SourceTarget): void;
+  /** Ends when every number and descriptor is back. Twice is once. */
+  close(): Promise<void>;
+}
+
+export interface SinkLegOptions {
+  readonly plane: Plane;
+  readonly bridgeId: string;
+  readonly transport: LegTransport;
+  readonly localAddress: string;
+  /** Checked: media may go there. */
+  readonly remote: Endpoint;
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly peer: Peer;
+  readonly connectTimeoutMs: number;
+  readonly counters: LegCounters;
+  /** The leg can take packets. */
+  readonly onReady: () => void;
+  readonly onClosed: (why: SinkClosedWhy) => void;
+}
+
+export interface SinkLeg {
+  readonly local: Endpoint;
+  /** Where the media really goes; null while nobody connected. */
+  readonly remote: Endpoint | null;
+  /** ACK came: send, or connect and send. */
+  start(): void;
+  /**
+   * Forwards a batch; never waits and never throws. False: headers in this batch's memory must not be written again (kit/udp-batch).
+   */
+  deliver(batch: MediaBatch, now: Ms): boolean;
+  /** Ends when every number and descriptor is back. Twice is once. */
+  close(): Promise<void>;
+}

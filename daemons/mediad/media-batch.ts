@@ -1,0 +1,45 @@
+/**
+ * Accepted RTP packets of one source on their way to its sinks: arrays that grow once and are reused, no object per packet.
+ * In front of every payload there are at least RTP_HEADER_BYTES of memory, so a sink writes its own header there and sends
+ * without a copy; the next sink writes its own over it.
+ */
+import { RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
+
+export class MediaBatch {
+  count = 0;
+  readonly memory: Uint8Array[] = [];
+  readonly payloadOffset: number[] = [];
+  readonly payloadLength: number[] = [];
+  readonly marker: boolean[] = [];
+  readonly timestamp: number[] = [];
+  /** Number on the source's one timeline (SequenceTracker). */
+  readonly index: number[] = [];
+  /** A payload longer than this leaves in pieces when it leaves as datagrams; Infinity: it cannot be cut. */
+  datagramPayloadBytes = Infinity;
+
+  add(memory: Uint8Array, payloadOffset: number, payloadLength: number, marker: boolean, timestamp: number, index: number): void {
+    const at = this.count++;
+    this.memory[at] = memory;
+    this.payloadOffset[at] = payloadOffset;
+    this.payloadLength[at] = payloadLength;
+    this.marker[at] = marker;
+    this.timestamp[at] = timestamp;
+    this.index[at] = index;
+  }
+
+  /** Leaves the present memory to those who still read it and goes on with a copy. */
+  detach(): void {
+    for (let i = 0; i < this.count; i++) {
+      const copy = new Uint8Array(RTP_HEADER_BYTES + this.payloadLength[i]!);
+      copy.set(this.memory[i]!.subarray(this.payloadOffset[i]!, this.payloadOffset[i]! + this.payloadLength[i]!), RTP_HEADER_BYTES);
+      this.memory[i] = copy;
+      this.payloadOffset[i] = RTP_HEADER_BYTES;
+    }
+  }
+
+  /** Lets the memory of the last packets go. */
+  clear(): void {
+    this.memory.length = 0;
+    this.count = 0;
+  }
+}

@@ -1,0 +1,116 @@
+/** Sink leg over UDP: own SSRC, numbers and payload type; payloads that came over TCP are cut to datagrams. */
+import type { Endpoint } from '#contracts/mediad.ts';
+import { RTP_HEADER_BYTES, writeRtpHeader } from '#core/rtp/packet.ts';
+import { MAX_PIECE_BYTES, pieceCount, pieceLength } from '#core/rtp/reslice.ts';
+import { SinkNumbering } from '#core/rtp/sequence.ts';
+import type { Ms } from '#core/units.ts';
+import { DatagramBatch } from '#kit/udp-batch.ts';
+import type { SinkLeg, SinkLegOptions } from './leg.ts';
+import type { MediaBatch } from './media-batch.ts';
+import type { UdpSinkPort } from './media-ports.ts';
+
+/** A datagram cannot be longer (65,535 - IPv4 20 - UDP 8 - RTP 12). */
+const MAX_PAYLOAD_BYTES = 65_495;
+/** Refused this long without a pause: nobody is there any more (gb28181.md 6.4). */
+const UNREACHABLE_MS = 10_000;
+/** Refusals further apart than this are separate incidents: the receiver took packets between. */
+const REFUSAL_PAUSE_MS = 2000;
+
+/** One for all UDP sinks: filled and sent before the next one runs. */
+const outbound = new DatagramBatch();
+
+export async function openUdpSink(options: SinkLegOptions): Promise<SinkLeg> {
+  const leg = new UdpSink(options);
+  await leg.open();
+  return leg;
+}
+
+class UdpSink implements SinkLeg {
+  readonly #options: SinkLegOptions;
+  readonly #numbering: SinkNumbering;
+  readonly remote: Endpoint;
+  #port!: UdpSinkPort;
+  #noticedDrops = 0;
+  #refusedSince: Ms | undefined;
+  #refusedAt: Ms | undefined;
+
+  constructor(options: SinkLegOptions) {
+    this.#options = options;
+    this.remote = options.remote;
+    this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
+  }
+
+  async open(): Promise<void> {
+    const { plane, localAddress, remote, counters } = this.#options;
+    this.#port = await plane.ports.udpSink(localAddress, remote, {
+      // Receivers send RTCP here, or nothing (fault 62).
+      onBatch: datagrams => counters.drop('unexpected', datagrams.count),
+      onError: () => this.#onRefused(plane.clock.now()),
+    });
+  }
+
+  get local(): Endpoint {
+    return this.#port.local;
+  }
+
+  start(): void {
+    this.#options.onReady();
+  }
+
+  deliver(batch: MediaBatch, now: Ms): boolean {
+    const { ssrc, payloadType, remote, counters } = this.#options;
+    outbound.count = 0;
+    let bytes = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const length = batch.payloadLength[i]!;
+      if (length > batch.datagramPayloadBytes) bytes += this.#addPieces(batch, i);
+      else if (length > MAX_PAYLOAD_BYTES) counters.drop('too-large');
+      else {
+        const at = batch.payloadOffset[i]! - RTP_HEADER_BYTES;
+        writeRtpHeader(batch.memory[i]!, at, batch.marker[i]!, payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, ssrc);
+        outbound.add(batch.memory[i]!, at, length + RTP_HEADER_BYTES, remote.address, remote.port);
+        bytes += length + RTP_HEADER_BYTES;
+      }
+    }
+    const taken = this.#port.send(outbound);
+    counters.sent(outbound.count, bytes, now);
+    if (this.#port.dropped !== this.#noticedDrops) {
+      counters.drop('queue-full', this.#port.dropped - this.#noticedDrops);
+      this.#noticedDrops = this.#port.dropped;
+    }
+    return taken;
+  }
+
+  /** Pieces get memory of their own: their headers would lie in the payload before them. */
+  #addPieces(batch: MediaBatch, i: number): number {
+    const { ssrc, payloadType, remote } = this.#options;
+    const length = batch.payloadLength[i]!;
+    const pieces = pieceCount(length);
+    const stride = RTP_HEADER_BYTES + MAX_PIECE_BYTES;
+    const memory = new Uint8Array(length + pieces * RTP_HEADER_BYTES);
+    const first = this.#numbering.sequenceOf(batch.index[i]!);
+    for (let piece = 0; piece < pieces; piece++) {
+      const at = piece * stride;
+      const from = batch.payloadOffset[i]! + piece * MAX_PIECE_BYTES;
+      const size = pieceLength(length, piece);
+      writeRtpHeader(memory, at, batch.marker[i]! && piece === pieces - 1, payloadType, first + piece, batch.timestamp[i]!, ssrc);
+      memory.set(batch.memory[i]!.subarray(from, from + size), at + RTP_HEADER_BYTES);
+      outbound.add(memory, at, size + RTP_HEADER_BYTES, remote.address, remote.port);
+    }
+    this.#numbering.insert(pieces - 1);
+    return memory.length;
+  }
+
+  /** ICMP port or host unreachable. A receiver that is not up yet is given time. */
+  #onRefused(now: Ms): void {
+    const { counters, onClosed } = this.#options;
+    counters.drop('unreachable');
+    if (this.#refusedSince === undefined || now - this.#refusedAt! > REFUSAL_PAUSE_MS) this.#refusedSince = now;
+    this.#refusedAt = now;
+    if (now - this.#refusedSince >= UNREACHABLE_MS) onClosed('unreachable');
+  }
+
+  close(): Promise<void> {
+    return this.#port.close();
+  }
+}

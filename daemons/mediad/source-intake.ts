@@ -1,0 +1,87 @@
+/**
+ * The door of a source leg, the same for datagrams and streams: header check, gate, sequence, statistics, payload probe.
+ * What passes is added to the batch for the sinks.
+ */
+import { type Admission, SourceGate, type GateRule } from '#core/rtp/latch.ts';
+import { newRtpHeader, readRtp, RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
+import { PayloadProbe } from '#core/rtp/payload-probe.ts';
+import { SequenceTracker } from '#core/rtp/sequence.ts';
+import { SilenceWatch } from '#core/rtp/silence.ts';
+import type { Ms } from '#core/units.ts';
+import type { LegCounters } from './leg-counters.ts';
+import type { MediaBatch } from './media-batch.ts';
+import type { Strays } from './strays.ts';
+
+/** One for all legs: a packet is read and used before the next one is. */
+const header = newRtpHeader();
+
+export interface IntakeOptions {
+  readonly bridgeId: string;
+  readonly silenceMs: number;
+  readonly counters: LegCounters;
+  readonly strays: Strays;
+  /** The first packet, or the first after a reported silence or restart. */
+  readonly onFlowing: (now: Ms) => void;
+}
+
+/** `taken`: in the batch, or known and ignored; the others were dropped. */
+export type Intake = 'taken' | 'malformed' | 'wrong-source' | 'wrong-ssrc' | 'wrong-payload-type' | 'not-connected';
+
+export class SourceIntake {
+  readonly gate = new SourceGate();
+  readonly tracker = new SequenceTracker();
+  readonly probe = new PayloadProbe();
+  readonly silence: SilenceWatch;
+  readonly counters: LegCounters;
+  readonly #options: IntakeOptions;
+  localPort = 0;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    this.counters = options.counters;
+    this.silence = new SilenceWatch(options.silenceMs);
+  }
+
+  /** The answer's rule. A second call is a re-INVITE: numbering goes on behind what was sent. */
+  connect(rule: GateRule, now: Ms): void {
+    if (this.gate.connected) this.tracker.expectRestart();
+    this.gate.connect(rule, now);
+    this.counters.startedAt = now;
+    this.silence.start(now);
+  }
+
+  take(memory: Uint8Array, offset: number, length: number, address: string, port: number, now: Ms, batch: MediaBatch): Intake {
+    const verdict = readRtp(memory, offset, length, header);
+    if (verdict === 'rtcp') {
+      this.counters.drop('rtcp');
+      return 'taken';
+    }
+    if (verdict !== 'rtp') return this.#refuse('malformed', address, port);
+    const admission = this.gate.admit(address, port, header.ssrc, header.payloadType, now);
+    if (admission === 'accepted' || admission === 'first' || admission === 'restarted') {
+      this.#accept(memory, admission, now, batch);
+      return 'taken';
+    }
+    return this.#refuse(admission, address, port);
+  }
+
+  #accept(memory: Uint8Array, admission: Admission, now: Ms, batch: MediaBatch): void {
+    if (admission === 'restarted') this.tracker.expectRestart();
+    const arrival = this.tracker.update(header.sequence, header.timestamp, now);
+    if (this.silence.packet(now) || admission !== 'accepted') this.#options.onFlowing(now);
+    if (arrival === 'duplicate' || arrival === 'stale') {
+      this.counters.drop(arrival);
+      return;
+    }
+    if (arrival === 'restart') this.probe.restart();
+    if (!this.probe.settled) this.probe.look(memory, header.payloadOffset, header.payloadLength);
+    this.counters.received(RTP_HEADER_BYTES + header.payloadLength, now);
+    batch.add(memory, header.payloadOffset, header.payloadLength, header.marker, header.timestamp, this.tracker.index);
+  }
+
+  #refuse(reason: Exclude<Intake, 'taken'>, address: string, port: number): Intake {
+    this.counters.drop(reason);
+    this.#options.strays.note(this.#options.bridgeId, this.localPort, address, port, reason);
+    return reason;
+  }
+}
