@@ -134,6 +134,7 @@ const media = z.strictObject({
   ports: ports.prefault({}).describe('local media ports'),
   connectTimeoutS: z.int().min(1).max(60).default(10).describe('an upstream that never connects'),
   receiveBufferKiB: z.int().min(64).max(65536).default(4096).describe('socket buffer of a source; net.core.rmem_max is the ceiling'),
+  orphanS: z.int().min(10).max(86400).default(300).describe('a silent source is closed when no daemon was connected for this long'),
   maxBridges: z.int().min(1).max(100000).default(1000).describe('running sources per instance; more get 486'),
 });
 

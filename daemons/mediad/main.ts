@@ -1,0 +1,108 @@
+/**
+ * mediad: relays media for one instance of the pool (design.md 2). `mediad/main.ts --config FILE --instance N`
+ *
+ * Closing order, newest first:
+ *   1. the orphan timer
+ *   2. the RPC server: nothing new is opened, sipd sees us go
+ *   3. the bridges: sinks, then sources, then their ports
+ *   4. shared ports of the fixed mode
+ */
+import { parseArgs } from 'node:util';
+import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { EXIT_CODE, GatewayError } from '#core/result.ts';
+import { systemClock } from '#kit/clock.ts';
+import { Closer } from '#kit/closer.ts';
+import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
+import { createLog, type Log } from '#kit/log.ts';
+import { shareOf } from '#kit/port-pool.ts';
+import { systemRandom } from '#kit/random.ts';
+import { mediadRequestSchemas } from '#kit/request-schemas.ts';
+import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
+import { Bridges } from './bridges.ts';
+import { FixedPorts } from './fixed-ports.ts';
+import { type MediaPorts, RangePorts } from './media-ports.ts';
+import { OrphanWatch } from './orphans.ts';
+
+function portsOf({ media }: GatewayConfig, instance: number, log: Log): MediaPorts {
+  const common = { receiveBufferBytes: media.receiveBufferKiB * 1024, clock: systemClock };
+  const { mode, first, last, fixedUdp, fixedTcp } = media.ports;
+  // Processes cannot share a port: further instances take the next numbers.
+  if (mode === 'fixed') return new FixedPorts({ udp: fixedUdp + instance - 1, tcp: fixedTcp + instance - 1, log, ...common });
+  return new RangePorts(shareOf({ first, last }, instance, media.instances), common);
+}
+
+/** What a reload changes at once; a sentence for what needs a restart. */
+function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridges, orphans: OrphanWatch, log: Log): string | null {
+  const restartOnly = ['instances', 'ports', 'receiveBufferKiB'] as const;
+  const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
+  if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
+  if (before.rpc.directory !== after.rpc.directory) return 'rpc.directory: needs a restart of viewlink.target';
+  bridges.maxBridges = after.media.maxBridges;
+  orphans.limitMs = after.media.orphanS * 1000;
+  log.level = after.log.level;
+  return null;
+}
+
+export async function startMediad(configPath: string, instance: number): Promise<AsyncDisposable> {
+  const store = await ConfigStore.open(configPath);
+  const config = store.current;
+  if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
+  const log = createLog('mediad', config.log.level).child({ instance });
+  await using opening = new Closer();
+  let server: RpcServer<MediadEvent> | undefined;
+  const bridges = opening.use(
+    new Bridges({
+      instance: String(instance),
+      pid: process.pid,
+      ports: portsOf(config, instance, log),
+      maxBridges: config.media.maxBridges,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      onEvent: event => {
+        log.info(event, `media.${event.type}`);
+        server?.notifyAll(event);
+      },
+      cpuMs: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
+    }),
+  );
+  const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
+  const handlers: RpcHandlers<MediadRequests> = {
+    openSource: params => bridges.openSource(params),
+    connectSource: params => bridges.connectSource(params),
+    openSink: params => bridges.openSink(params),
+    startSink: params => bridges.startSink(params),
+    closeSink: params => bridges.closeSink(params),
+    closeBridge: params => bridges.closeBridge(params),
+    listBridges: () => bridges.listBridges(),
+    load: () => bridges.load(),
+    counters: () => bridges.counters(),
+    reload: async () => ({ refused: (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused }),
+  };
+  server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
+  opening.use(orphans);
+  log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
+  return opening.release();
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, instance: { type: 'string', default: '1' } } });
+  let running: AsyncDisposable | undefined;
+  const stop = (): void => {
+    void running?.[Symbol.asyncDispose]().then(() => process.exit(0));
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  running = await startMediad(values.config, Number(values.instance));
+}
+
+if (import.meta.main) {
+  main().catch((error: unknown) => {
+    if (!(error instanceof GatewayError)) throw error;
+    process.stderr.write(`mediad: ${error.message}\n`);
+    process.exit(EXIT_CODE[error.code]);
+  });
+}
