@@ -4,7 +4,8 @@
  */
 import { kindOf } from './device-id.ts';
 import type { GbVersion } from './dialect.ts';
-import { type XmlElement, xmlText } from './xml.ts';
+import type { XmlElement } from './xml.ts';
+import { xmlText } from './xml-text.ts';
 
 interface Field {
   readonly key: string;

@@ -6,7 +6,7 @@ import { type CatalogItem, formatCatalogItem } from './catalog-item.ts';
 import type { GbVersion } from './dialect.ts';
 import { formatGbTime } from './gb-time.ts';
 import type { ManscdpRoot } from './manscdp.ts';
-import { xmlText } from './xml.ts';
+import { xmlText } from './xml-text.ts';
 import type { WallMs } from '../units.ts';
 
 export const MANSCDP_TYPE = 'Application/MANSCDP+xml';
