@@ -16,6 +16,8 @@ import { normalizeHost } from '../ip.ts';
 import { type RegisterFacts, type Registered, type RegistrarEvent, type RegistrarOptions, grantExpires, judgeFacts, refuse, usableContact, withVersion } from './register-rules.ts';
 import { type Ms, type WallMs, addMs, earliest, ms } from '../units.ts';
 
+export type { AuthVerdict, RegisterAnswer, RegisterFacts, Registered, RegistrarEvent, RegistrarOptions } from './register-rules.ts';
+
 /** Expiry is meant to the second; a refresh that was sent in time is a challenge and some milliseconds late. */
 const EXPIRY_SLACK_MS = 2_000;
 /** Two addresses for one ID within this are two devices (faults.md 16). */
