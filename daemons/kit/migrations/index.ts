@@ -1,0 +1,5 @@
+import base from './0001-base.ts';
+import type { Migration } from './migration.ts';
+
+/** In order. */
+export const MIGRATIONS: readonly Migration[] = [base];

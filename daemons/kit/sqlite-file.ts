@@ -1,0 +1,80 @@
+/** Opens a SQLite file that can be trusted: checked, migrated, locked to this process. A corrupt one is moved aside and begun anew. */
+import Database from 'better-sqlite3';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { GatewayError } from '#core/result.ts';
+import type { Clock } from './clock.ts';
+import type { Log } from './log.ts';
+import { MIGRATIONS } from './migrations/index.ts';
+
+const KEPT_CORRUPT_FILES = 3;
+const CORRUPT_MARK = '.corrupt-';
+const BUSY_TIMEOUT_MS = 2000;
+/** Codes after which the file cannot be believed. */
+const CORRUPTION = /^SQLITE_(CORRUPT|NOTADB)/;
+/** Codes that say something of the disk and nothing of the statement. */
+const STORAGE = /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|PERM|NOMEM|PROTOCOL|CORRUPT|NOTADB|BUSY|LOCKED)/;
+
+export type SqliteDatabase = Database.Database;
+
+export const sqliteCode = (error: unknown): string => (error instanceof Database.SqliteError ? error.code : '');
+export const isStorageTrouble = (error: unknown): boolean => STORAGE.test(sqliteCode(error));
+
+export interface OpenedFile {
+  readonly database: SqliteDatabase;
+  /** False: the file could not be opened and this database lives in memory only. */
+  readonly durable: boolean;
+}
+
+/** STORE_FAILED when another process holds the file or a newer release wrote it; every other trouble is survived. */
+export function openSqliteFile(path: string, clock: Clock, log: Log): OpenedFile {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+    if (existsSync(path) && statSync(path).size === 0) log.error({ path }, 'store.file-was-empty');
+    return { database: openChecked(path), durable: true };
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    if (sqliteCode(error).startsWith('SQLITE_BUSY')) throw new GatewayError('STORE_FAILED', { path, why: 'another process uses it' }, { cause: error });
+    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error), durable: true };
+    log.error({ path, why: (error as Error).message }, 'store.volatile');
+    return { database: prepare(new Database(':memory:')), durable: false };
+  }
+}
+
+function openChecked(path: string): SqliteDatabase {
+  const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    // One process owns the file: no second daemon by mistake, and no shared-memory file to go missing.
+    database.pragma('locking_mode = EXCLUSIVE');
+    const verdict = database.pragma('quick_check(1)', { simple: true });
+    if (verdict !== 'ok') throw new Database.SqliteError(String(verdict), 'SQLITE_CORRUPT');
+    return prepare(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function prepare(database: SqliteDatabase): SqliteDatabase {
+  database.pragma('journal_mode = WAL');
+  database.pragma('synchronous = NORMAL');
+  const version = Number(database.pragma('user_version', { simple: true }));
+  if (version > MIGRATIONS.length) throw new GatewayError('STORE_FAILED', { why: 'written by a newer release', version, known: MIGRATIONS.length });
+  database.transaction(() => {
+    for (const step of MIGRATIONS.slice(version)) {
+      database.exec(step.sql);
+      database.pragma(`user_version = ${step.version}`);
+    }
+  })();
+  return database;
+}
+
+function beginAnew(path: string, clock: Clock, log: Log, cause: unknown): SqliteDatabase {
+  const aside = `${path}${CORRUPT_MARK}${clock.wall()}`;
+  for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+  log.error({ path, aside, why: (cause as Error).message }, 'store.corrupt-begun-anew');
+  const marked = `${basename(path)}${CORRUPT_MARK}`;
+  const old = readdirSync(dirname(path)).filter(name => name.startsWith(marked) && !/-(wal|shm)$/.test(name)).sort();
+  for (const name of old.slice(0, -KEPT_CORRUPT_FILES)) for (const suffix of ['', '-wal', '-shm']) rmSync(join(dirname(path), name + suffix), { force: true });
+  return openChecked(path);
+}

@@ -1,0 +1,215 @@
+/** StateStore on SQLite (WAL). Bindings and keepalives, which come by the thousand, wait in memory for the next synchronous commit. */
+import { join } from 'node:path';
+import { systemClock, type Clock } from './clock.ts';
+import type { Log } from './log.ts';
+import { openSqliteFile, type SqliteDatabase } from './sqlite-file.ts';
+import { WriteQueue } from './sqlite-writes.ts';
+import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
+
+const FILE_NAME = 'sipd.sqlite3';
+
+/** Columns and key of each table: statements are made from here. */
+const TABLES = {
+  devices: { key: ['id'], columns: ['id', 'name', 'manufacturer', 'model', 'firmware', 'channelCount', 'infoJson'] },
+  bindings: { key: ['deviceId'], columns: ['deviceId', 'contactUri', 'transport', 'address', 'port', 'callId', 'cseq', 'expiresAtWallMs', 'savedAtWallMs', 'lastKeepaliveWallMs'] },
+  channels: { key: ['deviceId', 'channelId'], columns: ['deviceId', 'channelId', 'ordinal', 'name', 'status', 'civilCode', 'parentId', 'manufacturer', 'itemJson'] },
+  mappings: { key: ['upstream', 'deviceId', 'channelId'], columns: ['upstream', 'deviceId', 'channelId', 'mappedId', 'serial'] },
+  sessions: { key: ['sessionId'], columns: ['sessionId', 'kind', 'json'] },
+  meta: { key: ['key'], columns: ['key', 'value'] },
+} as const;
+type Table = keyof typeof TABLES;
+
+const where = (table: Table): string => TABLES[table].key.map(column => `${column} = @${column}`).join(' AND ');
+
+function upsertSql(table: Table): string {
+  const { key, columns } = TABLES[table];
+  const rest = columns.filter(column => !(key as readonly string[]).includes(column));
+  return `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(column => `@${column}`).join(', ')})
+    ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${rest.map(column => `${column} = excluded.${column}`).join(', ')}`;
+}
+
+const UPSERT = Object.fromEntries((Object.keys(TABLES) as Table[]).map(table => [table, upsertSql(table)])) as Record<Table, string>;
+const RAISE_SERIAL = 'INSERT INTO serials VALUES (@upstream, @serial) ON CONFLICT (upstream) DO UPDATE SET serial = max(serial, excluded.serial)';
+const TOUCH = 'UPDATE bindings SET lastKeepaliveWallMs = @atWallMs WHERE deviceId = @deviceId';
+
+export interface SqliteStoreOptions {
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** The file may not grow beyond this. */
+  readonly maxBytes?: number;
+  /** The disk works again. When writes were refused meanwhile, what is on it is older than what the owner knows: put everything again. */
+  readonly onRecovered?: (refused: number) => void;
+}
+
+type Statement = ReturnType<SqliteDatabase['prepare']>;
+
+export class SqliteStore implements StateStore {
+  readonly path: string;
+  readonly #database: SqliteDatabase;
+  readonly #writes: WriteQueue;
+  readonly #statements = new Map<string, Statement>();
+  /** In memory too, so that the answer is right while writes wait. */
+  readonly #serials: Map<string, number>;
+  readonly #meta: Map<string, string>;
+  /** Latest state per device; null is a deletion. */
+  readonly #bindings = new Map<string, BindingStateRow | null>();
+  readonly #keepalives = new Map<string, number>();
+
+  /** `directory` is made when missing; `:memory:` keeps nothing. Throws STORE_FAILED as openSqliteFile. */
+  constructor(directory: string, { log, clock = systemClock, maxBytes, onRecovered = () => undefined }: SqliteStoreOptions) {
+    this.path = directory === ':memory:' ? directory : join(directory, FILE_NAME);
+    const file = openSqliteFile(this.path, clock, log);
+    this.#database = file.database;
+    this.#writes = new WriteQueue(file, { clock, log, onFlush: () => this.#takeWaiting(), onRecovered });
+    this.#serials = this.#pairs('SELECT upstream, serial FROM serials');
+    this.#meta = this.#pairs('SELECT key, value FROM meta');
+    if (maxBytes !== undefined) this.limitBytes(maxBytes);
+  }
+
+  limitBytes(maxBytes: number): void {
+    const pageBytes = Number(this.#database.pragma('page_size', { simple: true }));
+    this.#database.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / pageBytes))}`);
+  }
+
+  get health(): StoreHealth {
+    return this.#writes.health;
+  }
+
+  loadDevices = (): readonly DeviceStateRow[] => this.#all('devices', 'id');
+  loadBindings = (): readonly BindingStateRow[] => this.#all('bindings', 'deviceId');
+  loadChannels = (): readonly ChannelStateRow[] => this.#all('channels', 'deviceId, ordinal');
+  loadMappings = (): readonly MappingStateRow[] => this.#all('mappings', 'upstream, serial');
+  loadSessions = (): readonly SessionStateRow[] => this.#all('sessions', 'sessionId');
+
+  putDevice(row: DeviceStateRow): void {
+    this.#writes.write(() => this.#upsert('devices', row));
+  }
+
+  deleteDevice(id: string): void {
+    this.#bindings.delete(id);
+    this.#keepalives.delete(id);
+    this.#writes.write(() => {
+      this.#run('DELETE FROM devices WHERE id = @id', { id });
+      this.#run('DELETE FROM bindings WHERE deviceId = @id', { id });
+      this.#run('DELETE FROM channels WHERE deviceId = @id', { id });
+    });
+  }
+
+  putBinding(row: BindingStateRow): void {
+    this.#keepalives.delete(row.deviceId);
+    this.#bindings.set(row.deviceId, row);
+    this.#writes.flushSoon();
+  }
+
+  touchBinding(deviceId: string, lastKeepaliveWallMs: number): void {
+    this.#keepalives.set(deviceId, lastKeepaliveWallMs);
+    this.#writes.flushSoon();
+  }
+
+  deleteBinding(deviceId: string): void {
+    this.#keepalives.delete(deviceId);
+    this.#bindings.set(deviceId, null);
+    this.#writes.flushSoon();
+  }
+
+  putChannels(deviceId: string, rows: readonly ChannelStateRow[], { replace }: { readonly replace: boolean }): void {
+    this.#writes.write(() => {
+      if (replace) this.#run('DELETE FROM channels WHERE deviceId = @deviceId', { deviceId });
+      for (const row of rows) this.#upsert('channels', row);
+    });
+  }
+
+  deleteChannels(deviceId: string, channelIds: readonly string[]): void {
+    this.#writes.write(() => {
+      for (const channelId of channelIds) this.#run(`DELETE FROM channels WHERE ${where('channels')}`, { deviceId, channelId });
+    });
+  }
+
+  putMappings(rows: readonly MappingStateRow[]): void {
+    this.#writes.write(() => {
+      for (const row of rows) {
+        this.#upsert('mappings', row);
+        this.#run(RAISE_SERIAL, { upstream: row.upstream, serial: row.serial });
+      }
+    });
+    for (const { upstream, serial } of rows) this.#serials.set(upstream, Math.max(serial, this.lastSerial(upstream)));
+    this.flush();
+  }
+
+  deleteMappings(rows: readonly Pick<MappingStateRow, 'upstream' | 'deviceId' | 'channelId'>[]): void {
+    this.#writes.write(() => {
+      for (const { upstream, deviceId, channelId } of rows) this.#run(`DELETE FROM mappings WHERE ${where('mappings')}`, { upstream, deviceId, channelId });
+    });
+  }
+
+  lastSerial(upstream: string): number {
+    return this.#serials.get(upstream) ?? 0;
+  }
+
+  putSession(row: SessionStateRow): void {
+    this.#writes.write(() => this.#upsert('sessions', row));
+  }
+
+  deleteSession(sessionId: string): void {
+    this.#writes.write(() => this.#run(`DELETE FROM sessions WHERE ${where('sessions')}`, { sessionId }));
+  }
+
+  getMeta(key: string): string | undefined {
+    return this.#meta.get(key);
+  }
+
+  putMeta(key: string, value: string): void {
+    this.#meta.set(key, value);
+    this.#writes.write(() => this.#upsert('meta', { key, value }));
+  }
+
+  flush(): void {
+    this.#writes.flush();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#database.open) return;
+    this.#writes.flush();
+    this.#writes[Symbol.dispose]();
+    this.#database.close();
+  }
+
+  /** Bindings and keepalives that waited become one write. */
+  #takeWaiting(): void {
+    if (this.#bindings.size === 0 && this.#keepalives.size === 0) return;
+    const bindings = [...this.#bindings];
+    const keepalives = [...this.#keepalives];
+    this.#bindings.clear();
+    this.#keepalives.clear();
+    this.#writes.write(() => {
+      for (const [deviceId, row] of bindings) {
+        if (row === null) this.#run(`DELETE FROM bindings WHERE ${where('bindings')}`, { deviceId });
+        else this.#upsert('bindings', row);
+      }
+      for (const [deviceId, atWallMs] of keepalives) this.#run(TOUCH, { deviceId, atWallMs });
+    });
+  }
+
+  #all<Row>(table: Table, order: string): readonly Row[] {
+    this.#takeWaiting();
+    return this.#prepared(`SELECT ${TABLES[table].columns.join(', ')} FROM ${table} ORDER BY ${order}`).all({}) as Row[];
+  }
+
+  #pairs<Value>(sql: string): Map<string, Value> {
+    return new Map(this.#prepared(sql).raw().all({}) as [string, Value][]);
+  }
+
+  #upsert(table: Table, row: object): void {
+    this.#run(UPSERT[table], row);
+  }
+
+  #run(sql: string, parameters: object): void {
+    this.#prepared(sql).run(parameters);
+  }
+
+  #prepared(sql: string): Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) this.#statements.set(sql, (statement = this.#database.prepare(sql)));
+    return statement;
+  }
+}

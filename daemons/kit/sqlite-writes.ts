@@ -1,0 +1,137 @@
+/**
+ * When a write reaches the disk. Each commits at once without waiting for the disk, so it survives the process; every
+ * 200 ms one synchronous commit takes all of them past a power cut. When the disk fails they wait here (fault 108).
+ *
+ *        write fails for want of disk               queue full
+ *   ok ----------------------------> failing(queue) ----------> failing(queue, refusing)
+ *    ^                                    |                        |
+ *    +---------- every queued write done <+------------------------+   tried again every second
+ */
+import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from './clock.ts';
+import type { Log } from './log.ts';
+import { isStorageTrouble, sqliteCode, type OpenedFile, type SqliteDatabase } from './sqlite-file.ts';
+import type { StoreHealth } from './state-store.ts';
+
+const MAX_QUEUED = 10_000;
+const SYNC_EVERY_MS = 200;
+const RETRY_EVERY_MS = 1000;
+const COUNT_SYNC = `INSERT INTO meta VALUES ('syncs', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1`;
+
+export interface WriteQueueOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Before a synchronous commit: write what was held back. */
+  readonly onFlush: () => void;
+  /** The disk works again; `refused` writes were given up meanwhile. */
+  readonly onRecovered: (refused: number) => void;
+}
+
+export class WriteQueue implements Disposable {
+  readonly #database: SqliteDatabase;
+  readonly #durable: boolean;
+  readonly #options: WriteQueueOptions;
+  #queue: (() => void)[] = [];
+  #refused = 0;
+  #lastError: string | null = null;
+  #unsynced = false;
+  #timer: Disposable | undefined;
+
+  constructor({ database, durable }: OpenedFile, options: WriteQueueOptions) {
+    this.#database = database;
+    this.#durable = durable;
+    this.#options = options;
+  }
+
+  get health(): StoreHealth {
+    const state = !this.#durable ? 'volatile' : this.#lastError === null ? 'ok' : 'failing';
+    return { state, queued: this.#queue.length, refused: this.#refused, lastError: this.#lastError };
+  }
+
+  /** One write, all or nothing: now, or behind those that wait already. STORE_FAILED when it breaks a rule of the tables. */
+  write(run: () => void): void {
+    this.#unsynced = true;
+    if (this.#queue.length === 0 && this.#attempt(run)) return this.flushSoon();
+    if (this.#queue.length < MAX_QUEUED) this.#queue.push(run);
+    else if ((this.#refused += 1) === 1) this.#options.log.error({ queued: MAX_QUEUED }, 'store.refusing');
+    this.#arm(RETRY_EVERY_MS);
+  }
+
+  flushSoon(): void {
+    this.#arm(SYNC_EVERY_MS);
+  }
+
+  /** All that was written is on the disk when it returns, unless `health` says otherwise. */
+  flush(): void {
+    this[Symbol.dispose]();
+    if (this.#queue.length > 0 && !this.#retry()) return;
+    this.#options.onFlush();
+    if (this.#queue.length > 0 || !this.#unsynced) return;
+    this[Symbol.dispose]();
+    this.#sync();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+
+  /** False when the disk is at fault. Any other failure is the caller's and is thrown. */
+  #attempt(run: () => void): boolean {
+    try {
+      this.#database.transaction(run)();
+      return true;
+    } catch (error) {
+      if (sqliteCode(error) === '') throw error;
+      const why = (error as Error).message;
+      if (!isStorageTrouble(error)) throw new GatewayError('STORE_FAILED', { why }, { cause: error });
+      if (this.#lastError === null) this.#options.log.error({ why, code: sqliteCode(error) }, 'store.failing');
+      this.#lastError = sqliteCode(error);
+      return false;
+    }
+  }
+
+  /** In order, as far as the disk takes them; true when nothing waits any more. */
+  #retry(): boolean {
+    let done = 0;
+    while (done < this.#queue.length && this.#attemptQueued(this.#queue[done]!)) done += 1;
+    this.#queue.splice(0, done);
+    if (this.#queue.length > 0) {
+      this.#arm(RETRY_EVERY_MS);
+      return false;
+    }
+    const refused = this.#refused;
+    this.#refused = 0;
+    this.#lastError = null;
+    this.#options.log.warn({ written: done, refused }, 'store.recovered');
+    this.#options.onRecovered(refused);
+    return true;
+  }
+
+  /** Its caller has long gone on: a write that breaks a rule is dropped with a word. */
+  #attemptQueued(run: () => void): boolean {
+    try {
+      return this.#attempt(run);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#options.log.error({ why: error.message }, 'store.write-dropped');
+      return true;
+    }
+  }
+
+  /** A synchronous commit takes all earlier frames of the write-ahead log to the disk with it. */
+  #sync(): void {
+    this.#database.pragma('synchronous = FULL');
+    const done = this.#attempt(() => void this.#database.exec(COUNT_SYNC));
+    this.#database.pragma('synchronous = NORMAL');
+    if (!done) return this.#arm(RETRY_EVERY_MS);
+    this.#unsynced = false;
+    this.#lastError = null;
+  }
+
+  #arm(delayMs: number): void {
+    const { clock } = this.#options;
+    this.#timer ??= clock.schedule(addMs(clock.now(), delayMs), () => this.flush());
+  }
+}

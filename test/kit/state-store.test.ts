@@ -1,0 +1,226 @@
+import Database from 'better-sqlite3';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { GatewayError } from '#core/result.ts';
+import { createLog } from '#kit/log.ts';
+import { SqliteStore, type SqliteStoreOptions } from '#kit/sqlite-store.ts';
+import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow } from '#kit/state-store.ts';
+import { ManualClock } from '../rig/manual-clock.ts';
+
+const log = createLog('test', 'silent');
+const DEVICE = '34020000001110000001';
+
+const device: DeviceStateRow = { id: DEVICE, name: '北门 NVR', manufacturer: 'Maker', model: null, firmware: null, channelCount: 16, infoJson: '{"a":1}' };
+const binding: BindingStateRow = { deviceId: DEVICE, contactUri: 'sip:1@127.0.0.1:5060', transport: 'UDP', address: '127.0.0.1', port: 5060, callId: 'c', cseq: 7, expiresAtWallMs: 1.7e12, savedAtWallMs: 1.6e12, lastKeepaliveWallMs: null };
+const channel = (n: number, change: Partial<ChannelStateRow> = {}): ChannelStateRow => ({ deviceId: DEVICE, channelId: `3402000000131${String(n).padStart(7, '0')}`, ordinal: n, name: `摄像机 ${n}`, status: 'ON', civilCode: '340200', parentId: DEVICE, manufacturer: 'Maker', itemJson: JSON.stringify({ n, address: 'x'.repeat(200) }), ...change });
+const mapping = (serial: number, change: Partial<MappingStateRow> = {}): MappingStateRow => ({ upstream: 'city', mappedId: `3401000000131${String(serial).padStart(7, '0')}`, deviceId: DEVICE, channelId: channel(serial).channelId, serial, ...change });
+
+function directory(test: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'vl-state-'));
+  test.teardown(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+const open = (path: string, options: Partial<SqliteStoreOptions> = {}): SqliteStore => new SqliteStore(path, { log, ...options });
+
+function refusal(run: () => unknown): string {
+  try {
+    run();
+    return 'none';
+  } catch (error) {
+    return error instanceof GatewayError ? error.code : String(error);
+  }
+}
+
+t.test('everything comes back after a restart', async t => {
+  const path = directory(t);
+  {
+    using store = open(path);
+    store.putDevice(device);
+    store.putBinding(binding);
+    store.touchBinding(DEVICE, 1.65e12);
+    store.putChannels(DEVICE, [channel(2), channel(1)], { replace: true });
+    store.putMappings([mapping(1), mapping(2)]);
+    store.putSession({ sessionId: 's1', kind: 'source', json: '{"x":"视"}' });
+    store.putMeta('secret', 'abc');
+  }
+  using store = open(path);
+  t.same(store.loadDevices(), [device]);
+  t.same(store.loadBindings(), [{ ...binding, lastKeepaliveWallMs: 1.65e12 }]);
+  t.same(store.loadChannels(), [channel(1), channel(2)], 'in the order of the device');
+  t.same(store.loadMappings(), [mapping(1), mapping(2)]);
+  t.same(store.loadSessions(), [{ sessionId: 's1', kind: 'source', json: '{"x":"视"}' }]);
+  t.equal(store.getMeta('secret'), 'abc');
+  t.equal(store.getMeta('none'), undefined);
+  t.match(store.health, { state: 'ok', queued: 0, refused: 0, lastError: null });
+
+  store.putDevice({ ...device, name: 'new' });
+  store.putSession({ sessionId: 's1', kind: 'source', json: '{}' });
+  store.deleteSession('s2');
+  t.equal(store.loadDevices()[0]?.name, 'new');
+  t.equal(store.loadSessions()[0]?.json, '{}');
+  store.deleteSession('s1');
+  store.deleteDevice(DEVICE);
+  t.same([store.loadDevices(), store.loadBindings(), store.loadChannels(), store.loadSessions()], [[], [], [], []]);
+  t.equal(store.loadMappings().length, 2, 'mappings outlive the device');
+});
+
+t.test('catalogues: 10,000 channels, replaced and amended', async t => {
+  using store = open(directory(t));
+  const rows = Array.from({ length: 10_000 }, (_, n) => channel(n));
+  const began = performance.now();
+  store.putChannels(DEVICE, rows, { replace: true });
+  const tookMs = performance.now() - began;
+  t.ok(tookMs < 1000, `10,000 channels in ${tookMs.toFixed()} ms`);
+  t.equal(store.loadChannels().length, 10_000);
+  store.putChannels(DEVICE, [channel(5, { status: 'OFF' }), channel(10_000)], { replace: false });
+  t.equal(store.loadChannels().length, 10_001);
+  t.equal(store.loadChannels()[5]?.status, 'OFF');
+  store.putChannels('other', [channel(1, { deviceId: 'other' })], { replace: true });
+  store.putChannels(DEVICE, rows.slice(0, 7), { replace: true });
+  store.deleteChannels(DEVICE, [channel(0).channelId]);
+  t.same(store.loadChannels().map(row => [row.deviceId, row.ordinal]), [...[1, 2, 3, 4, 5, 6].map(n => [DEVICE, n]), ['other', 1]]);
+});
+
+t.test('serials are given once, mapped IDs belong to one channel', async t => {
+  const path = directory(t);
+  {
+    using store = open(path);
+    t.equal(store.lastSerial('city'), 0);
+    store.putMappings([mapping(1), mapping(9), mapping(3, { upstream: 'county' })]);
+    store.deleteMappings([mapping(9)]);
+    t.equal(refusal(() => store.putMappings([mapping(4), mapping(5, { mappedId: mapping(1).mappedId })])), 'STORE_FAILED');
+    t.same(store.loadMappings().map(row => [row.upstream, row.serial]), [['city', 1], ['county', 3]], 'all or nothing');
+    store.putMappings([mapping(1, { mappedId: 'changed' })]);
+  }
+  using store = open(path);
+  t.equal(store.lastSerial('city'), 9, 'deleted, but never again');
+  t.equal(store.lastSerial('county'), 3);
+  t.equal(store.loadMappings()[0]?.mappedId, 'changed');
+});
+
+t.test('keepalives and bindings wait at most 200 ms and cost one write', async t => {
+  const clock = new ManualClock();
+  const path = directory(t);
+  const store = open(path, { clock });
+  for (let n = 0; n < 1000; n++) store.putBinding({ ...binding, deviceId: `d${n}` });
+  for (let round = 1; round <= 50; round++) for (let n = 0; n < 1000; n++) store.touchBinding(`d${n}`, round);
+  store.touchBinding('nobody', 1);
+  store.deleteBinding('d0');
+  t.equal(clock.scheduled, 1);
+  clock.advance(200);
+  t.equal(clock.scheduled, 0, 'nothing left to do');
+  const rows = store.loadBindings();
+  t.equal(rows.length, 999);
+  t.ok(rows.every(row => row.lastKeepaliveWallMs === 50));
+  store[Symbol.dispose]();
+  store[Symbol.dispose]();
+});
+
+t.test('fault 108: the disk is full, and then it is not', async t => {
+  const clock = new ManualClock();
+  const recovered: number[] = [];
+  const path = directory(t);
+  const store = open(path, { clock, maxBytes: 96 * 1024, onRecovered: refused => recovered.push(refused) });
+  const fat = 'x'.repeat(4000);
+  let written = 0;
+  while (store.health.state === 'ok' && written < 100) store.putSession({ sessionId: `s${written++}`, kind: 'k', json: fat });
+  t.match(store.health, { state: 'failing', queued: 1, lastError: /SQLITE_FULL/ });
+  store.putMappings([mapping(12)]);
+  t.equal(store.lastSerial('city'), 12, 'right while it waits');
+  store.putBinding(binding);
+  store.deleteSession('s0');
+  clock.advance(5000);
+  t.equal(store.health.state, 'failing');
+  for (let n = 0; n < 10_100; n++) store.putSession({ sessionId: `q${n % 50}`, kind: 'k', json: String(n) });
+  t.equal(store.health.queued, 10_000);
+  t.equal(store.health.refused, 103);
+  t.same(recovered, []);
+
+  store.limitBytes(64 * 1024 * 1024);
+  clock.advance(1000);
+  t.match(store.health, { state: 'ok', queued: 0, refused: 0, lastError: null });
+  t.same(recovered, [103], 'the owner is told how much is missing');
+  t.equal(store.loadBindings().length, 1);
+  t.equal(store.loadMappings().length, 1);
+  t.notOk(store.loadSessions().some(row => row.sessionId === 's0'), 'in order');
+  store[Symbol.dispose]();
+  using again = open(path);
+  t.equal(again.loadMappings()[0]?.serial, 12);
+});
+
+t.test('fault 111: files that cannot be believed are moved aside', async t => {
+  const path = directory(t);
+  const file = join(path, 'sipd.sqlite3');
+  const fill = (): void => {
+    using store = open(path);
+    store.putChannels(DEVICE, Array.from({ length: 500 }, (_, n) => channel(n)), { replace: true });
+    store.putMappings([mapping(3)]);
+  };
+  const damages: readonly (readonly [string, () => void])[] = [
+    ['not a database', () => writeFileSync(file, 'hello '.repeat(3000))],
+    ['a page overwritten', () => writeFileSync(file, readFileSync(file).fill(0xff, 4096, 5 * 4096))],
+    ['cut in half', () => truncateSync(file, 40_000)],
+    ['header flipped', () => writeFileSync(file, readFileSync(file).fill(0, 0, 16))],
+  ];
+  for (const [name, damage] of damages) {
+    fill();
+    damage();
+    using store = open(path);
+    t.same(store.loadChannels(), [], `${name}: begun anew`);
+    store.putDevice(device);
+    t.equal(store.health.state, 'ok', name);
+  }
+  t.equal(readdirSync(path).filter(name => /corrupt-\d+$/.test(name)).length, 3, 'the last three are kept');
+  fill();
+  truncateSync(file, 0);
+  {
+    using store = open(path);
+    t.same(store.loadChannels(), [], 'zero length');
+  }
+  fill();
+  unlinkSync(file);
+  using store = open(path);
+  t.equal(store.health.state, 'ok', 'gone altogether');
+});
+
+t.test('refused at the door: locked by another, written by a newer release', async t => {
+  const path = directory(t);
+  const first = open(path);
+  t.equal(refusal(() => open(path)), 'STORE_FAILED');
+  first[Symbol.dispose]();
+  const raw = new Database(join(path, 'sipd.sqlite3'));
+  raw.pragma('user_version = 999');
+  raw.close();
+  t.equal(refusal(() => open(path)), 'STORE_FAILED');
+});
+
+t.test('no directory to write in: it works, and says that nothing will stay', async t => {
+  const path = directory(t);
+  writeFileSync(join(path, 'file'), '');
+  using store = open(join(path, 'file', 'below'));
+  store.putDevice(device);
+  t.same(store.loadDevices(), [device]);
+  t.equal(store.health.state, 'volatile');
+});
+
+t.test('kill -9 loses no session and no catalogue', async t => {
+  const path = directory(t);
+  const script = `
+    import { SqliteStore } from '#kit/sqlite-store.ts';
+    import { createLog } from '#kit/log.ts';
+    const store = new SqliteStore(${JSON.stringify(path)}, { log: createLog('child', 'silent') });
+    for (let n = 0; n < 50; n++) store.putSession({ sessionId: 's' + n, kind: 'k', json: '{}' });
+    process.stdout.write('done');
+    process.kill(process.pid, 'SIGKILL');`;
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [, signal] = await once(child, 'exit');
+  t.equal(signal, 'SIGKILL');
+  t.ok(existsSync(join(path, 'sipd.sqlite3-wal')), 'it was not closed');
+  using store = open(path);
+  t.equal(store.loadSessions().length, 50);
+});
