@@ -17,25 +17,31 @@ const RECEIVER = 'use Socket; socket(S, AF_UNIX, SOCK_DGRAM, 0); bind(S, pack_so
 /** A child whose output can be waited for line by line. */
 class Speaker {
   readonly child: Child;
+  readonly #closed: Promise<unknown>;
+  #waiting: (() => void)[] = [];
   text = '';
 
   constructor(test: Test, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     this.child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, ...env } });
-    this.child.stdout.on('data', chunk => (this.text += String(chunk)));
+    this.child.stdout.on('data', chunk => {
+      this.text += String(chunk);
+      for (const look of this.#waiting.splice(0)) look();
+    });
+    this.#closed = once(this.child, 'close');
     test.teardown(() => this.child.kill('SIGKILL'));
   }
 
   async until(pattern: RegExp): Promise<void> {
+    const ended = this.#closed.then(() => true);
     while (!pattern.test(this.text)) {
-      const [chunk] = (await Promise.race([once(this.child.stdout, 'data'), once(this.child.stdout, 'end')])) as [unknown];
-      if (chunk === undefined && !pattern.test(this.text)) throw new Error(`ended without ${pattern}: ${this.text}`);
+      const more = new Promise<boolean>(resolve => this.#waiting.push(() => resolve(false)));
+      if ((await Promise.race([more, ended])) && !pattern.test(this.text)) throw new Error(`ended without ${pattern}: ${this.text}`);
     }
   }
 
   async exit(): Promise<number | null> {
-    if (this.child.exitCode !== null) return this.child.exitCode;
-    const [code] = (await once(this.child, 'exit')) as [number | null];
-    return code;
+    await this.#closed;
+    return this.child.exitCode;
   }
 }
 
