@@ -10,6 +10,7 @@ export interface FieldProblem {
 
 /** Each media instance needs some ports of its own. */
 const MIN_PORTS_PER_INSTANCE = 2;
+const MAX_PORT = 65535;
 const WILDCARD = ['0.0.0.0', '::'];
 
 type Path = readonly (string | number)[];
@@ -68,8 +69,13 @@ function* checkMediaPorts({ media, sip }: GatewayConfig): Generator<FieldProblem
   const path: Path = ['media', 'ports'];
   const taken = (transport: 'udp' | 'tcp', from: number, to: number): number | undefined => sip.listen.find(one => one.transport === transport && one.port >= from && one.port <= to)?.port;
   if (mode === 'fixed') {
-    if (taken('udp', fixedUdp, fixedUdp) !== undefined) yield { path: [...path, 'fixedUdp'], why: `udp port ${fixedUdp} is a SIP port` };
-    if (taken('tcp', fixedTcp, fixedTcp) !== undefined) yield { path: [...path, 'fixedTcp'], why: `tcp port ${fixedTcp} is a SIP port` };
+    // Processes cannot share a port: the second instance takes the next number, and so on.
+    for (const [key, transport, port] of [['fixedUdp', 'udp', fixedUdp], ['fixedTcp', 'tcp', fixedTcp]] as const) {
+      const end = port + media.instances - 1;
+      const sipPort = taken(transport, port, end);
+      if (sipPort !== undefined) yield { path: [...path, key], why: `${transport} port ${sipPort} is a SIP port` };
+      if (end > MAX_PORT) yield { path: [...path, key], why: `no ports for ${media.instances} instances from ${port} on` };
+    }
     return;
   }
   if (last - first + 1 < media.instances * MIN_PORTS_PER_INSTANCE) yield { path: [...path, 'last'], why: `${first} to ${last} is too small for ${media.instances} instances` };

@@ -42,6 +42,7 @@ const CROSS: readonly (readonly [string, Input, readonly (readonly [string, RegE
   ['media range reversed', { media: { ports: { first: 40000, last: 30000 } } }, [['media.ports.last', /too small/]]],
   ['SIP inside the media range', { sip: { listen }, media: { ports: { first: 5000, last: 6000 } } }, [['media.ports.first', /5060/]]],
   ['fixed media port is a SIP port', { sip: { listen }, media: { ports: { mode: 'fixed', fixedUdp: 5060, fixedTcp: 10000 } } }, [['media.ports.fixedUdp', /SIP port/]]],
+  ['fixed media ports of later instances', { sip: { listen }, media: { instances: 8, ports: { mode: 'fixed', fixedUdp: 5056, fixedTcp: 65530 } } }, [['media.ports.fixedUdp', /5060/], ['media.ports.fixedTcp', /no ports/]]],
 ];
 
 t.test('rules between fields', async t => {

@@ -1,0 +1,61 @@
+/** The commented reference configuration, written out of the schema: what is printed here is what the daemons assume when a key is missing. */
+import { z } from 'zod';
+import { gatewaySchema } from './schema.ts';
+
+const HEADER = [
+  'ViewLink Gateway: the configuration, complete, with its defaults. As shipped, nothing listens and nobody is admitted.',
+  'Keys may be left out. Check with `vlink config check`, apply with `vlink config reload`.',
+  'This file is printed by scripts/config-reference.',
+];
+const COMMENT_COLUMN = 44;
+
+/** What is used here of JSON Schema, as zod writes it. */
+interface Node {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly required?: readonly string[];
+  readonly items?: Node;
+}
+
+/** YAML text, ending with a line end. Parses to exactly the schema's defaults. */
+export function referenceConfig(): string {
+  const root = z.toJSONSchema(gatewaySchema, { io: 'input' }) as Node;
+  const sections = Object.entries(root.properties ?? {}).flatMap(([key, node]) => ['', ...entryLines(key, node, 0)]);
+  return [...HEADER.map(line => `# ${line}`), ...sections, ''].join('\n');
+}
+
+function entryLines(key: string, node: Node, depth: number): readonly string[] {
+  const indent = '  '.repeat(depth);
+  if (node.properties !== undefined) return [commented(`${indent}${key}:`, node), ...Object.entries(node.properties).flatMap(([name, child]) => entryLines(name, child, depth + 1))];
+  const lines = [commented(`${indent}${key}: ${JSON.stringify(node.default)}`, node)];
+  if (node.items?.properties !== undefined) lines.push(...exampleLines(node.items, depth + 1));
+  return lines;
+}
+
+/** The fields of a list entry, as comments: the list itself is empty by default. */
+function exampleLines(item: Node, depth: number): readonly string[] {
+  const indent = '  '.repeat(depth);
+  const lines = Object.entries(item.properties ?? {}).flatMap(([name, node]) => fieldLines(name, node, item.required?.includes(name) ?? false, ''));
+  return lines.map((line, i) => `${indent}# ${i === 0 ? '- ' : '  '}${line}`);
+}
+
+function fieldLines(name: string, node: Node, required: boolean, indent: string): readonly string[] {
+  if (node.properties !== undefined) return [commented(`${indent}${name}:`, node), ...Object.entries(node.properties).flatMap(([key, child]) => fieldLines(key, child, false, `${indent}  `))];
+  const value = node.default === undefined ? '' : ` ${JSON.stringify(node.default)}`;
+  const mark = required ? 'required; ' : node.default === undefined ? 'optional; ' : '';
+  return [commented(`${indent}${name}:${value}`, node, mark)];
+}
+
+function commented(text: string, node: Node, mark = ''): string {
+  return `${text.padEnd(COMMENT_COLUMN)} # ${mark}${node.description ?? ''}${bounds(node)}`;
+}
+
+function bounds({ enum: words, minimum, maximum }: Node): string {
+  if (words !== undefined) return ` (${words.join(' | ')})`;
+  return minimum === undefined || maximum === undefined ? '' : ` (${minimum} to ${maximum})`;
+}

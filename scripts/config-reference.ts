@@ -1,0 +1,3 @@
+import { referenceConfig } from '#core/config/reference.ts';
+
+process.stdout.write(referenceConfig());
