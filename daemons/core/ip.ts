@@ -49,7 +49,7 @@ function ipv4Octets(text: string): number[] | undefined {
 
 function ipv6Octets(text: string): Uint8Array | undefined {
   // RFC 3261's grammar lets `::` meet the colon before an embedded IPv4 address: `2001:db8:::192.0.2.1` (RFC 5118 4.10).
-  const halves = text.replace(':::', '::').split('::');
+  const halves = (text.includes('.') ? text.replace(':::', '::') : text).split('::');
   if (halves.length > 2) return undefined;
   const head = groupOctets(halves[0]!, halves.length === 1);
   const tail = halves.length === 2 ? groupOctets(halves[1]!, true) : [];

@@ -2,6 +2,7 @@
  * The header fields that have a place of their own in a message (RFC 3261 20): read from an unfolded byte string, written back.
  * The readers with a Cursor are the parser's; the functions that answer Result are for everybody.
  */
+import { parseIp } from '../ip.ts';
 import { type Result, fail, ok } from '../result.ts';
 import { Cursor, formatParams, isLwsCode, isToken, parseDecimal, quote, readParams, trimLws } from './grammar.ts';
 import type { NameAddr, Params, Via } from './message.ts';
@@ -149,7 +150,7 @@ function readSentBy(cursor: Cursor): { host: string; port: number | undefined } 
 /** `received=[2001:db8::1]` is written with and without brackets; the grammar has none (RFC 5118 4.5). */
 function plainReceived(params: Params): Params {
   const received = params.get('received');
-  if (!received?.startsWith('[') || !received.endsWith(']')) return params;
+  if (!received?.startsWith('[') || parseIp(received) === undefined) return params;
   return new Map(params).set('received', received.slice(1, -1));
 }
 

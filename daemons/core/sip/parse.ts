@@ -33,7 +33,7 @@ export interface ParseOptions {
 /** What could be read of a message that is broken, for an answer to it. Texts are unfolded byte strings as they came. */
 export interface PartialMessage {
   readonly method: string;
-  /** One text for each Via field, the top one first. */
+  /** The top Via, then one text for each further Via field. */
   readonly via: readonly string[];
   /** The top Via if it can be read. */
   readonly topVia: Via | undefined;
@@ -94,6 +94,7 @@ type StartLine =
   | { readonly status: number; readonly reason: string };
 
 function parseStartLine(line: string): StartLine | { readonly why: string; readonly status: number } {
+  if (line.includes('\r')) return { why: 'a lone CR in the start line', status: 400 };
   if (isResponseLine(line)) return parseStatusLine(line);
   const first = line.indexOf(' ');
   const last = line.lastIndexOf(' ');
@@ -316,24 +317,27 @@ function salvage(text: string): PartialMessage | null {
     const colon = field.indexOf(':');
     const name = longName(trimLws(field.slice(0, Math.max(colon, 0)))).toLowerCase();
     const value = unfold(trimLws(field.slice(colon + 1))).replace(/[\r\n\0]/g, ' ');
-    if (name === 'via') via.push(value);
+    if (name === 'via') via.push(...(via.length === 0 ? topViaApart(value) : [value]));
     else if (!found.has(name)) found.set(name, value);
   }
-  const topVia = via[0] === undefined ? undefined : parseVia(firstOfList(via[0]));
+  const topVia = via[0] === undefined ? undefined : parseVia(via[0]);
   return {
     method, via, topVia: topVia?.ok === true ? topVia.value : undefined,
     from: found.get('from'), to: found.get('to'), callId: found.get('call-id'), cseq: found.get('cseq'),
   };
 }
 
-/** The text before the first comma that stands in no quotes. */
-function firstOfList(value: string): string {
+/** The first Via of a field and the text of the others; a field that does not begin with a Via stays whole. */
+function topViaApart(value: string): string[] {
   let quoted = false;
   for (let i = 0; i < value.length; i++) {
     const character = value.charAt(i);
     if (character === '\\' && quoted) i++;
     else if (character === '"') quoted = !quoted;
-    else if (character === ',' && !quoted) return value.slice(0, i);
+    else if (character === ',' && !quoted) {
+      const top = trimLws(value.slice(0, i));
+      return parseVia(top).ok ? [top, trimLws(value.slice(i + 1))] : [value];
+    }
   }
-  return value;
+  return [value];
 }

@@ -3,6 +3,7 @@
  * came, Content-Type and Content-Length last. Content-Length is computed; nothing that is written can start a line of its own.
  */
 import { writeByteString } from '../bytes.ts';
+import { normalizeHost } from '../ip.ts';
 import { formatParams, trimLws } from './grammar.ts';
 import { formatNameAddr, formatVia, parseNameAddr, withParam } from './headers.ts';
 import type { HeaderField, SipMessage, Via } from './message.ts';
@@ -27,7 +28,7 @@ export function serializeMessage(message: SipMessage): Uint8Array {
   if (message.contact === '*') head += line('Contact', '*');
   else for (const contact of message.contact) head += line('Contact', formatNameAddr(contact));
   if (message.expires !== undefined) head += line('Expires', String(message.expires));
-  for (const field of message.headers) head += line(field.name, field.value);
+  for (const field of message.headers) head += `${oneLine(field.name)}: ${foldedOrOneLine(field.value)}\r\n`;
   if (message.contentType !== undefined) head += line('Content-Type', formatContentType(message));
   head += `Content-Length: ${message.body.length}\r\n\r\n`;
   const bytes = new Uint8Array(head.length + message.body.length);
@@ -35,7 +36,7 @@ export function serializeMessage(message: SipMessage): Uint8Array {
   return bytes;
 }
 
-const line = (name: string, value: string): string => `${oneLine(name)}: ${foldedOrOneLine(value)}\r\n`;
+const line = (name: string, value: string): string => `${name}: ${oneLine(value)}\r\n`;
 
 function formatContentType(message: SipMessage): string {
   const type = message.contentType ?? '';
@@ -48,7 +49,7 @@ const oneLine = (text: string): string => (hasLineEnd(text) ? text.replace(/[\r\
 /** Line ends stay only where white space follows: the fold of a header that we relay as it came. */
 function foldedOrOneLine(value: string): string {
   if (!hasLineEnd(value)) return value;
-  return trimLws(value.replace(/\r\n(?=[ \t]+[^\s])|[\r\n]+/g, lineEnd => (lineEnd === '\r\n' ? lineEnd : ' ')));
+  return trimLws(value.replace(/(\r\n(?=[ \t]+[^ \t\r\n]))|[\r\n]+/g, (_, fold: string | undefined) => fold ?? ' '));
 }
 
 export interface RejectionParts {
@@ -69,26 +70,24 @@ export function serializeRejection(status: number, partial: PartialMessage, part
   if (partial.to !== undefined) head += line('To', toText(partial.to, parts.toTag));
   if (partial.callId !== undefined) head += line('Call-ID', partial.callId);
   if (partial.cseq !== undefined) head += line('CSeq', partial.cseq);
-  for (const field of parts.headers ?? []) head += line(field.name, field.value);
+  for (const field of parts.headers ?? []) head += line(oneLine(field.name), field.value);
   head += 'Content-Length: 0\r\n\r\n';
   const bytes = new Uint8Array(head.length);
   writeByteString(head, bytes, 0);
   return bytes;
 }
 
-/** Only a Via that stands alone in its field can be rewritten; behind a comma more of them follow. */
-function topViaText(text: string, via: Via | undefined, parts: RejectionParts): string {
-  if (via === undefined || text.includes(',') || parts.received === undefined) return text;
-  return formatVia(withSource(via, parts.received, parts.receivedPort));
-}
-
 /** The top Via of a request as its responses must carry it: `received` when the sent-by differs or `rport` was asked for. */
 export function withSource(via: Via, address: string, port: number | undefined): Via {
   const asksPort = via.params.has('rport');
-  if (!asksPort && via.host === address) return via;
+  if (!asksPort && !via.params.has('received') && normalizeHost(via.host) === normalizeHost(address)) return via;
   const params = new Map(via.params).set('received', address);
   if (asksPort && port !== undefined) params.set('rport', String(port));
   return { ...via, params };
+}
+
+function topViaText(text: string, via: Via | undefined, parts: RejectionParts): string {
+  return via === undefined || parts.received === undefined ? text : formatVia(withSource(via, parts.received, parts.receivedPort));
 }
 
 function toText(text: string, tag: string | undefined): string {

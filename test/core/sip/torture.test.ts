@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import t from 'tap';
 import { toByteString, utf8Decode, fromByteString } from '#core/bytes.ts';
 import { StreamFramer } from '#core/sip/framer.ts';
-import { type SipMessage, type SipRequest, header, isSipUri, userOf } from '#core/sip/message.ts';
+import { type NameAddr, type SipMessage, type SipRequest, header, isSipUri, userOf } from '#core/sip/message.ts';
 import { type ParseMode, parseMessage } from '#core/sip/parse.ts';
 import { serializeMessage, serializeRejection } from '#core/sip/serialize.ts';
-import { sameUri, sipUri } from '#core/sip/uri.ts';
+import { type SipUri, sameUri, sipUri } from '#core/sip/uri.ts';
 import { validateRequest } from '#core/sip/validate.ts';
 import { RFC4475, type TortureAnswer, streamVerdict, tortureBytes } from '../../vectors/rfc4475/index.ts';
 import { RFC5118 } from '../../vectors/rfc5118/index.ts';
@@ -35,6 +35,11 @@ const accepted = (file: string): SipMessage => {
   return parsed.value;
 };
 const request = (file: string): SipRequest => accepted(file) as SipRequest;
+const contacts = (file: string): readonly NameAddr[] => {
+  const { contact } = request(file);
+  return contact === '*' ? [] : contact;
+};
+const sipContact = (file: string): SipUri => contacts(file)[0]!.uri as SipUri;
 
 t.equal(RFC4475.length, 49, 'all of RFC 4475');
 
@@ -57,7 +62,7 @@ t.test('what is accepted is read right', async t => {
   t.equal(header(wsinv, 'Subject'), '', 'an empty Subject in its compact form');
   t.equal(header(wsinv, 'NewFangledHeader'), 'newfangled value\r\n continued newfangled value', 'the fold of an unknown header stays');
   t.equal(header(wsinv, 'UnknownHeaderWithUnusualValue'), ';;,,;;,;');
-  t.same([...(wsinv.contact[0] as { params: Map<string, string> }).params], [['newparam', 'newvalue'], ['secondparam', null], ['q', '0.33']]);
+  t.same([...contacts('wsinv')[0]!.params], [['newparam', 'newvalue'], ['secondparam', null], ['q', '0.33']]);
 
   const intmeth = request('intmeth');
   t.equal(intmeth.to.displayName, 'BEL:\x07 NUL:\x00 DEL:\x7f');
@@ -66,7 +71,7 @@ t.test('what is accepted is read right', async t => {
 
   t.equal(userOf(request('esc01').to), '%75se%72', 'escapes stay as they came');
   t.ok(sameUri(request('esc01').to.uri, sipUri('user', 'example.com')), 'and mean what they stand for');
-  t.same((request('escnull').contact as { uri: { user: string } }[]).map(contact => contact.uri.user), ['%00', '%00%00'], 'NUL truncates nothing');
+  t.same(contacts('escnull').map(userOf), ['%00', '%00%00'], 'NUL truncates nothing');
   t.equal(userOf(request('semiuri')), 'user;par=u%40example.net');
   t.equal(request('lwsdisp').from.displayName, 'caller');
   t.equal(request('longreq').via.length, 34);
@@ -74,9 +79,9 @@ t.test('what is accepted is read right', async t => {
   t.same(request('transports').via.map(via => via.transport), ['UDP', 'SCTP', 'TLS', 'UNKNOWN', 'TCP']);
   t.ok(request('mpart01').body.includes(0), 'the body is binary');
   t.equal(request('mpart01').contentTypeParams?.get('boundary'), '7a9cbec02ceef655');
-  t.equal((request('cparam01').contact[0] as { params: Map<string, null> }).params.has('unknownparam'), true);
-  t.equal((request('cparam02').contact[0] as { uri: { params: Map<string, null> } }).uri.params.has('unknownparam'), true);
-  t.equal((request('regescrt').contact[0] as { uri: { headers: string } }).uri.headers, 'Route=%3Csip:sip.example.com%3E');
+  t.equal(contacts('cparam01')[0]!.params.has('unknownparam'), true);
+  t.equal(sipContact('cparam02').params.has('unknownparam'), true);
+  t.equal(sipContact('regescrt').headers, 'Route=%3Csip:sip.example.com%3E');
   t.same(request('regescrt').route, [], 'a header inside a URI becomes no Route');
   t.equal(header(request('baddate'), 'Date'), 'Fri, 01 Jan 2010 16:00:00 EST', 'a bad Date is text');
   t.equal(request('badaspec').to.displayName, 'Watson, Thomas');
