@@ -81,7 +81,7 @@ function attend<Requests>(socket: Socket, handlers: RpcHandlers<Requests>, { val
   const connection = createMessageConnection(new FrameReader(socket, MAX_REQUEST_BYTES), new FrameWriter(socket));
   connection.onRequest(async (method, params) => {
     try {
-      if (!Object.hasOwn(handlers as object, method)) throw new GatewayError('BAD_REQUEST', { method, why: 'unknown method' });
+      if (!Object.hasOwn(handlers, method)) throw new GatewayError('BAD_REQUEST', { method, why: 'unknown method' });
       const name = method as keyof Requests;
       const checked = validate[name].safeParse(params ?? {});
       if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: z.prettifyError(checked.error) });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { createLog } from '#kit/log.ts';
-import { Notify, startWatchdog, watchdogIntervalMs } from '#kit/notify.ts';
+import { type Notify, startWatchdog, watchdogIntervalMs } from '#kit/notify.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
 
 type Child = ChildProcessByStdio<null, Readable, null>;
