@@ -6,6 +6,9 @@ import type { DialogState } from '#core/sip/dialog.ts';
 import type { Flow, SipTransport, Target } from '#core/sip/flow.ts';
 import type { SipMessage, SipRequest, SipResponse } from '#core/sip/message.ts';
 import type { Outcome } from '#core/sip/pending-request.ts';
+import type { NewSubscription } from '#core/sip/subscriber.ts';
+import type { EndCause, SubscriptionStateValue } from '#core/sip/subscription.ts';
+import type { SubscriptionState } from '#core/sip/subscriptions.ts';
 import type { SipTiming } from '#core/sip/timing.ts';
 import type { TransactionLimits } from '#core/sip/transactions.ts';
 import type { RequestRules } from '#core/sip/validate.ts';
@@ -57,12 +60,54 @@ export interface OutgoingInvite {
   cancel(): void;
 }
 
+/** A SUBSCRIBE outside any dialog (RFC 6665 4.2.1). */
+export interface IncomingSubscribe extends IncomingRequest {
+  /** Value of Event; empty when there was none. */
+  readonly event: string;
+  /** What the peer asks for; 3600 when it does not say. 0: one NOTIFY and good-bye. */
+  readonly expiresS: number;
+  /** 200 with Expires. Send the first NOTIFY yourself, as soon as possible (4.2.1.4). Undefined when it was answered before. */
+  accept(parts?: ResponseParts & { readonly expiresS?: number }): Notifier | undefined;
+}
+
+/** A subscription of a peer at us. It refreshes, expires and ends by itself; NOTIFYs are the owner's. */
+export interface Notifier {
+  readonly event: string;
+  readonly state: SubscriptionState;
+  /** NOTIFY with Event and `Subscription-State: active;expires=...`. Await it before the next one if order matters over UDP. */
+  notify(parts: InDialogParts, state?: 'active' | 'pending'): Promise<Outcome>;
+  /** Last NOTIFY, with this reason (RFC 6665 4.1.3): `noresource`, `deactivated`, `timeout` ... */
+  end(reason: string, parts?: InDialogParts): Promise<Outcome>;
+  /** The peer refreshed, perhaps with a new body; 200 was sent. RFC 6665 4.2.1.4 wants a NOTIFY now. */
+  onRefreshed: ((request: SipRequest, expiresS: number) => void) | undefined;
+  /** Over: expired, unsubscribed, or nobody answers our NOTIFYs. */
+  onEnded: ((cause: EndCause) => void) | undefined;
+}
+
+/** A subscription of ours at a peer. It is refreshed by itself at 80 % of what was granted. */
+export interface Subscription {
+  /** Undefined until the peer has answered. */
+  readonly state: SubscriptionState | undefined;
+  /** SUBSCRIBE now, with another body if given. */
+  refresh(parts?: InDialogParts): void;
+  /** SUBSCRIBE with Expires 0; onEnded follows. Undefined outcome: there was nothing to end. */
+  unsubscribe(): Promise<Outcome | undefined>;
+  /** Granted, at first or again. */
+  onActive: ((expiresS: number) => void) | undefined;
+  /** A NOTIFY; answer it. Without handler: 200. */
+  onNotify: ((incoming: IncomingRequest, value: SubscriptionStateValue) => void) | undefined;
+  /** `status`: of the last response, when there was one. */
+  onEnded: ((cause: EndCause, status: number | undefined) => void) | undefined;
+}
+
 export interface SipEndpoint extends AsyncDisposable {
   /** Actual addresses, with the ports that the system chose for port 0. */
   readonly bound: readonly { readonly transport: SipTransport; readonly address: string; readonly port: number }[];
   /** Requests outside any dialog, INVITE excluded. */
   onRequest: ((incoming: IncomingRequest) => void) | undefined;
   onInvite: ((incoming: IncomingInvite) => void) | undefined;
+  /** Absent: SUBSCRIBE goes to onRequest. */
+  onSubscribe: ((incoming: IncomingSubscribe) => void) | undefined;
   /** A TCP connection ended (2022: device behind NAT counts as offline). */
   onFlowClosed: ((flow: Flow) => void) | undefined;
   /** Every message that passed, for the recorder and for tests. */
@@ -70,8 +115,12 @@ export interface SipEndpoint extends AsyncDisposable {
   /** One non-INVITE request outside a dialog, to its final answer. */
   request(request: NewRequest, target: Target): Promise<Outcome>;
   invite(request: NewRequest, target: Target): OutgoingInvite;
-  /** Takes up a dialog saved before a restart. */
+  subscribe(request: NewSubscription, target: Target): Subscription;
+  /** Takes up a dialog saved before a restart. Throws TypeError when it is none. */
   restoreDialog(state: DialogState): Dialog;
+  /** `content`: what refreshes carry, as with `subscribe`; its `expires` is the span to ask for. */
+  restoreSubscription(state: SubscriptionState, content?: InDialogParts): Subscription;
+  restoreNotifier(state: SubscriptionState): Notifier;
   /** The local address that packets to this peer would carry (for Via, Contact, SDP). */
   localAddressFor(target: Target): { readonly address: string; readonly port: number };
   readonly counters: Readonly<Record<string, number>>;
@@ -102,4 +151,4 @@ export interface SipEndpointOptions {
   readonly log: Log;
 }
 
-export type { DialogState, Flow, InDialogParts, NewRequest, Outcome, ResponseParts, SipTransport, Target };
+export type { DialogState, EndCause, Flow, InDialogParts, NewRequest, NewSubscription, Outcome, ResponseParts, SipTransport, SubscriptionState, SubscriptionStateValue, Target };

@@ -4,34 +4,31 @@
 import type { Dialog as CoreDialog, DialogState } from '#core/sip/dialog.ts';
 import type { Transmit } from '#core/sip/engine.ts';
 import type { IncomingInvite as CoreIncomingInvite } from '#core/sip/incoming-invites.ts';
-import { type SipMessage, header } from '#core/sip/message.ts';
+import type { SipMessage } from '#core/sip/message.ts';
 import type { OutgoingInvite as CoreOutgoingInvite } from '#core/sip/outgoing-invite.ts';
 import { type ParseMode, parseMessage } from '#core/sip/parse.ts';
 import type { PendingRequest } from '#core/sip/pending-request.ts';
 import { RFC_TIMING } from '#core/sip/timing.ts';
 import type { ServerTransaction } from '#core/sip/transactions.ts';
-import { UserAgent, type UserAgentOutput } from '#core/sip/user-agent.ts';
-import { SourceBuckets } from '#core/rate-limit.ts';
+import { UserAgent } from '#core/sip/user-agent.ts';
+import type { Ms } from '#core/units.ts';
 import { Alarm, type Clock } from './clock.ts';
 import { Closer } from './closer.ts';
-import { CountedLog } from './log.ts';
 import { LocalAddresses, requireIp } from './net.ts';
-import type { Dialog, Flow, IncomingInvite, IncomingRequest, InDialogParts, NewRequest, OutgoingInvite, Outcome, ResponseParts, SipEndpoint, SipEndpointOptions, SipTransport, Target } from './sip-api.ts';
-import { DialogHandle, type HandleHost, IncomingInviteHandle, OutgoingInviteHandle, RequestHandle } from './sip-handles.ts';
+import type { Dialog, Flow, InDialogParts, NewRequest, NewSubscription, Notifier, OutgoingInvite, Outcome, ResponseParts, SipEndpoint, SipEndpointOptions, SipTransport, Subscription, SubscriptionState, Target } from './sip-api.ts';
+import { SipDoor } from './sip-door.ts';
+import type { DialogHandle } from './sip-handles.ts';
+import type { SubscriptionHandleHost } from './sip-subscription-handles.ts';
 import { TcpTransport } from './sip-tcp.ts';
 import { UdpTransport } from './sip-udp.ts';
+import { Upcalls } from './sip-upcalls.ts';
 
 const DEFAULT_LIMITS = { maxServer: 200_000, maxUntrusted: 16_384 };
 const DEFAULT_TCP_CONNECTIONS = 2048;
 const DEFAULT_TCP_PER_PEER = 8;
-const DEFAULT_UNKNOWN_TOTAL_PER_S = 4000;
-/** What the usual scanners call themselves (faults.md 4). */
-const SCANNERS = ['friendly-scanner', 'friendly-request', 'scanner', 'sipcli', 'sipvicious', 'vaxsipuseragent', 'pplsip', 'sundayddr', 'sip-scan', 'sipsak', 'iwar', 'sivus'];
 
-export class SipStack implements SipEndpoint, HandleHost {
+export class SipStack implements SipEndpoint, SubscriptionHandleHost {
   readonly bound: { transport: SipTransport; address: string; port: number }[] = [];
-  onRequest: ((incoming: IncomingRequest) => void) | undefined;
-  onInvite: ((incoming: IncomingInvite) => void) | undefined;
   onFlowClosed: ((flow: Flow) => void) | undefined;
   onTrace: ((direction: 'in' | 'out', message: SipMessage, flow: Flow) => void) | undefined;
   readonly counters: Record<string, number> = {};
@@ -41,16 +38,9 @@ export class SipStack implements SipEndpoint, HandleHost {
   readonly #tcp: TcpTransport;
   readonly #local: LocalAddresses;
   readonly #alarm: Alarm;
-  readonly #isTrusted: (address: string) => boolean;
-  readonly #scanners: readonly string[];
-  readonly #perSource: SourceBuckets | undefined;
-  readonly #allSources: SourceBuckets;
-  readonly #malformed: CountedLog;
+  readonly #door: SipDoor;
   readonly #closer = new Closer();
-  readonly #waiting = new Map<PendingRequest, (outcome: Outcome) => void>();
-  readonly #dialogs = new WeakMap<CoreDialog, DialogHandle>();
-  readonly #incoming = new WeakMap<CoreIncomingInvite, IncomingInviteHandle>();
-  readonly #outgoing = new WeakMap<CoreOutgoingInvite, OutgoingInviteHandle>();
+  readonly #up = new Upcalls(this);
   #draining = false;
   #closed = false;
 
@@ -58,11 +48,7 @@ export class SipStack implements SipEndpoint, HandleHost {
     const { clock, random } = options;
     const count = (name: string): void => this.#count(name);
     this.#clock = clock;
-    this.#isTrusted = options.isTrusted ?? ((): boolean => true);
-    this.#scanners = options.scannerAgents ?? SCANNERS;
-    this.#perSource = options.unknownRequestsPerS === undefined ? undefined : new SourceBuckets(options.unknownRequestsPerS, random.int(2 ** 32));
-    this.#allSources = new SourceBuckets(options.unknownTotalPerS ?? DEFAULT_UNKNOWN_TOTAL_PER_S, 0);
-    this.#malformed = new CountedLog(options.log, clock, 'sip.malformed');
+    this.#door = new SipDoor(options, count);
     this.#local = new LocalAddresses(clock);
     this.#udp = new UdpTransport(this.#local, { onDatagram: (bytes, flow) => this.#onBytes(bytes, flow, 'datagram'), onError: () => count('sip.udp.error') });
     const tcpLimits = { maxConnections: options.tcpMaxConnections ?? DEFAULT_TCP_CONNECTIONS, maxPerPeer: options.tcpMaxPerPeer ?? DEFAULT_TCP_PER_PEER };
@@ -70,7 +56,7 @@ export class SipStack implements SipEndpoint, HandleHost {
       onMessage: (bytes, flow) => this.#onBytes(bytes, flow, 'stream-frame'),
       onBroken: (head, why, flow) => this.#onBroken(head, why, flow),
       onClosed: (flow, _why, established) => this.#onFlowClosed(flow, established),
-      isTrusted: address => this.#isTrusted(address),
+      isTrusted: address => this.#door.isTrusted(address),
       count,
     });
     this.#agent = new UserAgent({
@@ -78,7 +64,7 @@ export class SipStack implements SipEndpoint, HandleHost {
       route: target => this.#route(target),
       ...(options.rules === undefined ? {} : { rules: options.rules }),
     });
-    this.#alarm = new Alarm(clock, () => this.#run(now => this.#agent.tick(now)));
+    this.#alarm = new Alarm(clock, () => this.run(now => this.#agent.tick(now)));
   }
 
   static async open(options: SipEndpointOptions): Promise<SipStack> {
@@ -101,124 +87,159 @@ export class SipStack implements SipEndpoint, HandleHost {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await this.#closer[Symbol.asyncDispose]();
-    for (const settle of this.#waiting.values()) settle({ type: 'transport-error', why: 'endpoint closed' });
-    this.#waiting.clear();
+    this.#up.settleAll({ type: 'transport-error', why: 'endpoint closed' });
   }
 
   get sizes(): Readonly<Record<string, number>> {
-    return { ...this.#agent.sizes, tcpConnections: this.#tcp.size, pendingRequests: this.#waiting.size };
+    return { ...this.#agent.sizes, tcpConnections: this.#tcp.size, pendingRequests: this.#up.waiting };
+  }
+
+  get onRequest(): SipEndpoint['onRequest'] {
+    return this.#up.onRequest;
+  }
+
+  set onRequest(handler: SipEndpoint['onRequest']) {
+    this.#up.onRequest = handler;
+  }
+
+  get onInvite(): SipEndpoint['onInvite'] {
+    return this.#up.onInvite;
+  }
+
+  set onInvite(handler: SipEndpoint['onInvite']) {
+    this.#up.onInvite = handler;
+  }
+
+  get onSubscribe(): SipEndpoint['onSubscribe'] {
+    return this.#up.onSubscribe;
+  }
+
+  set onSubscribe(handler: SipEndpoint['onSubscribe']) {
+    this.#up.onSubscribe = handler;
   }
 
   // --- SipEndpoint -----------------------------------------------------------------------------------------------------
 
   request(request: NewRequest, target: Target): Promise<Outcome> {
-    return this.outcomeOf(this.#agent.request(request, target, this.#clock.now()));
+    return this.outcomeOf(this.#agent.request(request, target, this.now()));
   }
 
   /** The first bytes leave in the next microtask, so that the owner can set his callbacks before anything happens. */
   invite(request: NewRequest, target: Target): OutgoingInvite {
-    const invite = this.#agent.invite(request, target, this.#clock.now());
-    const handle = new OutgoingInviteHandle(this, invite);
-    this.#outgoing.set(invite, handle);
+    const invite = this.#agent.invite(request, target, this.now());
     queueMicrotask(() => this.#drain());
-    return handle;
+    return this.#up.ofOutgoing(invite);
   }
 
-  /** Throws TypeError when the saved state is not one. */
+  /** As with `invite`, nothing happens before the owner has set his callbacks. */
+  subscribe(request: NewSubscription, target: Target): Subscription {
+    const subscriber = this.#agent.subscriptions.subscribe(request, target, this.now());
+    queueMicrotask(() => this.#drain());
+    return this.#up.ofSubscriber(subscriber);
+  }
+
   restoreDialog(state: DialogState): Dialog {
-    const dialog = this.#agent.restoreDialog(state);
-    if (dialog === undefined) throw new TypeError(`not the state of a dialog: ${state.callId}`);
-    return this.handleOf(dialog);
+    return this.#up.ofDialog(required(this.#agent.restoreDialog(state)));
+  }
+
+  restoreSubscription(state: SubscriptionState, content: InDialogParts = {}): Subscription {
+    const subscriber = required(this.#agent.subscriptions.restoreSubscriber(state, content, this.now()));
+    this.#drain();
+    return this.#up.ofSubscriber(subscriber);
+  }
+
+  restoreNotifier(state: SubscriptionState): Notifier {
+    const notifier = required(this.#agent.subscriptions.restoreNotifier(state, this.now()));
+    this.#drain();
+    return this.#up.ofNotifier(notifier);
   }
 
   localAddressFor(target: Target): { readonly address: string; readonly port: number } {
-    const listening = this.bound.filter(bound => bound.transport === target.transport);
-    const flow = target.transport === 'UDP' ? this.#udp.route(target) : undefined;
-    if (flow !== undefined) return { address: flow.localAddress, port: flow.localPort };
-    return this.#tcp.localFor(target) ?? { address: this.#local.sourceFor(target.address) ?? '', port: listening[0]?.port ?? 0 };
+    const udp = target.transport === 'UDP' ? this.#udp.route(target) : undefined;
+    if (udp !== undefined) return { address: udp.localAddress, port: udp.localPort };
+    return this.#tcp.localFor(target) ?? { address: '', port: 0 };
   }
 
-  // --- HandleHost ------------------------------------------------------------------------------------------------------
+  // --- SubscriptionHandleHost: what handles ask ----------------------------------------------------------------------------
 
   respond(transaction: ServerTransaction, status: number, parts: ResponseParts): void {
-    this.#run(now => this.#agent.respond(transaction, status, parts, now));
+    this.run(now => this.#agent.respond(transaction, status, parts, now));
   }
 
   drop(transaction: ServerTransaction): void {
-    this.#run(now => this.#agent.drop(transaction, now));
+    this.run(now => this.#agent.drop(transaction, now));
   }
 
   outcomeOf(pending: PendingRequest): Promise<Outcome> {
     return new Promise(resolve => {
       if (this.#closed) return resolve({ type: 'transport-error', why: 'endpoint closed' });
-      this.#waiting.set(pending, resolve);
+      this.#up.wait(pending, resolve);
       this.#drain();
     });
   }
 
   requestInDialog(dialog: CoreDialog, method: string, parts: InDialogParts): PendingRequest {
-    return this.#agent.requestInDialog(dialog, method, parts, this.#clock.now());
+    return this.#agent.requestInDialog(dialog, method, parts, undefined, this.now());
   }
 
   closeDialog(dialog: CoreDialog): void {
-    this.#run(now => this.#agent.closeDialog(dialog, now));
+    this.run(now => this.#agent.closeDialog(dialog, now));
   }
 
   handleOf(dialog: CoreDialog): DialogHandle {
-    let handle = this.#dialogs.get(dialog);
-    if (handle === undefined) this.#dialogs.set(dialog, (handle = new DialogHandle(this, dialog)));
-    return handle;
+    return this.#up.ofDialog(dialog);
   }
 
   accept(invite: CoreIncomingInvite, parts: ResponseParts): CoreDialog {
-    const dialog = this.#agent.accept(invite, parts, this.#clock.now());
+    const dialog = this.#agent.accept(invite, parts, this.now());
     this.#drain();
     return dialog;
   }
 
+  acceptSubscription(transaction: ServerTransaction, parts: ResponseParts, expiresS: number): Notifier | undefined {
+    const notifier = this.#agent.subscriptions.accept(transaction, parts, expiresS, this.now());
+    this.#drain();
+    return notifier === undefined ? undefined : this.#up.ofNotifier(notifier);
+  }
+
   acknowledge(invite: CoreOutgoingInvite, parts: InDialogParts): void {
-    this.#run(() => invite.acknowledge(parts));
+    this.run(() => invite.acknowledge(parts));
   }
 
   cancel(invite: CoreOutgoingInvite): void {
-    this.#run(now => invite.cancel(now));
+    this.run(now => invite.cancel(now));
+  }
+
+  now(): Ms {
+    return this.#clock.now();
+  }
+
+  run(input: (now: Ms) => void): void {
+    if (this.#closed) return;
+    input(this.now());
+    this.#drain();
   }
 
   // --- in --------------------------------------------------------------------------------------------------------------
 
   #onBytes(bytes: Uint8Array, flow: Flow, mode: ParseMode): void {
-    const now = this.#clock.now();
-    const trusted = this.#isTrusted(flow.remoteAddress);
-    if (!trusted && !(this.#perSource?.take(flow.remoteAddress, now) ?? true)) return this.#count('sip.dropped.rate');
-    if (!trusted && !this.#allSources.take('', now)) return this.#count('sip.dropped.rate-total');
-    if (isKeepalive(bytes)) return this.#count('sip.keepalive');
-    const parsed = parseMessage(bytes, mode);
-    if (!parsed.ok) {
-      this.#count('sip.malformed');
-      this.#malformed.count({ from: flow.remoteAddress, why: parsed.error.why });
-      return this.#run(() => this.#agent.refuse(parsed.error, flow));
-    }
-    const message = parsed.value;
-    this.#count(message.type === 'request' ? 'sip.in.requests' : 'sip.in.responses');
-    this.onTrace?.('in', message, flow);
-    if (!trusted && message.type === 'request' && this.#isScanner(message)) return this.#count('sip.dropped.scanner');
-    this.#run(() => this.#agent.receive(message, flow, trusted, now));
-  }
-
-  #isScanner(message: SipMessage): boolean {
-    const agent = header(message, 'User-Agent')?.toLowerCase();
-    return agent !== undefined && this.#scanners.some(word => agent.includes(word));
+    if (this.#closed) return;
+    const admission = this.#door.admit(bytes, flow.remoteAddress, mode);
+    if (admission === undefined) return;
+    if (admission.type === 'malformed') return this.run(() => this.#agent.refuse(admission.error, flow));
+    this.onTrace?.('in', admission.message, flow);
+    this.run(now => this.#agent.receive(admission.message, flow, admission.trusted, now));
   }
 
   #onBroken(head: Uint8Array | undefined, why: string, flow: Flow): void {
-    this.#malformed.count({ from: flow.remoteAddress, why });
+    this.#door.noteMalformed(flow.remoteAddress, why);
     const parsed = head === undefined ? undefined : parseMessage(head, 'stream-frame');
-    if (parsed?.ok === false) this.#run(() => this.#agent.refuse(parsed.error, flow));
+    if (parsed?.ok === false) this.run(() => this.#agent.refuse(parsed.error, flow));
   }
 
   #onFlowClosed(flow: Flow, established: boolean): void {
     if (this.#closed) return;
-    this.#run(now => this.#agent.connectionClosed(flow.connectionId ?? 0, now));
+    this.run(now => this.#agent.connectionClosed(flow.connectionId ?? 0, now));
     if (established) this.onFlowClosed?.(flow);
   }
 
@@ -228,19 +249,16 @@ export class SipStack implements SipEndpoint, HandleHost {
     return target.transport === 'UDP' ? this.#udp.route(target) : this.#tcp.route(target);
   }
 
-  #run(input: (now: ReturnType<Clock['now']>) => void): void {
-    if (this.#closed) return;
-    input(this.#clock.now());
-    this.#drain();
-  }
-
   /** Outputs of calls that an owner makes while he is called join the queue: order is kept, the stack stays flat. */
   #drain(): void {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
     try {
       for (let outputs = this.#agent.drain(); outputs.length > 0; outputs = this.#agent.drain()) {
-        for (const output of outputs) this.#carryOut(output);
+        for (const output of outputs) {
+          if (output.type === 'transmit') this.#transmit(output);
+          else this.#up.call(output);
+        }
       }
     } finally {
       this.#draining = false;
@@ -248,53 +266,11 @@ export class SipStack implements SipEndpoint, HandleHost {
     if (!this.#closed) this.#alarm.arm(this.#agent.deadline);
   }
 
-  #carryOut(output: UserAgentOutput): void {
-    switch (output.type) {
-      case 'transmit':
-        return this.#transmit(output);
-      case 'outcome':
-        this.#waiting.get(output.pending)?.(output.outcome);
-        return void this.#waiting.delete(output.pending);
-      case 'request': {
-        const handle = new RequestHandle(this, output.transaction, output.request);
-        return this.onRequest === undefined ? handle.respond(501) : this.onRequest(handle);
-      }
-      case 'dialog-request':
-        return this.#onDialogRequest(output.dialog, output.transaction);
-      case 'invite': {
-        const handle = new IncomingInviteHandle(this, output.invite);
-        this.#incoming.set(output.invite, handle);
-        return this.onInvite === undefined ? handle.respond(501) : this.onInvite(handle);
-      }
-      case 'invite-ack':
-        return this.#incoming.get(output.invite)?.onAck?.(output.ack);
-      case 'invite-ack-timeout':
-        return this.#incoming.get(output.invite)?.onAckTimeout?.();
-      case 'invite-cancelled':
-        return this.#incoming.get(output.invite)?.onCancel?.();
-      case 'invite-provisional':
-        return this.#outgoing.get(output.invite)?.onProvisional?.(output.response);
-      case 'invite-accepted':
-        return this.#outgoing.get(output.invite)?.accepted(output.response, output.dialog);
-      case 'invite-failed':
-        return this.#outgoing.get(output.invite)?.onFailed?.(output.outcome);
-    }
-  }
-
-  #onDialogRequest(dialog: CoreDialog, transaction: ServerTransaction): void {
-    const request = transaction.request;
-    if (request === undefined) return;
-    const incoming = new RequestHandle(this, transaction, request);
-    const owner = this.#dialogs.get(dialog)?.onRequest;
-    if (owner !== undefined) owner(incoming);
-    else incoming.respond(request.method === 'BYE' ? 200 : request.method === 'INVITE' ? 488 : 501);
-  }
-
   #transmit(transmit: Transmit): void {
     const { bytes, flow } = transmit;
     if (this.onTrace !== undefined) this.#traceOut(transmit);
     this.#count('sip.out.messages');
-    const onFailed = (why: string): void => this.#run(now => this.#agent.transmitFailed(transmit, why, now));
+    const onFailed = (why: string): void => this.run(now => this.#agent.transmitFailed(transmit, why, now));
     if (flow.transport === 'UDP') return this.#udp.send(bytes, flow, onFailed);
     if (this.#tcp.isAlive(flow) || transmit.fallbackPort === undefined) return this.#tcp.send(bytes, flow, onFailed);
     const other = this.#tcp.route({ transport: 'TCP', address: flow.remoteAddress, port: transmit.fallbackPort });
@@ -314,5 +290,7 @@ export class SipStack implements SipEndpoint, HandleHost {
   }
 }
 
-/** CRLF, NULs and the like that keep a NAT binding open (faults.md 5). */
-const isKeepalive = (bytes: Uint8Array): boolean => bytes.length <= 4 && bytes.every(octet => octet <= 0x20 || octet === 0x30);
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new TypeError('not the state of a dialog');
+  return value;
+}

@@ -19,8 +19,9 @@ import { type IncomingInvite, type IncomingInviteOutput, IncomingInvites } from 
 import { type SipMessage, type SipRequest, tagOf, userOf } from './message.ts';
 import { OutgoingInvite, type OutgoingInviteOutput } from './outgoing-invite.ts';
 import type { SipParseError } from './parse.ts';
-import { type OutcomeOutput, PendingRequest } from './pending-request.ts';
+import { type Outcome, type OutcomeOutput, PendingRequest } from './pending-request.ts';
 import { serializeRejection } from './serialize.ts';
+import { type SubscriptionLink, type SubscriptionOutput, Subscriptions } from './subscriptions.ts';
 import { type ServerTransaction, type TransactionLimits, type TransactionUser, Transactions } from './transactions.ts';
 import { DEFAULT_RULES, type RequestRules, validateRequest } from './validate.ts';
 
@@ -29,6 +30,7 @@ export type UserAgentOutput =
   | OutcomeOutput
   | IncomingInviteOutput
   | OutgoingInviteOutput
+  | SubscriptionOutput
   /** Outside any dialog. */
   | { readonly type: 'request'; readonly transaction: ServerTransaction; readonly request: SipRequest };
 
@@ -37,7 +39,7 @@ export interface UserAgentOptions extends EngineOptions {
   readonly rules?: RequestRules;
 }
 
-/** Requests that mean nothing without their dialog (12.2.2: 481). */
+/** Requests that mean nothing without their dialog (12.2.2, RFC 6665 4.1.3: 481). */
 const DIALOG_ONLY = new Set(['BYE', 'INFO', 'NOTIFY']);
 /** Methods in which a To tag that we never gave is overlooked: peers keep the tags of an old MESSAGE or REGISTER. */
 const TAG_OVERLOOKED = new Set(['MESSAGE', 'REGISTER', 'OPTIONS']);
@@ -49,7 +51,8 @@ interface HeldBye {
   readonly parts: InDialogParts;
 }
 
-export class UserAgent implements TransactionUser {
+export class UserAgent implements TransactionUser, SubscriptionLink {
+  readonly subscriptions: Subscriptions;
   readonly #engine: Engine<UserAgentOutput>;
   readonly #rules: RequestRules;
   readonly #deadlines = new Deadlines<Expiring>();
@@ -64,6 +67,7 @@ export class UserAgent implements TransactionUser {
     this.#engine = { ...options, deadlines: this.#deadlines, out: output => void this.#outputs.push(output) };
     this.#rules = options.rules ?? DEFAULT_RULES;
     this.#transactions = new Transactions(this.#engine, this, options.limits);
+    this.subscriptions = new Subscriptions(this.#engine, this.#dialogs, this);
     this.#incoming = new IncomingInvites(this.#engine, this.#transactions, this.#dialogs, (dialog, now) => this.#releaseBye(dialog, now));
   }
 
@@ -72,12 +76,13 @@ export class UserAgent implements TransactionUser {
   }
 
   /** What is held at this moment, for leak tests and `show counters`. */
-  get sizes(): { readonly serverTransactions: number; readonly clientTransactions: number; readonly dialogs: number; readonly invites: number; readonly timers: number } {
+  get sizes(): { readonly serverTransactions: number; readonly clientTransactions: number; readonly dialogs: number; readonly invites: number; readonly subscriptions: number; readonly timers: number } {
     return {
       serverTransactions: this.#transactions.serverCount,
       clientTransactions: this.#transactions.clientCount,
       dialogs: this.#dialogs.size,
       invites: this.#incoming.size,
+      subscriptions: this.subscriptions.size,
       timers: this.#deadlines.size,
     };
   }
@@ -118,15 +123,13 @@ export class UserAgent implements TransactionUser {
 
   request(parts: NewRequest, target: Target, now: Ms): PendingRequest {
     const pending = new PendingRequest(this.#engine.out);
-    const flow = this.#engine.route(target);
-    if (flow === undefined) pending.settle(noWay(target), now);
-    else this.#transactions.send(this.#newRequest(parts, flow), flow, pending, now);
+    this.#send(parts, target, pending, now);
     return pending;
   }
 
   invite(parts: NewRequest, target: Target, now: Ms): OutgoingInvite {
     const flow = this.#engine.route(target);
-    const named = flow ?? { transport: target.transport, localAddress: '', localPort: 0, remoteAddress: target.address, remotePort: target.port };
+    const named = flow ?? nowhere(target);
     const contact = parts.contact ?? contactFor(named, userOf(parts.from));
     const invite = new OutgoingInvite({ engine: this.#engine, transactions: this.#transactions, dialogs: this.#dialogs }, this.#newRequest({ ...parts, method: 'INVITE', contact }, named));
     if (flow === undefined) invite.onFailed('transport-error', noWay(target).why, now);
@@ -134,8 +137,8 @@ export class UserAgent implements TransactionUser {
     return invite;
   }
 
-  requestInDialog(dialog: Dialog, method: string, parts: InDialogParts, now: Ms): PendingRequest {
-    const pending = new PendingRequest(this.#engine.out, method === 'BYE' ? () => this.closeDialog(dialog, now) : undefined);
+  requestInDialog(dialog: Dialog, method: string, parts: InDialogParts, onSettled: ((outcome: Outcome, now: Ms) => void) | undefined, now: Ms): PendingRequest {
+    const pending = new PendingRequest(this.#engine.out, method === 'BYE' ? (_outcome, at): void => this.closeDialog(dialog, at) : onSettled);
     if (dialog.closed) pending.settle({ type: 'transport-error', why: 'the dialog is over' }, now);
     else if (method === 'BYE' && this.#incoming.isAwaitingAck(dialog)) this.#heldByes.set(dialog, { pending, parts });
     else this.#sendInDialog(dialog, method, parts, pending, now);
@@ -148,7 +151,7 @@ export class UserAgent implements TransactionUser {
     if (invite !== undefined) return this.#incoming.answer(invite, status, parts, now);
     const request = transaction.request;
     if (request === undefined) return this.#engine.count('sip.response.superfluous');
-    this.#reply(transaction, request, status, parts, now);
+    this.reply(transaction, request, status, parts, now);
     if (request.method === 'BYE' && status >= 200 && status < 300) {
       const dialog = this.#dialogOf(request, transaction.flow);
       if (dialog !== undefined) this.closeDialog(dialog, now);
@@ -189,14 +192,16 @@ export class UserAgent implements TransactionUser {
     const rejection = validateRequest(request, this.#rules);
     if (rejection !== null) {
       this.#engine.count('sip.rejected');
-      return this.#reply(transaction, request, rejection.status, { reason: rejection.reason, headers: rejection.headers }, now);
+      return this.reply(transaction, request, rejection.status, { reason: rejection.reason, headers: rejection.headers }, now);
     }
     if (request.method === 'CANCEL') return this.#onCancel(transaction, request, now);
     const dialog = this.#dialogOf(request, transaction.flow);
     if (dialog !== undefined) return this.#onDialogRequest(dialog, transaction, request, now);
+    if (request.method === 'NOTIFY' && this.subscriptions.onEarlyNotify(transaction, request, now)) return;
     const strayTag = tagOf(request.to) !== undefined && !TAG_OVERLOOKED.has(request.method);
-    if (strayTag || DIALOG_ONLY.has(request.method)) return this.#reply(transaction, request, 481, {}, now);
+    if (strayTag || DIALOG_ONLY.has(request.method)) return this.reply(transaction, request, 481, {}, now);
     if (request.method === 'INVITE') return this.#incoming.begin(transaction, request, now);
+    if (request.method === 'SUBSCRIBE') return this.subscriptions.onSubscribe(transaction, request);
     this.#engine.out({ type: 'request', transaction, request });
   }
 
@@ -206,6 +211,18 @@ export class UserAgent implements TransactionUser {
 
   onAck(ack: SipRequest, flow: Flow, now: Ms): void {
     if (!this.#incoming.acknowledge(ack, flow, now)) this.#engine.count('sip.ack.stray');
+  }
+
+  // --- SubscriptionLink ------------------------------------------------------------------------------------------------
+
+  reply(transaction: ServerTransaction, request: SipRequest, status: number, parts: ResponseParts, now: Ms): void {
+    if (status > 100) transaction.toTag ||= newTag(this.#engine.dice);
+    const userAgent = transaction.trusted ? this.#engine.userAgent : undefined;
+    this.#transactions.respond(transaction, buildResponse(request, status, parts, transaction.toTag, userAgent), now);
+  }
+
+  sendNew(parts: NewRequest, target: Target, onSettled: (outcome: Outcome, now: Ms) => void, now: Ms): SipRequest {
+    return this.#send(parts, target, new PendingRequest(this.#engine.out, onSettled), now);
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
@@ -221,25 +238,29 @@ export class UserAgent implements TransactionUser {
   #onDialogRequest(dialog: Dialog, transaction: ServerTransaction, request: SipRequest, now: Ms): void {
     // A peer that loses tags loses count as well (MiBeeNvr: CSeq 2 always), so order is asked of exact matches only.
     const exact = tagOf(request.to) === dialog.localTag;
-    if (exact && !dialog.inOrder(request)) return this.#reply(transaction, request, 500, { reason: 'Out Of Order' }, now);
+    if (exact && !dialog.inOrder(request)) return this.reply(transaction, request, 500, { reason: 'Out Of Order' }, now);
     if (request.method === 'INVITE') return this.#incoming.beginAgain(transaction, request, dialog, now);
+    if (request.method === 'SUBSCRIBE' || request.method === 'NOTIFY') return this.subscriptions.onDialogRequest(dialog, transaction, request, now);
     if (request.method === 'BYE') this.#incoming.dialogEnded(dialog, now);
     this.#engine.out({ type: 'dialog-request', dialog, transaction });
   }
 
   #onCancel(transaction: ServerTransaction, request: SipRequest, now: Ms): void {
     const invite = this.#transactions.findCancelled(request, transaction.flow);
-    if (invite === undefined) return this.#reply(transaction, request, 481, {}, now);
+    if (invite === undefined) return this.reply(transaction, request, 481, {}, now);
     invite.toTag ||= newTag(this.#engine.dice);
     transaction.toTag = invite.toTag;
-    this.#reply(transaction, request, 200, {}, now);
+    this.reply(transaction, request, 200, {}, now);
     this.#incoming.cancel(invite, now);
   }
 
-  #reply(transaction: ServerTransaction, request: SipRequest, status: number, parts: ResponseParts, now: Ms): void {
-    if (status > 100) transaction.toTag ||= newTag(this.#engine.dice);
-    const userAgent = transaction.trusted ? this.#engine.userAgent : undefined;
-    this.#transactions.respond(transaction, buildResponse(request, status, parts, transaction.toTag, userAgent), now);
+  /** The request as it left, or as it would have. */
+  #send(parts: NewRequest, target: Target, pending: PendingRequest, now: Ms): SipRequest {
+    const flow = this.#engine.route(target);
+    const request = this.#newRequest(parts, flow ?? nowhere(target));
+    if (flow === undefined) pending.settle(noWay(target), now);
+    else this.#transactions.send(request, flow, pending, now);
+    return request;
   }
 
   #newRequest(parts: NewRequest, flow: Flow): SipRequest {
@@ -270,3 +291,6 @@ export class UserAgent implements TransactionUser {
 }
 
 const noWay = (target: Target): { type: 'transport-error'; why: string } => ({ type: 'transport-error', why: `no ${target.transport} way to ${target.address}:${target.port}` });
+
+/** Stands in for the flow of a request that will not leave. */
+const nowhere = (target: Target): Flow => ({ transport: target.transport, localAddress: 'invalid', localPort: 0, remoteAddress: target.address, remotePort: target.port });
