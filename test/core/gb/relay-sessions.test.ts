@@ -125,7 +125,7 @@ const sourceInput: fc.Arbitrary<SourceInput> = fc.oneof(
   ),
 );
 
-await t.test('source: whatever comes in whatever order, it ends once, releases once and forgets nobody', async t => {
+await t.test('source: whatever comes in whatever order, it ends once, releases once and forgets nobody', async () => {
   fc.assert(
     fc.property(fc.array(sourceInput, { maxLength: 40 }), fc.boolean(), (inputs, accepts) => {
       const { session, outputs } = SourceSession.start(TIMING);
@@ -166,7 +166,7 @@ const viewerInput = fc.constantFrom<ViewerInput>(
   { type: 'peer-bye' },
 );
 
-await t.test('viewer: one final answer at most, one BYE at most, the source is always left', async t => {
+await t.test('viewer: one final answer at most, one BYE at most, the source is always left', async () => {
   fc.assert(
     fc.property(fc.array(viewerInput, { maxLength: 30 }), inputs => {
       const session = new ViewerSession();

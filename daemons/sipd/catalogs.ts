@@ -1,0 +1,276 @@
+/**
+ * What the devices below us have: DeviceInfo and catalogue, asked for when they register and kept over restarts.
+ *
+ *   onOnline -> DeviceInfo, Catalog query -> MESSAGE Response (routes) -> core/gb/catalog-collector -> store, upstreams
+ */
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { CatalogCollector, type CatalogOutput, type CatalogResult } from '#core/gb/catalog-collector.ts';
+import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import { videoChannels } from '#core/gb/catalog-parents.ts';
+import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
+import type { Charset } from '#core/gb/dialect.ts';
+import type { DeviceInfoBody, Manscdp } from '#core/gb/manscdp.ts';
+import { MANSCDP_TYPE, buildCatalogQuery, buildDeviceInfoQuery } from '#core/gb/manscdp-write.ts';
+import { nameAddr } from '#core/sip/headers.ts';
+import { sipUri } from '#core/sip/uri.ts';
+import { addMs, seconds } from '#core/units.ts';
+import { encodeBody } from '#kit/charset.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { StateStore } from '#kit/state-store.ts';
+import type { Counters } from './counters.ts';
+import { type DeviceReach, ownAddress } from './devices.ts';
+
+/** A device that gave no answer is asked again after this, as long as it is online. */
+const RETRY_MS = seconds(60);
+const DEFAULT_CHARSET: Charset = 'gb2312';
+
+export interface ChannelRef {
+  readonly deviceId: string;
+  readonly channelId: string;
+}
+
+export interface DeviceFacts {
+  readonly name: string | null;
+  readonly manufacturer: string | null;
+  readonly model: string | null;
+  readonly firmware: string | null;
+  readonly channelCount: number | null;
+}
+
+export interface CatalogView {
+  readonly state: 'none' | 'running' | 'complete' | 'partial';
+  readonly expected: number;
+  readonly received: number;
+  readonly atWallMs: number | null;
+}
+
+interface DeviceCatalog {
+  facts: DeviceFacts;
+  /** Every item of the device, by ID. */
+  readonly items: Map<string, CatalogItem>;
+  /** Those that can be played. */
+  channels: ReadonlyMap<string, CatalogItem>;
+  view: CatalogView;
+  collecting: { readonly sn: number; readonly collector: CatalogCollector; readonly alarm: Alarm } | undefined;
+  again: Disposable | undefined;
+  /** How its last message was written. */
+  charset: Charset | undefined;
+}
+
+export interface CatalogsDeps {
+  readonly endpoint: SipEndpoint;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: StateStore;
+  readonly counters: Counters;
+  config(): GatewayConfig;
+  reach(deviceId: string): DeviceReach | null;
+  /** Channels of this device came, went or changed. */
+  onChanged(deviceId: string): void;
+}
+
+const NO_FACTS: DeviceFacts = { name: null, manufacturer: null, model: null, firmware: null, channelCount: null };
+const NO_CATALOG: CatalogView = { state: 'none', expected: 0, received: 0, atWallMs: null };
+
+export class Catalogs implements Disposable {
+  readonly #deps: CatalogsDeps;
+  readonly #devices = new Map<string, DeviceCatalog>();
+  #sn = 0;
+
+  constructor(deps: CatalogsDeps) {
+    this.#deps = deps;
+    for (const { id, name, manufacturer, model, firmware, channelCount } of deps.store.loadDevices()) this.#of(id).facts = { name, manufacturer, model, firmware, channelCount };
+    for (const row of deps.store.loadChannels()) this.#of(row.deviceId).items.set(row.channelId, JSON.parse(row.itemJson) as CatalogItem);
+    for (const [deviceId, device] of this.#devices) {
+      device.channels = channelsOf(device, deviceId);
+      if (device.items.size > 0) device.view = { ...NO_CATALOG, state: 'complete', expected: device.items.size, received: device.items.size };
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const device of this.#devices.values()) {
+      device.collecting?.alarm[Symbol.dispose]();
+      device.again?.[Symbol.dispose]();
+    }
+  }
+
+  get deviceIds(): readonly string[] {
+    return [...this.#devices.keys()];
+  }
+
+  facts(deviceId: string): DeviceFacts {
+    return this.#devices.get(deviceId)?.facts ?? NO_FACTS;
+  }
+
+  view(deviceId: string): CatalogView {
+    const device = this.#devices.get(deviceId);
+    if (device?.collecting === undefined) return device?.view ?? NO_CATALOG;
+    const { expected, received } = device.collecting.collector.progress;
+    return { state: 'running', expected, received, atWallMs: null };
+  }
+
+  channels(deviceId: string): ReadonlyMap<string, CatalogItem> {
+    return this.#devices.get(deviceId)?.channels ?? new Map<string, CatalogItem>();
+  }
+
+  *allChannels(): Generator<ChannelRef & { readonly item: CatalogItem }> {
+    for (const [deviceId, { channels }] of this.#devices) for (const [channelId, item] of channels) yield { deviceId, channelId, item };
+  }
+
+  /** Names of civil regions as devices gave them. */
+  civilNames(): ReadonlyMap<string, string> {
+    const names = new Map<string, string>();
+    for (const { items } of this.#devices.values()) {
+      for (const { deviceId, name } of items.values()) {
+        const code = kindOf(deviceId) === 'civil' ? normalizeCivilCode(deviceId) : undefined;
+        if (code !== undefined && name !== undefined) names.set(code, name);
+      }
+    }
+    return names;
+  }
+
+  /** `fresh`: it registered; otherwise it is only back, and is asked for what we do not have. */
+  deviceOnline(deviceId: string, fresh: boolean): void {
+    const device = this.#of(deviceId);
+    if (!fresh && device.items.size > 0) return;
+    void this.#ask(deviceId, buildDeviceInfoQuery({ sn: this.#nextSn(), deviceId }));
+    if (this.#deps.config().devices.catalogOnRegister || device.items.size === 0) this.refresh(deviceId);
+  }
+
+  deviceOffline(deviceId: string): void {
+    const device = this.#devices.get(deviceId);
+    device?.again?.[Symbol.dispose]();
+    // What has come until now is kept: the device may be back before it is asked again.
+    if (device?.collecting !== undefined) this.#finish(deviceId, device);
+  }
+
+  /** Asks for the whole catalogue; nothing while an answer is being collected. */
+  refresh(deviceId: string): void {
+    const device = this.#of(deviceId);
+    if (device.collecting !== undefined) return;
+    const sn = this.#nextSn();
+    const collector = new CatalogCollector(this.#deps.clock.now());
+    const alarm = new Alarm(this.#deps.clock, () => this.#take(deviceId, device, collector.tick(this.#deps.clock.now())));
+    device.collecting = { sn, collector, alarm };
+    alarm.arm(collector.deadline);
+    void this.#ask(deviceId, buildCatalogQuery({ sn, deviceId })).then(accepted => {
+      if (!accepted && device.collecting?.sn === sn) this.#finish(deviceId, device);
+    });
+  }
+
+  /** A Response of this device, already answered with 200. True when it was one of ours to take. */
+  response(deviceId: string, message: Manscdp, charset: Charset): boolean {
+    const device = this.#of(deviceId);
+    device.charset = charset;
+    if (message.body.kind === 'device-info') {
+      this.#takeInfo(deviceId, device, message.body);
+      return true;
+    }
+    if (message.body.kind !== 'catalog') return false;
+    const { collecting } = device;
+    if (collecting === undefined || message.sn !== collecting.sn) {
+      this.#deps.counters.add('catalog.unasked');
+      if (message.body.items.length > 0 && message.sn === this.#lastSn.get(deviceId)) this.#merge(deviceId, device, message.body.items, false);
+      return true;
+    }
+    this.#take(deviceId, device, collecting.collector.part(message.body, this.#deps.clock.now()));
+    collecting.alarm.arm(collecting.collector.deadline);
+    return true;
+  }
+
+  /** SN of the last finished collection: what still comes for it belongs to it (quirk 31). */
+  readonly #lastSn = new Map<string, number>();
+
+  #take(deviceId: string, device: DeviceCatalog, outputs: readonly CatalogOutput[]): void {
+    for (const output of outputs) {
+      if (output.type === 'extra') this.#merge(deviceId, device, output.items, false);
+      else this.#done(deviceId, device, output.result);
+    }
+    device.collecting?.alarm.arm(device.collecting.collector.deadline);
+  }
+
+  /** Ends a collection before its time with what has come. */
+  #finish(deviceId: string, device: DeviceCatalog): void {
+    const { collecting } = device;
+    if (collecting !== undefined) this.#take(deviceId, device, collecting.collector.tick(collecting.collector.deadline));
+  }
+
+  #done(deviceId: string, device: DeviceCatalog, result: CatalogResult): void {
+    const { log, counters, clock, config } = this.#deps;
+    if (device.collecting !== undefined) this.#lastSn.set(deviceId, device.collecting.sn);
+    device.collecting?.alarm[Symbol.dispose]();
+    device.collecting = undefined;
+    counters.add(`catalog.${result.state}`);
+    counters.add('catalog.duplicates', result.duplicates);
+    log.info({ deviceId, state: result.state, why: result.why, expected: result.expected, items: result.items.length, duplicates: result.duplicates, dropped: result.dropped }, 'catalog.collected');
+    device.view = { state: result.state, expected: result.expected, received: result.items.length, atWallMs: clock.wall() };
+    if (result.items.length > 0 || result.state === 'complete') this.#merge(deviceId, device, result.items, result.state === 'complete');
+    const everyMs = config().devices.catalogEveryS * 1000;
+    const waitMs = result.state === 'complete' ? everyMs : RETRY_MS;
+    device.again?.[Symbol.dispose]();
+    if (waitMs > 0 && this.#deps.reach(deviceId) !== null) device.again = clock.schedule(addMs(clock.now(), waitMs), () => this.refresh(deviceId));
+  }
+
+  /** Takes items over; only a complete catalogue says which ones are gone (fault 43). */
+  #merge(deviceId: string, device: DeviceCatalog, items: readonly CatalogItem[], complete: boolean): void {
+    if (complete) device.items.clear();
+    for (const item of items) device.items.set(item.deviceId, withoutExtras(item));
+    device.channels = channelsOf(device, deviceId);
+    const rows = [...device.items.values()].map((item, ordinal) => ({
+      deviceId,
+      channelId: item.deviceId,
+      ordinal,
+      name: item.name ?? item.deviceId,
+      status: item.status ?? ('ON' as const),
+      civilCode: item.civilCode ?? null,
+      parentId: item.parentId ?? null,
+      manufacturer: item.manufacturer ?? null,
+      itemJson: JSON.stringify(item),
+    }));
+    this.#deps.store.putChannels(deviceId, rows, { replace: complete });
+    this.#deps.onChanged(deviceId);
+  }
+
+  #takeInfo(deviceId: string, device: DeviceCatalog, body: DeviceInfoBody): void {
+    const { deviceName, manufacturer, model, firmware, channel } = body;
+    device.facts = { name: deviceName ?? null, manufacturer: manufacturer ?? null, model: model ?? null, firmware: firmware ?? null, channelCount: channel ?? null };
+    this.#deps.store.putDevice({ id: deviceId, ...device.facts, infoJson: null });
+  }
+
+  /** One Query to the device; false when it was not accepted. */
+  async #ask(deviceId: string, xml: string): Promise<boolean> {
+    const { endpoint, config, log } = this.#deps;
+    const device = this.#deps.reach(deviceId);
+    if (device === null) return false;
+    const { target } = device;
+    const uri = sipUri(deviceId, target.address, target.port);
+    const charset = device.config.charset ?? this.#of(deviceId).charset ?? DEFAULT_CHARSET;
+    const outcome = await endpoint.request({ method: 'MESSAGE', uri, from: ownAddress(config()), to: nameAddr(uri), contentType: MANSCDP_TYPE, body: encodeBody(xml, charset) }, target);
+    const accepted = outcome.type === 'response' && outcome.response.status < 300;
+    if (!accepted) log.info({ deviceId, outcome: outcome.type, status: outcome.type === 'response' ? outcome.response.status : null }, 'device.query-failed');
+    return accepted;
+  }
+
+  #nextSn(): number {
+    this.#sn = (this.#sn % 0x7ffffffe) + 1;
+    return this.#sn;
+  }
+
+  #of(deviceId: string): DeviceCatalog {
+    let device = this.#devices.get(deviceId);
+    if (device === undefined) {
+      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), view: NO_CATALOG, collecting: undefined, again: undefined, charset: undefined };
+      this.#devices.set(deviceId, device);
+    }
+    return device;
+  }
+}
+
+const channelsOf = ({ items }: DeviceCatalog, deviceId: string): ReadonlyMap<string, CatalogItem> => new Map(videoChannels([...items.values()], deviceId).map(item => [item.deviceId, item]));
+
+/** Unknown elements are not sent on to anybody and would cost most of the memory. */
+function withoutExtras({ extras: _extras, event: _event, ...item }: CatalogItem): CatalogItem {
+  return item;
+}

@@ -1,0 +1,292 @@
+/**
+ * The devices below us: REGISTER and keepalive through the registrar, and the way back to each of them.
+ *
+ *   REGISTER -> admission -> digest -> core/gb/registrar -> answer, events -> store, catalogue, relay
+ */
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { type Admission, Admissions, type DevicePolicy } from '#core/gb/admission.ts';
+import { type Binding, type ContactAddress, type Source, bindingRow } from '#core/gb/binding.ts';
+import { formatGbTime } from '#core/gb/gb-time.ts';
+import { Registrar } from '#core/gb/registrar.ts';
+import type { RegisterAnswer, RegistrarEvent, RegistrarOptions } from '#core/gb/register-rules.ts';
+import { ha1Of } from '#core/sip/digest.ts';
+import { DigestGuard, type Ha1Lookup } from '#core/sip/digest-guard.ts';
+import { nameAddr, withParam } from '#core/sip/headers.ts';
+import { type HeaderField, type NameAddr, header, isSipUri, userOf } from '#core/sip/message.ts';
+import { parseDeltaSeconds } from '#core/sip/parse.ts';
+import { formatUri, parseUri, sipUri } from '#core/sip/uri.ts';
+
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Hashes } from '#kit/hashes.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
+import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
+import type { Counters } from './counters.ts';
+import type { Refusal } from './why.ts';
+
+const DEFAULT_SIP_PORT = 5060;
+const MAX_REFUSALS = 1000;
+/** Keepalives are noted on disk at most so often for one device: after a restart the expiry counts, not this. */
+const NOTE_KEEPALIVE_MS = 60_000;
+
+/** Where a device that is online can be asked, and how it wants to be treated. */
+export interface DeviceReach {
+  readonly id: string;
+  readonly target: Target;
+  readonly config: DevicePolicy;
+}
+
+export interface DevicesDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hashes: Hashes;
+  readonly log: Log;
+  readonly store: StateStore;
+  readonly counters: Counters;
+  config(): GatewayConfig;
+  /** Registered, or back after having been offline. `fresh`: it began anew and knows nothing of old dialogs. */
+  onOnline(deviceId: string, fresh: boolean): void;
+  onOffline(deviceId: string, reason: string): void;
+}
+
+export class Devices implements Disposable {
+  readonly #deps: DevicesDeps;
+  readonly #registrar: Registrar;
+  readonly #alarm: Alarm;
+  readonly #refusals = new Map<string, { readonly status: number; readonly why: string; readonly from: string; readonly atMs: number }>();
+  readonly #notedAtMs = new Map<string, number>();
+  #admissions: Admissions;
+  #guard: DigestGuard;
+
+  constructor(deps: DevicesDeps) {
+    this.#deps = deps;
+    this.#registrar = new Registrar(registrarOptions(deps.config()));
+    this.#admissions = new Admissions(deps.config());
+    this.#guard = this.#newGuard();
+    this.#alarm = new Alarm(deps.clock, () => this.#tick());
+    this.#registrar.restore(deps.store.loadBindings().map(fromRow), deps.clock.now(), deps.clock.wall());
+    this.#alarm.arm(this.#registrar.deadline);
+  }
+
+  /** New policy from the next message on; a device that is no longer admitted is put off at once. */
+  configure(): void {
+    const config = this.#deps.config();
+    this.#registrar.configure(registrarOptions(config));
+    this.#admissions = new Admissions(config);
+    this.#guard = this.#newGuard();
+    for (const binding of [...this.#registrar.bindings()]) {
+      if (this.#admissions.admit(binding.deviceId, binding.source.address).how !== 'denied') continue;
+      this.#apply(this.#registrar.remove(binding.deviceId));
+      this.#deps.store.deleteBinding(binding.deviceId);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#alarm[Symbol.dispose]();
+  }
+
+  isRegisteredAt(address: string): boolean {
+    return this.#registrar.isRegisteredAt(address);
+  }
+
+  /** The device that a request comes from: the ID it names, at the address where that ID registered. */
+  recognize(deviceId: string, flow: Flow): Binding | undefined {
+    return this.#registrar.recognize(deviceId, sourceOf(flow));
+  }
+
+  /** For requests whose From is another ID than the registered one (quirk 63): the only device at that address, if there is only one. */
+  onlyDeviceAt(address: string): string | undefined {
+    const ids = this.#registrar.devicesAt(address);
+    return ids.length === 1 ? ids[0] : undefined;
+  }
+
+  ids(): string[] {
+    return [...this.#registrar.bindings()].map(binding => binding.deviceId);
+  }
+
+  binding(deviceId: string): Binding | undefined {
+    return this.#registrar.binding(deviceId);
+  }
+
+  reach(deviceId: string): DeviceReach | null {
+    const binding = this.#registrar.binding(deviceId);
+    if (!binding?.online) return null;
+    return { id: deviceId, target: binding.target, config: this.policy(deviceId, binding.source.address) };
+  }
+
+  policy(deviceId: string, address: string): DevicePolicy {
+    const admission = this.#admissions.admit(deviceId, address);
+    return admission.how === 'denied' ? { contactElsewhere: false, nat: false, mediaNetworks: [] } : admission.policy;
+  }
+
+  /** Latest refusal of each device, newest last. */
+  refusals(): Refusal[] {
+    const now = this.#deps.clock.now();
+    return [...this.#refusals].map(([deviceId, { status, why, from, atMs }]) => ({ deviceId, status, why, from, ageMs: now - atMs }));
+  }
+
+  register(incoming: IncomingRequest): void {
+    const { request, flow } = incoming;
+    const { clock, counters } = this.#deps;
+    const deviceId = userOf(request.from);
+    const admission = this.#admissions.admit(deviceId, flow.remoteAddress);
+    const verdict = admission.how === 'digest' ? this.#guard.check(request, flow.remoteAddress, this.#lookup(admission), clock.now(), deviceId) : undefined;
+    const contact = firstContact(request.contact);
+    const { answer, events } = this.#registrar.register(
+      {
+        deviceId,
+        toUser: userOf(request.to),
+        source: sourceOf(flow),
+        contact: request.contact === '*' ? '*' : contact && contactAddress(contact),
+        callId: request.callId,
+        cseq: request.cseq.seq,
+        expiresS: expiresOf(contact, request.expires),
+        gbVersion: header(request, 'X-GB-Ver'),
+        admission,
+        verdict,
+        usernameIsOther: verdict?.type === 'accepted' && verdict.username !== deviceId && this.#admissions.isKnown(verdict.username),
+      },
+      clock.now(),
+    );
+    counters.add(`register.${answer.status ?? 'silent'}`);
+    this.#noteRefusal(deviceId, answer, flow);
+    if (answer.status === 200) this.#save(deviceId);
+    this.#answer(incoming, answer, contact);
+    this.#apply(events);
+  }
+
+  /** Answers a keepalive before anything else is done with it. */
+  keepalive(incoming: IncomingRequest, deviceId: string): void {
+    const { clock, counters, store } = this.#deps;
+    const { status, events } = this.#registrar.keepalive(deviceId, sourceOf(incoming.flow), clock.now());
+    incoming.respond(status);
+    counters.add(`keepalive.${status}`);
+    if (status === 200) {
+      const noted = this.#notedAtMs.get(deviceId) ?? -Infinity;
+      if (clock.now() - noted >= NOTE_KEEPALIVE_MS) {
+        this.#notedAtMs.set(deviceId, clock.now());
+        store.touchBinding(deviceId, clock.wall());
+      }
+    }
+    this.#apply(events);
+  }
+
+  seen(deviceId: string): void {
+    this.#registrar.seen(deviceId, this.#deps.clock.now());
+    this.#alarm.arm(this.#registrar.deadline);
+  }
+
+  flowClosed(flow: Flow): void {
+    if (flow.connectionId !== undefined) this.#apply(this.#registrar.flowClosed(flow.connectionId));
+  }
+
+  #tick(): void {
+    this.#apply(this.#registrar.tick(this.#deps.clock.now()));
+  }
+
+  #apply(events: readonly RegistrarEvent[]): void {
+    for (const event of events) this.#applyOne(event);
+    this.#alarm.arm(this.#registrar.deadline);
+  }
+
+  #applyOne(event: RegistrarEvent): void {
+    const { log, counters, store } = this.#deps;
+    switch (event.type) {
+      case 'online':
+        log.info({ deviceId: event.deviceId, how: event.how, address: this.binding(event.deviceId)?.source.address }, 'device.online');
+        counters.add('device.online');
+        return this.#deps.onOnline(event.deviceId, event.how === 'registered');
+      case 'rebooted':
+        if (event.refreshWasDue) return;
+        log.warn({ deviceId: event.deviceId }, 'device.rebooted');
+        counters.add('device.rebooted');
+        return this.#deps.onOnline(event.deviceId, true);
+      case 'moved':
+        log.info({ deviceId: event.deviceId, from: `${event.from.address}:${event.from.port}`, to: `${event.to.address}:${event.to.port}` }, 'device.moved');
+        return this.#save(event.deviceId);
+      case 'offline':
+        log.warn({ deviceId: event.deviceId, reason: event.reason }, 'device.offline');
+        counters.add(`device.offline.${event.reason}`);
+        if (event.reason === 'unregistered' || event.reason === 'expired') store.deleteBinding(event.deviceId);
+        this.#notedAtMs.delete(event.deviceId);
+        return this.#deps.onOffline(event.deviceId, event.reason);
+      case 'duplicate-id':
+        counters.add('device.duplicate-id');
+        return log.error({ deviceId: event.deviceId, from: event.from, to: event.to, refused: event.refused }, 'device.duplicate-id');
+      case 'refreshed':
+        return;
+    }
+  }
+
+  #answer(incoming: IncomingRequest, answer: RegisterAnswer, contact: NameAddr | undefined): void {
+    if (answer.status === null) return incoming.drop();
+    if (answer.status !== 200) return incoming.respond(answer.status, { headers: answer.headers });
+    const expires = answer.expiresS ?? 0;
+    const date: HeaderField[] = this.#deps.config().sip.dateHeader ? [{ name: 'Date', value: formatGbTime(this.#deps.clock.wall(), true) }] : [];
+    incoming.respond(200, {
+      expires,
+      headers: [...date, ...answer.headers],
+      ...(contact !== undefined && expires > 0 && { contact: withParam(contact, 'expires', String(expires)) }),
+    });
+  }
+
+  #noteRefusal(deviceId: string, { status, why }: RegisterAnswer, flow: Flow): void {
+    if (status === 200) return void this.#refusals.delete(deviceId);
+    if (status === 401) return;
+    this.#refusals.delete(deviceId);
+    this.#refusals.set(deviceId, { status: status ?? 0, why, from: `${flow.remoteAddress}:${flow.remotePort}`, atMs: this.#deps.clock.now() });
+    if (this.#refusals.size > MAX_REFUSALS) this.#refusals.delete(this.#refusals.keys().next().value!);
+    this.#deps.log.warn({ deviceId, status, why, address: flow.remoteAddress }, 'device.refused');
+  }
+
+  #save(deviceId: string): void {
+    const binding = this.#registrar.binding(deviceId);
+    if (!binding?.online) return;
+    const row = bindingRow(binding, this.#deps.clock.now(), this.#deps.clock.wall());
+    const contactUri = row.contactAddress === null ? '' : formatUri(sipUri(deviceId, row.contactAddress, row.contactPort ?? undefined));
+    const { transport, address, port, callId, cseq, savedAtWallMs, expiresAtWallMs } = row;
+    this.#deps.store.putBinding({ deviceId, contactUri, transport, address, port, callId, cseq, savedAtWallMs, expiresAtWallMs, lastKeepaliveWallMs: null });
+  }
+
+  /** The digest user is whatever the device says it is (quirk 9); the password is that of the ID that registers. */
+  #lookup({ credentials }: Admission & { how: 'digest' }): Ha1Lookup {
+    const { hashes } = this.#deps;
+    return (username, realm, algorithm) => {
+      if (credentials.password !== undefined) return ha1Of(hashes, { password: credentials.password }, algorithm, username, realm);
+      return credentials.ha1 === undefined ? undefined : ha1Of(hashes, { ha1: credentials.ha1 }, algorithm, username, realm);
+    };
+  }
+
+  #newGuard(): DigestGuard {
+    const { sip } = this.#deps.config();
+    return new DigestGuard({ realm: sip.domain || sip.id.slice(0, 10), algorithms: ['MD5', 'SHA-256'], secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
+  }
+}
+
+export const sourceOf = (flow: Flow): Source => ({ transport: flow.transport, address: flow.remoteAddress, port: flow.remotePort, connectionId: flow.connectionId });
+
+const registrarOptions = ({ sip, devices }: GatewayConfig): RegistrarOptions => ({ ownId: sip.id, ...devices });
+
+const firstContact = (contact: readonly NameAddr[] | '*'): NameAddr | undefined => (contact === '*' ? undefined : contact[0]);
+
+function contactAddress({ uri }: NameAddr): ContactAddress | undefined {
+  return isSipUri(uri) ? { address: uri.host, port: uri.port ?? DEFAULT_SIP_PORT } : undefined;
+}
+
+function expiresOf(contact: NameAddr | undefined, expires: number | undefined): number | undefined {
+  const own = contact?.params.get('expires');
+  return own === undefined || own === null ? expires : (parseDeltaSeconds(own) ?? expires);
+}
+
+/** Granted time is the distance between the two wall times: the row is written when it is granted, and not again before the next. */
+function fromRow(row: BindingStateRow): Parameters<Registrar['restore']>[0][number] {
+  const uri = parseUri(row.contactUri);
+  const contact = uri.ok && isSipUri(uri.value) ? uri.value : undefined;
+  const grantedS = Math.max(0, Math.round((row.expiresAtWallMs - row.savedAtWallMs) / 1000));
+  return { ...row, contactAddress: contact?.host ?? null, contactPort: contact === undefined ? null : (contact.port ?? DEFAULT_SIP_PORT), grantedS };
+}
+
+/** From and To of our own requests to a device. */
+export const ownAddress = ({ sip }: GatewayConfig): NameAddr => nameAddr(sipUri(sip.id, sip.domain || sip.id.slice(0, 10)));
+

@@ -1,0 +1,152 @@
+/**
+ * The mediad instances as one pool: picks the least loaded for a new bridge, hands events to their bridge's owner, and
+ * tells which bridges are gone when an instance dies.
+ *
+ * An instance that was restarted answers with fewer bridges than we know: those are lost. One that does not come back
+ * within GRACE_MS has lost them all.
+ */
+import type { BridgeStats, MediadEvent, MediadLoad, MediadRequests, StrayReport } from '#contracts/mediad.ts';
+import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import { RpcLink } from '#kit/rpc-link.ts';
+import type { AnswerOf, ParamsOf, RpcClient } from '#kit/rpc.ts';
+
+/** systemd restarts a daemon within 200 ms; twice that and some. */
+const GRACE_MS = 1000;
+
+interface Instance {
+  readonly name: string;
+  readonly link: RpcLink<MediadRequests, MediadEvent>;
+  /** Bridges that we opened there and did not close. */
+  readonly bridges: Set<string>;
+  grace: Disposable | undefined;
+}
+
+export interface MediaPoolOptions {
+  readonly directory: string;
+  readonly instances: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onEvent: (event: MediadEvent) => void;
+  readonly onLost: (bridgeIds: readonly string[]) => void;
+}
+
+export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
+
+export class MediaPool implements AsyncDisposable {
+  readonly #options: MediaPoolOptions;
+  readonly #instances: Instance[];
+
+  constructor(options: MediaPoolOptions) {
+    this.#options = options;
+    this.#instances = Array.from({ length: options.instances }, (_, index) => this.#instance(String(index + 1)));
+  }
+
+  /** Returns after every instance was tried once. */
+  async start(): Promise<void> {
+    await Promise.all(this.#instances.map(instance => instance.link.start()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const instance of this.#instances) instance.grace?.[Symbol.dispose]();
+    await Promise.all(this.#instances.map(instance => instance.link[Symbol.asyncDispose]()));
+  }
+
+  /** The instance that is up and has the fewest bridges; MEDIA_UNAVAILABLE when none is up. */
+  pick(): string {
+    const up = this.#instances.filter(instance => instance.link.up);
+    if (up.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
+    return up.reduce((best, instance) => (instance.bridges.size < best.bridges.size ? instance : best)).name;
+  }
+
+  get instanceNames(): readonly { readonly name: string; readonly up: boolean }[] {
+    return this.#instances.map(({ name, link }) => ({ name, up: link.up }));
+  }
+
+  async call<Method extends keyof MediadRequests & string>(instance: string, method: Method, params: ParamsOf<MediadRequests, Method>): Promise<AnswerOf<MediadRequests, Method>> {
+    return this.#find(instance).link.call(method, params);
+  }
+
+  /** From here on the bridge counts as ours; `onLost` names it when it vanishes. */
+  adopt(instance: string, bridgeId: string): void {
+    this.#find(instance).bridges.add(bridgeId);
+  }
+
+  /** Closes and forgets. A bridge on a dead instance is gone already. */
+  async closeBridge(instance: string, bridgeId: string): Promise<void> {
+    this.#find(instance).bridges.delete(bridgeId);
+    await this.call(instance, 'closeBridge', { bridgeId }).catch(error => this.#ignoreGone(error));
+  }
+
+  async closeSink(instance: string, bridgeId: string, sinkId: string): Promise<void> {
+    await this.call(instance, 'closeSink', { bridgeId, sinkId }).catch(error => this.#ignoreGone(error));
+  }
+
+  /** What every reachable instance carries now. */
+  async list(): Promise<{ bridges: (BridgeStats & { instance: string })[]; strays: StrayReport[] }> {
+    const answers = await Promise.all(
+      this.#instances.filter(({ link }) => link.up).map(async ({ name, link }) => ({ name, ...(await link.call('listBridges', {}).catch(() => ({ bridges: [], strays: [] }))) })),
+    );
+    return {
+      bridges: answers.flatMap(({ name, bridges }) => bridges.map(bridge => ({ ...bridge, instance: name }))),
+      strays: answers.flatMap(({ strays }) => strays),
+    };
+  }
+
+  async loads(): Promise<MediadLoad[]> {
+    const answers = await Promise.all(this.#instances.filter(({ link }) => link.up).map(({ link }) => link.call('load', {}).catch(() => null)));
+    return answers.filter(load => load !== null);
+  }
+
+  async reload(sections: readonly string[]): Promise<string | null> {
+    for (const { link, name } of this.#instances) {
+      if (!link.up) continue;
+      const { refused } = await link.call('reload', { sections });
+      if (refused !== null) return `mediad@${name}: ${refused}`;
+    }
+    return null;
+  }
+
+  #find(name: string): Instance {
+    const found = this.#instances.find(instance => instance.name === name);
+    if (found === undefined) throw new GatewayError('MEDIA_UNAVAILABLE', { instance: name, why: 'no such media process' });
+    return found;
+  }
+
+  #instance(name: string): Instance {
+    const { directory, clock, log, onEvent } = this.#options;
+    const link = new RpcLink<MediadRequests, MediadEvent>(mediadSocket(directory, name), {
+      clock,
+      log,
+      onEvent,
+      onUp: client => this.#onUp(instance, client),
+      onDown: () => {
+        instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => this.#lose(instance, new Set()));
+      },
+    });
+    const instance: Instance = { name, link, bridges: new Set(), grace: undefined };
+    return instance;
+  }
+
+  async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
+    instance.grace?.[Symbol.dispose]();
+    if (instance.bridges.size === 0) return;
+    const { bridges } = await client.call('listBridges', {});
+    this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
+  }
+
+  #lose(instance: Instance, surviving: ReadonlySet<string>): void {
+    const lost = [...instance.bridges].filter(id => !surviving.has(id));
+    if (lost.length === 0) return;
+    for (const id of lost) instance.bridges.delete(id);
+    this.#options.log.error({ instance: instance.name, bridges: lost.length }, 'mediad.bridges-lost');
+    this.#options.onLost(lost);
+  }
+
+  #ignoreGone(error: unknown): void {
+    if (error instanceof GatewayError && (error.code === 'BRIDGE_UNKNOWN' || error.code === 'DAEMON_UNREACHABLE')) return;
+    throw error;
+  }
+}

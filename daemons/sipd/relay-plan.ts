@@ -1,0 +1,99 @@
+/**
+ * Turns what an upstream asked and what we know of the camera into the two plans of a relay, or into the status that
+ * refuses it (gb28181.md 6, 8.2; faults.md 28-37). Nothing here sends or keeps anything.
+ */
+import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import { parseSubject } from '#core/gb/subject.ts';
+import { SIP_STATUS } from '#core/result.ts';
+import type { GbSdp } from '#core/sdp/gb-sdp.ts';
+import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
+import { checkMediaTarget } from '#core/sdp/media-target.ts';
+import { type MediaTransport, type Payload, PS_PAYLOAD, answerTransport, choosePayload, readAnswer } from '#core/sdp/negotiate.ts';
+import { header, userOf, type SipRequest } from '#core/sip/message.ts';
+import type { AnswerReading, SourcePlan } from './source.ts';
+import type { DeviceReach } from './devices.ts';
+
+export interface Refused {
+  readonly refused: number;
+  readonly why: string;
+}
+
+export const refusal = (refused: number, why: string): Refused => ({ refused, why });
+
+export interface Asked {
+  readonly requestedId: string;
+  readonly offer: GbSdp;
+  readonly payload: Payload;
+  /** Our role toward the upstream. */
+  readonly transport: MediaTransport;
+  readonly remote: { readonly address: string; readonly port: number };
+}
+
+/**
+ * Reads an INVITE of an upstream. The channel stands in the Request-URI or To; when that is our own ID, in the Subject
+ * or in u= (quirk 16).
+ */
+export function readInvite(request: SipRequest, upstream: UpstreamConfig, allowed: readonly string[], own: readonly string[]): Asked | Refused {
+  if (request.body.length === 0) return refusal(400, 'INVITE without SDP');
+  const parsed = parseGbSdp(request.body);
+  if (!parsed.ok) return refusal(parsed.error.status, parsed.error.why);
+  const offer = parsed.value;
+  if (offer.sessionName.toLowerCase() !== 'play') return refusal(488, `s=${offer.sessionName} is not served`);
+  const payload = choosePayload(offer.media);
+  if (!payload.ok) return refusal(415, payload.error.why);
+  if (offer.ssrcText !== undefined && /^\d{11,}$/.test(offer.ssrcText)) return refusal(488, 'y= has more than ten digits');
+  const transport = answerTransport(offer.media);
+  const port = transport === 'tcp-passive' ? null : offer.media.port;
+  const bad = checkMediaTarget(offer.connectionAddress, port, { allowed, own, transport: transport === 'udp' ? 'udp' : 'tcp' });
+  if (bad !== null) return refusal(SIP_STATUS.MEDIA_TARGET_REFUSED, bad);
+  return { requestedId: requestedId(request, offer, upstream), offer, payload: payload.value, transport, remote: { address: offer.connectionAddress, port: offer.media.port } };
+}
+
+function requestedId(request: SipRequest, offer: GbSdp, upstream: UpstreamConfig): string {
+  for (const id of [userOf({ uri: request.uri }), userOf(request.to)]) if (id !== '' && id !== upstream.localId) return id;
+  const subject = parseSubject(header(request, 'Subject') ?? '');
+  return subject?.senderId ?? offer.uri?.split(':')[0] ?? '';
+}
+
+/** How the camera's answer is served: its address must be one of the device's, its role the reverse of ours (quirks 38, 39). */
+export function readCameraAnswer(plan: SourcePlan, body: Uint8Array, own: readonly string[]): AnswerReading {
+  const parsed = parseGbSdp(body);
+  if (!parsed.ok) return { usable: false, why: parsed.error.why };
+  const agreed = readAnswer({ transport: plan.transport, ssrc: plan.ssrc, payloads: [PS_PAYLOAD] }, parsed.value);
+  if (!agreed.ok) return { usable: false, why: agreed.error.why };
+  const { address, port, ssrc, payload } = agreed.value;
+  const connect = plan.transport === 'tcp-active';
+  const bad = checkMediaTarget(address, connect ? port : null, { allowed: plan.allowed, own, transport: 'tcp' });
+  // A camera behind NAT declares its private address; its media then comes from where it registered (latching).
+  const remote = bad !== null && plan.latch === 'nat' && !connect ? { address: plan.allowed[0]!, port } : { address, port };
+  if (bad !== null && remote.address === address) return { usable: false, why: `${bad} (media may come from ${plan.allowed.join(', ')}; see nat and mediaNetworks)` };
+  return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType };
+}
+
+/** Streams of one channel are sources of their own; the main stream is the usual one. */
+export const sourceKey = (deviceId: string, channelId: string, streamNumber: number | undefined): string => `${deviceId}/${channelId}/${streamNumber ?? 0}`;
+
+export interface SourceNames {
+  readonly bridgeId: string;
+  readonly instance: string;
+  readonly ssrc: number;
+  readonly localAddress: string;
+}
+
+export function planSource(device: DeviceReach, channelId: string, streamNumber: number | undefined, names: SourceNames, config: GatewayConfig): SourcePlan {
+  const { media } = config.devices;
+  return {
+    ...names,
+    deviceId: device.id,
+    channelId,
+    key: sourceKey(device.id, channelId, streamNumber),
+    transport: device.config.transport ?? media.transport,
+    // A fixed port is shared by all: there only the SSRC tells whose packet it is.
+    ssrcPolicy: config.media.ports.mode === 'fixed' ? 'exact' : (device.config.ssrc ?? media.ssrc),
+    latch: device.config.nat ? 'nat' : 'strict',
+    allowed: [device.target.address, ...device.config.mediaNetworks],
+    silenceMs: media.silenceS * 1000,
+    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000, lingerMs: media.lingerS * 1000 },
+    streamNumber: streamNumber ?? null,
+  };
+}

@@ -1,0 +1,371 @@
+/**
+ * Live relay: an INVITE from upstream becomes a viewer of a source; a source is one INVITE to a camera and one bridge.
+ *
+ *   routes -> relay.invite -> relay-plan (may it, and how) -> source.ts (join or start) + viewer.ts -> media-pool
+ *
+ * Closing order of a session: upstream dialog, sink, then the source when nobody is left (after the linger), camera
+ * dialog, bridge.
+ */
+import type { MediadEvent } from '#contracts/mediad.ts';
+import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import type { SourceFailure } from '#core/gb/source-session.ts';
+import { SsrcAllocator } from '#core/gb/ssrc.ts';
+import { formatSubject } from '#core/gb/subject.ts';
+import { GatewayError, SIP_STATUS } from '#core/result.ts';
+import { buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
+import { nameAddr } from '#core/sip/headers.ts';
+import { sipUri } from '#core/sip/uri.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { IncomingInvite, OutgoingInvite, ResponseParts, SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { Counters } from './counters.ts';
+import type { DeviceReach } from './devices.ts';
+import type { MediaPool } from './media-pool.ts';
+import { type Asked, type Refused, planSource, readCameraAnswer, readInvite, refusal, sourceKey } from './relay-plan.ts';
+import type { SessionStore } from './session-store.ts';
+import { Source, type SourcePlan, type SourceWorld } from './source.ts';
+import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
+import type { AttemptLog } from './attempts.ts';
+
+export interface RelayDeps {
+  readonly media: MediaPool;
+  readonly endpoint: SipEndpoint;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: SessionStore;
+  readonly counters: Counters;
+  readonly attempts: AttemptLog;
+  config(): GatewayConfig;
+  /** Where a device is now; null when it is offline. */
+  reach(deviceId: string): DeviceReach | null;
+  /** The channel that an upstream means by this ID. */
+  resolve(upstream: string, requestedId: string): { readonly deviceId: string; readonly channelId: string } | 'unknown' | 'not-shared';
+}
+
+/** Watches a source without taking media: `vlink why --probe`. */
+type Probe = (failure: SourceFailure | null) => void;
+
+export class Relay implements AsyncDisposable {
+  readonly #deps: RelayDeps;
+  readonly #ssrcs: SsrcAllocator;
+  readonly #sources = new Map<string, Source>();
+  readonly #byBridge = new Map<string, Source>();
+  readonly #viewers = new Map<string, Viewer>();
+  readonly #probes = new Map<string, Probe>();
+  /** SSRCs that we gave, by owner, to give them back. */
+  readonly #leased = new Map<string, number>();
+
+  constructor(deps: RelayDeps) {
+    this.#deps = deps;
+    this.#ssrcs = new SsrcAllocator(deps.config().sip.id);
+  }
+
+  get viewers(): readonly Viewer[] {
+    return [...this.#viewers.values()];
+  }
+
+  get sources(): readonly Source[] {
+    return [...this.#sources.values()];
+  }
+
+  sessionsOf(upstream: string): number {
+    return this.viewers.filter(viewer => viewer.plan.upstream === upstream).length;
+  }
+
+  /** An INVITE of a known upstream, outside a dialog. */
+  invite(invite: IncomingInvite, upstream: UpstreamConfig, sourceAddress: string): void {
+    const { counters, log } = this.#deps;
+    const planned = this.#admit(invite, upstream, sourceAddress);
+    if ('refused' in planned) {
+      counters.add(`relay.refused.${planned.refused}`);
+      log.info({ upstream: upstream.name, status: planned.refused, why: planned.why, callId: invite.request.callId }, 'relay.refused');
+      invite.respond(planned.refused, { headers: [{ name: 'Warning', value: `399 viewlink "${planned.why.replace(/["\\\r\n]/g, ' ').slice(0, 200)}"` }] });
+      return;
+    }
+    counters.add('relay.invites');
+    const { source, plan, asked } = planned;
+    const viewer = Viewer.start(plan, source, invite, this.#viewerWorld(upstream, asked), this.#deps.clock.now());
+    this.#viewers.set(plan.sinkId, viewer);
+    source.feed({ type: 'viewer-joined', viewerId: plan.sinkId });
+  }
+
+  #admit(invite: IncomingInvite, upstream: UpstreamConfig, sourceAddress: string): { source: Source; plan: ViewerPlan; asked: Asked } | Refused {
+    const { request } = invite;
+    const allowed = [sourceAddress, upstream.address, ...upstream.mediaNetworks];
+    const asked = readInvite(request, upstream, allowed, this.#ownAddresses());
+    if ('refused' in asked) return asked;
+    const channel = this.#deps.resolve(upstream.name, asked.requestedId);
+    if (channel === 'unknown') return refusal(SIP_STATUS.CHANNEL_UNKNOWN, `no channel ${asked.requestedId}`);
+    if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
+    this.#releaseOld(upstream, asked);
+    if (this.sessionsOf(upstream.name) >= upstream.maxSessions) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, `${upstream.name} has its ${upstream.maxSessions} sessions already`);
+    const source = this.#sourceFor(channel.deviceId, channel.channelId, asked.offer.media.streamNumber);
+    if (source instanceof GatewayError) return refusal(SIP_STATUS[source.code], source.message);
+    const sinkId = `k${this.#deps.random.hex(8)}`;
+    const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
+    if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
+    const plan: ViewerPlan = {
+      sessionId: `s${sinkId.slice(1)}`,
+      sinkId,
+      upstream: upstream.name,
+      mappedId: asked.requestedId,
+      transport: asked.transport,
+      localAddress: this.#deps.config().media.upstreamAddress || invite.flow.localAddress,
+      remote: asked.remote,
+      ssrc,
+      payloadType: asked.payload.payloadType,
+      allowed,
+      connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
+    };
+    return { source, plan, asked };
+  }
+
+  /** The same channel with the same SSRC again means: drop the old stream, start anew (gb28181.md 2.6). */
+  #releaseOld(upstream: UpstreamConfig, { requestedId, offer }: Asked): void {
+    if (offer.ssrc === undefined) return;
+    for (const viewer of this.viewers) {
+      const { plan } = viewer;
+      if (plan.upstream === upstream.name && plan.mappedId === requestedId && plan.ssrc === offer.ssrc) viewer.feed({ type: 'stop', why: 'the upstream asked for this stream anew' });
+    }
+  }
+
+  /** The upstream's own y= unless it is missing, ours to choose, or live already on another of its sessions (faults.md 33). */
+  #sinkSsrc(sinkId: string, upstream: UpstreamConfig, { offer }: Asked): number | undefined {
+    const taken = this.viewers.some(viewer => viewer.plan.upstream === upstream.name && viewer.plan.ssrc === offer.ssrc);
+    if (upstream.ssrc === 'echo' && offer.ssrc !== undefined && !taken) return offer.ssrc;
+    return this.#lease(sinkId);
+  }
+
+  #lease(owner: string): number | undefined {
+    const leased = this.#ssrcs.take('live', this.#deps.clock.now());
+    if (leased.ok) this.#leased.set(owner, leased.value);
+    return leased.ok ? leased.value : undefined;
+  }
+
+  #release(owner: string): void {
+    const ssrc = this.#leased.get(owner);
+    if (ssrc === undefined) return;
+    this.#leased.delete(owner);
+    this.#ssrcs.release(ssrc, this.#deps.clock.now());
+  }
+
+  /** The running source of this stream, or a new one. */
+  #sourceFor(deviceId: string, channelId: string, streamNumber: number | undefined): Source | GatewayError {
+    const running = this.#sources.get(sourceKey(deviceId, channelId, streamNumber));
+    if (running !== undefined) return running;
+    const device = this.#deps.reach(deviceId);
+    if (device === null) return new GatewayError('PEER_OFFLINE', { deviceId });
+    const bridgeId = `b${this.#deps.random.hex(8)}`;
+    const ssrc = this.#lease(bridgeId);
+    if (ssrc === undefined) return new GatewayError('CAPACITY_EXHAUSTED', { why: 'no SSRC is free' });
+    try {
+      const instance = this.#deps.media.pick();
+      const config = this.#deps.config();
+      const localAddress = config.media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address;
+      return this.#startSource(planSource(device, channelId, streamNumber, { bridgeId, instance, ssrc, localAddress }, config));
+    } catch (error) {
+      this.#release(bridgeId);
+      if (error instanceof GatewayError) return error;
+      throw error;
+    }
+  }
+
+  #startSource(plan: SourcePlan): Source {
+    this.#deps.counters.add('relay.sources');
+    const source = Source.start(plan, this.#sourceWorld);
+    this.#track(source);
+    return source;
+  }
+
+  #track(source: Source): void {
+    this.#sources.set(source.plan.key, source);
+    this.#byBridge.set(source.plan.bridgeId, source);
+    this.#deps.attempts.began(source);
+  }
+
+  onMediaEvent(event: MediadEvent): void {
+    const source = this.#byBridge.get(event.bridgeId);
+    if (source === undefined) return;
+    if ('sinkId' in event) this.#viewers.get(event.sinkId)?.onMediaEvent(event);
+    else source.onMediaEvent(event);
+  }
+
+  onMediaLost(bridgeIds: readonly string[]): void {
+    for (const id of bridgeIds) this.#byBridge.get(id)?.feed({ type: 'media-lost' });
+  }
+
+  /** The device is gone: its sessions end upward too (gb28181.md 12.2). */
+  deviceOffline(deviceId: string, why: string): void {
+    for (const source of this.sources) if (source.plan.deviceId === deviceId) source.feed({ type: 'abort', failure: { code: 'PEER_OFFLINE', why: `device ${deviceId} went offline: ${why}` } });
+  }
+
+  stopUpstream(upstream: string, why: string): void {
+    for (const viewer of this.viewers) if (viewer.plan.upstream === upstream) viewer.feed({ type: 'stop', why });
+  }
+
+  /** Plays the channel without a viewer until the first packet or the failure; for `vlink why --probe`. */
+  probe(deviceId: string, channelId: string): Promise<SourceFailure | null> {
+    const source = this.#sourceFor(deviceId, channelId, undefined);
+    if (source instanceof GatewayError) return Promise.resolve({ code: source.code, why: source.message });
+    const probeId = `p${this.#deps.random.hex(8)}`;
+    const { promise, resolve } = Promise.withResolvers<SourceFailure | null>();
+    this.#probes.set(probeId, failure => {
+      if (this.#probes.delete(probeId)) resolve(failure);
+    });
+    source.feed({ type: 'viewer-joined', viewerId: probeId });
+    void source.firstPacket.then(() => this.#probes.get(probeId)?.(null));
+    return promise.finally(() => source.feed({ type: 'viewer-left', viewerId: probeId }));
+  }
+
+  /** After a restart: sessions whose bridge lives go on, the others are ended on both sides, bridges without a session are closed. */
+  async restore(): Promise<void> {
+    const { media, store, endpoint, log } = this.#deps;
+    const { bridges } = await media.list();
+    const alive = new Map(bridges.map(bridge => [bridge.bridgeId, bridge]));
+    let resumed = 0;
+    for (const stored of store.sources()) {
+      const bridge = alive.get(stored.plan.bridgeId);
+      const source = Source.restore(stored, endpoint.restoreDialog(stored.dialog), bridge?.source.state === 'flowing', this.#sourceWorld);
+      this.#ssrcs.adopt(stored.plan.ssrc);
+      this.#leased.set(stored.plan.bridgeId, stored.plan.ssrc);
+      this.#track(source);
+      media.adopt(stored.plan.instance, stored.plan.bridgeId);
+      resumed += this.#restoreViewers(source);
+      if (bridge === undefined) source.feed({ type: 'media-lost' });
+      else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
+      alive.delete(stored.plan.bridgeId);
+    }
+    for (const orphan of alive.values()) await media.closeBridge(orphan.instance, orphan.bridgeId);
+    if (resumed > 0 || alive.size > 0) log.info({ resumed, orphansClosed: alive.size }, 'relay.restored');
+  }
+
+  #restoreViewers(source: Source): number {
+    const { store, endpoint, clock, config } = this.#deps;
+    let count = 0;
+    for (const stored of store.viewersOf(source.plan.bridgeId)) {
+      const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
+      const viewer = Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now());
+      this.#viewers.set(stored.plan.sinkId, viewer);
+      source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
+      if (upstream === undefined) viewer.feed({ type: 'stop', why: 'this upstream is no longer configured' });
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Ends every session with BYE on both sides and waits until the bridges are closed. */
+  async endAll(why: string): Promise<void> {
+    for (const source of this.sources) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why } });
+    await Promise.all(this.sources.map(source => source.enqueueMedia(async () => undefined)));
+  }
+
+  /** A stop of this daemon leaves sessions and media running: the next start takes them up. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const source of this.sources) source[Symbol.dispose]();
+    await Promise.resolve();
+  }
+
+  get #sourceWorld(): SourceWorld {
+    const { media, clock, log, store, attempts } = this.#deps;
+    return {
+      media,
+      clock,
+      log,
+      invite: (plan, local) => this.#inviteCamera(plan, local),
+      readAnswer: (plan, body) => readCameraAnswer(plan, body, this.#ownAddresses()),
+      ready: (_source, viewerIds) => {
+        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ready' });
+      },
+      ended: (_source, viewerIds, failure) => {
+        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
+        for (const id of viewerIds) this.#probes.get(id)?.(failure);
+      },
+      established: source => {
+        const stored = source.stored();
+        if (stored !== null) store.putSource(stored);
+      },
+      closing: source => attempts.closing(source),
+      closed: (source, failure) => {
+        this.#sources.delete(source.plan.key);
+        this.#byBridge.delete(source.plan.bridgeId);
+        this.#release(source.plan.bridgeId);
+        store.deleteSource(source.plan.bridgeId);
+        if (failure === null) return;
+        this.#deps.counters.add(`relay.source-failed.${failure.code}`);
+        log.warn({ deviceId: source.plan.deviceId, channelId: source.plan.channelId, code: failure.code, why: failure.why }, 'source.failed');
+      },
+    };
+  }
+
+  #viewerWorld(upstream: UpstreamConfig | undefined, asked: Asked | undefined): ViewerWorld {
+    const { media, log, store, counters } = this.#deps;
+    return {
+      media,
+      log,
+      answer: (viewer, local) => this.#answerUpstream(viewer, local, asked!),
+      answered: viewer => {
+        counters.add('relay.answered');
+        const stored = viewer.stored();
+        if (stored !== null) store.putViewer(stored);
+      },
+      left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
+      closed: (viewer, why) => {
+        this.#viewers.delete(viewer.plan.sinkId);
+        this.#release(viewer.plan.sinkId);
+        store.deleteViewer(viewer.plan.sinkId);
+        log.info({ upstream: upstream?.name ?? viewer.plan.upstream, mappedId: viewer.plan.mappedId, callId: viewer.callId, why }, 'session.closed');
+      },
+    };
+  }
+
+  #inviteCamera(plan: SourcePlan, local: { address: string; port: number }): OutgoingInvite | null {
+    const { endpoint, config } = this.#deps;
+    const device = this.#deps.reach(plan.deviceId);
+    if (device === null) return null;
+    const { sip } = config();
+    const { target } = device;
+    const here = endpoint.localAddressFor(target);
+    const body = buildOffer({
+      originUser: sip.id,
+      sessionName: 'Play',
+      address: local.address,
+      port: local.port,
+      transport: plan.transport,
+      ssrc: plan.ssrc,
+      streamNumber: plan.streamNumber ?? undefined,
+    });
+    return endpoint.invite(
+      {
+        method: 'INVITE',
+        uri: sipUri(plan.channelId, target.address, target.port),
+        from: nameAddr(sipUri(sip.id, sip.domain || sip.id.slice(0, 10))),
+        to: nameAddr(sipUri(plan.channelId, target.address, target.port)),
+        contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
+        contentType: 'APPLICATION/SDP',
+        headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }],
+        body,
+      },
+      target,
+    );
+  }
+
+  #answerUpstream(viewer: Viewer, local: { address: string; port: number }, asked: Asked): ResponseParts {
+    const body = buildAnswer(asked.offer, {
+      originUser: viewer.plan.mappedId,
+      address: local.address,
+      port: local.port,
+      transport: viewer.plan.transport,
+      ssrc: viewer.plan.ssrc,
+      payload: asked.payload,
+      f: viewer.source.answer?.f ?? asked.offer.f,
+    });
+    return { contentType: 'APPLICATION/SDP', body };
+  }
+
+  #ownAddresses(): readonly string[] {
+    return this.#deps.endpoint.bound.map(bound => bound.address);
+  }
+}
+

@@ -1,0 +1,153 @@
+/**
+ * Where a request goes: who sent it decides first, then the method, then the CmdType.
+ *
+ *   REGISTER            -> devices (anybody may try; digest and the rate limit stand before it)
+ *   known device        -> keepalive, answers to our queries; never INVITE
+ *   known upstream      -> queries, INVITE
+ *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
+ */
+import { sameIp } from '#core/ip.ts';
+import { parseManscdp, type ManscdpError } from '#core/gb/manscdp.ts';
+import { buildResult } from '#core/gb/manscdp-write.ts';
+import { type SipRequest, userOf } from '#core/sip/message.ts';
+import { decodeBody } from '#kit/charset.ts';
+import { CountedLog, type Log } from '#kit/log.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Flow, IncomingInvite, IncomingRequest } from '#kit/sip-endpoint.ts';
+import type { Catalogs } from './catalogs.ts';
+import type { Counters } from './counters.ts';
+import type { Devices } from './devices.ts';
+import type { Relay } from './relay.ts';
+import type { UpstreamLink } from './upstream-link.ts';
+import { type Upstreams, mayComeFrom } from './upstreams.ts';
+
+const ALLOW = { name: 'Allow', value: 'INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY' };
+const ACCEPT = { name: 'Accept', value: 'application/sdp, application/manscdp+xml' };
+const MANSCDP = 'application/manscdp+xml';
+
+export interface RoutesDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly devices: Devices;
+  readonly catalogs: Catalogs;
+  readonly upstreams: Upstreams;
+  readonly relay: Relay;
+}
+
+type Peer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink } | { readonly kind: 'stranger' };
+
+export class Routes {
+  readonly #deps: RoutesDeps;
+  readonly #strangers: CountedLog;
+
+  constructor(deps: RoutesDeps) {
+    this.#deps = deps;
+    this.#strangers = new CountedLog(deps.log, deps.clock, 'request.stranger', 10_000);
+  }
+
+  request(incoming: IncomingRequest): void {
+    const { request, flow } = incoming;
+    this.#deps.counters.add(`in.${request.method}`);
+    if (request.method === 'REGISTER') return this.#deps.devices.register(incoming);
+    const peer = this.#peerOf(request, flow);
+    if (peer.kind === 'stranger') return this.#stranger(incoming);
+    if (peer.kind === 'device') this.#deps.devices.seen(peer.deviceId);
+    switch (request.method) {
+      case 'MESSAGE':
+        return this.#message(incoming, peer);
+      case 'OPTIONS':
+        return incoming.respond(200, { headers: [ALLOW, ACCEPT] });
+      case 'SUBSCRIBE':
+        return incoming.respond(489, { headers: [{ name: 'Allow-Events', value: 'none' }] });
+      case 'NOTIFY':
+      case 'INFO':
+      case 'BYE':
+        return incoming.respond(481);
+      default:
+        return incoming.respond(405, { headers: [ALLOW] });
+    }
+  }
+
+  invite(incoming: IncomingInvite): void {
+    const { request, flow } = incoming;
+    this.#deps.counters.add('in.INVITE');
+    const peer = this.#peerOf(request, flow);
+    if (peer.kind === 'upstream') return this.#deps.relay.invite(incoming, peer.link.config, flow.remoteAddress);
+    if (peer.kind === 'stranger') return this.#stranger(incoming);
+    // Broadcast and talk are not offered: nobody asked this device to call us.
+    this.#deps.counters.add('invite.from-device');
+    incoming.respond(403);
+  }
+
+  /** Upstreams are looked for first: a peer platform is both, and its queries and INVITEs are meant for the upper role (gb28181.md 8.4). */
+  #peerOf(request: SipRequest, flow: Flow): Peer {
+    const from = userOf(request.from);
+    const link = this.#upstreamOf(request, from, flow);
+    const binding = this.#deps.devices.recognize(from, flow);
+    if (binding !== undefined && (link === undefined || isDownstreamMessage(request))) return { kind: 'device', deviceId: binding.deviceId };
+    if (link !== undefined) return { kind: 'upstream', link };
+    if (this.#deps.devices.binding(from) !== undefined || isKeepalive(request)) return { kind: 'device', deviceId: from };
+    const only = this.#deps.devices.onlyDeviceAt(flow.remoteAddress);
+    return only === undefined ? { kind: 'stranger' } : { kind: 'device', deviceId: only };
+  }
+
+  /** By the ID it names and an address that it may have; with a strange ID (quirk 17) by the exact address and port. */
+  #upstreamOf(request: SipRequest, from: string, flow: Flow): UpstreamLink | undefined {
+    const here = this.#deps.upstreams.links.filter(({ config }) => config.enabled && mayComeFrom(config, flow.remoteAddress));
+    const named = here.filter(({ config }) => config.id === from || (config.localId === from && userOf(request.to) === config.id));
+    if (named.length <= 1) return named[0] ?? here.find(({ target }) => sameIp(target.address, flow.remoteAddress) && target.port === flow.remotePort);
+    // Two links to one platform: our own ID toward it tells which.
+    const meant = new Set([userOf(request.to), userOf({ uri: request.uri })]);
+    return named.find(({ config }) => meant.has(config.localId)) ?? named[0];
+  }
+
+  #stranger(incoming: IncomingRequest): void {
+    const { request, flow } = incoming;
+    this.#deps.counters.add('request.stranger');
+    this.#strangers.count({ method: request.method, address: flow.remoteAddress });
+    if (request.method === 'OPTIONS') return incoming.drop();
+    incoming.respond(403);
+  }
+
+  #message(incoming: IncomingRequest, peer: Exclude<Peer, { kind: 'stranger' }>): void {
+    const { request } = incoming;
+    if (request.contentType !== undefined && request.contentType !== MANSCDP && !request.contentType.endsWith('xml')) return incoming.respond(415, { headers: [ACCEPT] });
+    const override = peer.kind === 'device' ? this.#deps.devices.policy(peer.deviceId, incoming.flow.remoteAddress).charset : undefined;
+    const { text, charset, replaced } = decodeBody(request.body, { override });
+    if (replaced) this.#deps.counters.add('manscdp.charset-repaired');
+    const parsed = parseManscdp(text);
+    if (!parsed.ok) return this.#malformed(incoming, peer, parsed.error);
+    const message = parsed.value;
+    if (message.repairs > 0) this.#deps.counters.add('manscdp.repaired', message.repairs);
+    if (peer.kind === 'upstream') {
+      incoming.respond(200);
+      return this.#deps.upstreams.message(peer.link, message);
+    }
+    if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
+    if (this.#deps.devices.reach(peer.deviceId) === null) return incoming.respond(403);
+    incoming.respond(200);
+    if (!this.#deps.catalogs.response(peer.deviceId, message, charset)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+  }
+
+  /** 400, and to a platform that asked also a Response with Result ERROR, so that its wait ends (fault 41). */
+  #malformed(incoming: IncomingRequest, peer: Peer, error: ManscdpError): void {
+    this.#deps.counters.add('manscdp.malformed');
+    this.#deps.log.info({ address: incoming.flow.remoteAddress, at: error.at, why: error.why }, 'manscdp.malformed');
+    incoming.respond(400);
+    const { root, cmdType, sn, deviceId } = error;
+    if (peer.kind !== 'upstream' || (root !== 'Query' && root !== 'Control') || cmdType === undefined || sn === undefined) return;
+    void peer.link.message(buildResult(cmdType, { sn, deviceId: deviceId ?? peer.link.config.localId }, 'ERROR'));
+  }
+}
+
+/** A keepalive of somebody who does not know that we forgot it is answered 404, which makes it register (quirk 1). */
+const isKeepalive = (request: SipRequest): boolean => request.method === 'MESSAGE' && bodyMentions(request, 'Keepalive');
+
+/** What a peer platform sends in its lower role. */
+const isDownstreamMessage = (request: SipRequest): boolean => request.method === 'MESSAGE' && (bodyMentions(request, '<Response') || bodyMentions(request, '<Notify'));
+
+/** Looks for an ASCII word in the first octets: every charset that we read keeps ASCII. */
+function bodyMentions({ body }: SipRequest, word: string): boolean {
+  return String.fromCharCode(...body.subarray(0, 512)).includes(word);
+}

@@ -1,0 +1,208 @@
+/** What `vlink show` and `vlink why` are told: rows over the state of the other files. */
+import type { ChannelRow, DeviceRow, SessionRow, SipdRequests, UpstreamRow, WhyReport } from '#contracts/sipd.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { ParamsOf } from '#kit/rpc.ts';
+import type { AttemptLog } from './attempts.ts';
+import type { Catalogs, ChannelRef } from './catalogs.ts';
+import type { Devices } from './devices.ts';
+import type { MediaPool } from './media-pool.ts';
+import type { Relay } from './relay.ts';
+import type { Upstreams } from './upstreams.ts';
+import { judge, type Refusal, type WhyFacts } from './why.ts';
+
+/** Rows of one answer; the client pages. */
+const MAX_CHANNEL_ROWS = 1000;
+/** Digits that devices of one centre and industry share. */
+const REGION_DIGITS = 10;
+
+export interface RowsDeps {
+  readonly clock: Clock;
+  readonly devices: Devices;
+  readonly catalogs: Catalogs;
+  readonly upstreams: Upstreams;
+  readonly relay: Relay;
+  readonly media: MediaPool;
+  readonly attempts: AttemptLog;
+  config(): GatewayConfig;
+}
+
+export class Rows {
+  readonly #deps: RowsDeps;
+
+  constructor(deps: RowsDeps) {
+    this.#deps = deps;
+  }
+
+  devices(): DeviceRow[] {
+    const { devices, catalogs, config } = this.#deps;
+    const ids = new Set([...config().devices.known.map(({ id }) => id), ...devices.ids(), ...catalogs.deviceIds]);
+    return [...ids].sort().map(id => this.#device(id));
+  }
+
+  #device(id: string): DeviceRow {
+    const { devices, catalogs, clock } = this.#deps;
+    const binding = devices.binding(id);
+    const { name, manufacturer, model, firmware } = catalogs.facts(id);
+    const now = clock.now();
+    return {
+      id,
+      name,
+      manufacturer,
+      model,
+      firmware,
+      state: binding?.online === true ? 'online' : 'offline',
+      reason: binding?.online === true ? null : (binding?.reason ?? 'never-registered'),
+      transport: binding?.source.transport ?? null,
+      address: binding === undefined ? null : `${binding.source.address}:${binding.source.port}`,
+      expiresInMs: binding?.online === true ? Math.round(binding.expiresAt - now) : null,
+      lastKeepaliveAgeMs: binding?.keepaliveAt === undefined ? null : Math.round(now - binding.keepaliveAt),
+      channels: catalogs.channels(id).size,
+      catalog: catalogs.view(id),
+    };
+  }
+
+  channels({ deviceId, offset = 0, limit = MAX_CHANNEL_ROWS }: ParamsOf<SipdRequests, 'listChannels'>): { total: number; rows: ChannelRow[] } {
+    const { catalogs, relay } = this.#deps;
+    const playing = new Set(relay.sources.map(({ plan }) => `${plan.deviceId}/${plan.channelId}`));
+    const all = [...catalogs.allChannels()].filter(channel => deviceId === undefined || channel.deviceId === deviceId);
+    const rows = all.slice(offset, offset + Math.min(limit, MAX_CHANNEL_ROWS)).map(channel => ({
+      deviceId: channel.deviceId,
+      channelId: channel.channelId,
+      name: channel.item.name ?? channel.channelId,
+      status: this.#status(channel),
+      manufacturer: channel.item.manufacturer ?? null,
+      civilCode: channel.item.civilCode ?? null,
+      mapped: this.#mapped(channel),
+      playing: playing.has(`${channel.deviceId}/${channel.channelId}`),
+    }));
+    return { total: all.length, rows };
+  }
+
+  #status({ deviceId, channelId }: ChannelRef): 'ON' | 'OFF' {
+    const { devices, catalogs } = this.#deps;
+    return devices.binding(deviceId)?.online === true && catalogs.channels(deviceId).get(channelId)?.status !== 'OFF' ? 'ON' : 'OFF';
+  }
+
+  #mapped(channel: ChannelRef): { upstream: string; id: string }[] {
+    const { upstreams } = this.#deps;
+    return upstreams.links.flatMap(({ config }) => {
+      const id = upstreams.idOf(config.name, channel);
+      return id !== undefined && upstreams.resolve(config.name, id) !== 'not-shared' ? [{ upstream: config.name, id }] : [];
+    });
+  }
+
+  upstreams(): UpstreamRow[] {
+    const { upstreams, relay, clock } = this.#deps;
+    const now = clock.now();
+    return upstreams.links.map(link => {
+      const { config, view, target } = link;
+      return {
+        name: config.name,
+        id: config.id,
+        localId: config.localId,
+        transport: target.transport,
+        address: `${target.address}:${target.port}`,
+        state: view.state,
+        reason: view.reason,
+        retryInMs: view.retryAt === undefined ? null : Math.max(0, Math.round(view.retryAt - now)),
+        expiresInMs: view.expiresAt === undefined ? null : Math.round(view.expiresAt - now),
+        lastKeepaliveAgeMs: view.keepaliveAt === undefined ? null : Math.round(now - view.keepaliveAt),
+        sharedChannels: upstreams.shares(config).length,
+        sessions: relay.sessionsOf(config.name),
+      };
+    });
+  }
+
+  async sessions(): Promise<SessionRow[]> {
+    const { relay, media, clock } = this.#deps;
+    const { bridges } = await media.list();
+    const byId = new Map(bridges.map(bridge => [bridge.bridgeId, bridge]));
+    return relay.viewers.map(viewer => {
+      const { plan, source } = viewer;
+      return {
+        sessionId: plan.sessionId,
+        upstream: plan.upstream,
+        channelId: source.plan.channelId,
+        mappedId: plan.mappedId,
+        deviceId: source.plan.deviceId,
+        bridgeId: source.plan.bridgeId,
+        instance: source.plan.instance,
+        state: viewer.phase,
+        ageMs: Math.round(clock.now() - viewer.startedAtMs),
+        upstreamCallId: viewer.callId,
+        downstreamCallId: source.callId,
+        bridge: byId.get(source.plan.bridgeId) ?? null,
+      };
+    });
+  }
+
+  async why({ channel, probe }: ParamsOf<SipdRequests, 'why'>): Promise<WhyReport> {
+    const { relay, devices } = this.#deps;
+    const found = this.#find(channel);
+    const deviceId = found.channel?.deviceId ?? found.deviceId;
+    const playing = found.channel !== null && relay.sources.some(({ plan }) => plan.channelId === found.channel?.channelId && plan.deviceId === deviceId);
+    if (probe && found.channel !== null && !playing && deviceId !== null && devices.reach(deviceId) !== null) await relay.probe(deviceId, found.channel.channelId);
+    return judge(await this.#facts(channel, found));
+  }
+
+  async #facts(asked: string, found: Found): Promise<WhyFacts> {
+    const { devices, relay, media, attempts, config } = this.#deps;
+    const deviceId = found.channel?.deviceId ?? found.deviceId;
+    const row = deviceId === null ? undefined : this.#device(deviceId);
+    const loads = await media.loads();
+    const { bridges } = await media.list();
+    const { channel } = found;
+    return {
+      asked,
+      channel: channel === null ? null : { ...channel, name: this.#name(channel), status: this.#deps.catalogs.channels(channel.deviceId).get(channel.channelId)?.status ?? 'ON' },
+      candidates: found.candidates,
+      device: row === undefined ? null : { ...row, configured: config().devices.known.some(({ id }) => id === row.id) },
+      refusals: this.#refusals(deviceId, asked, devices.refusals()),
+      mediadUp: media.instanceNames.some(({ up }) => up),
+      portsFree: loads.length === 0 ? null : loads.reduce((sum, load) => sum + load.portsFree, 0),
+      attempt: channel === null ? null : await attempts.last(channel.deviceId, channel.channelId),
+      viewers: relay.viewers
+        .filter(({ source }) => source.plan.deviceId === deviceId && (channel === null || source.plan.channelId === channel.channelId))
+        .map(({ plan, phase, source }) => {
+          const sink = bridges.find(bridge => bridge.bridgeId === source.plan.bridgeId)?.sinks.find(({ sinkId }) => sinkId === plan.sinkId);
+          return { upstream: plan.upstream, phase, sinkState: sink?.state ?? null, packets: sink?.packets ?? 0 };
+        }),
+    };
+  }
+
+  /** Of the device; of an unknown channel, those that share its region and have no catalogue here. */
+  #refusals(deviceId: string | null, asked: string, all: readonly Refusal[]): Refusal[] {
+    if (deviceId !== null) return all.filter(refusal => refusal.deviceId === deviceId);
+    return all.filter(refusal => refusal.deviceId.slice(0, REGION_DIGITS) === asked.slice(0, REGION_DIGITS) && this.#deps.catalogs.channels(refusal.deviceId).size === 0);
+  }
+
+  #name({ deviceId, channelId }: ChannelRef): string {
+    return this.#deps.catalogs.channels(deviceId).get(channelId)?.name ?? channelId;
+  }
+
+  /** By native ID, by an ID that an upstream knows, by device, by a part of a name that fits only one. */
+  #find(asked: string): Found {
+    const { catalogs, upstreams, devices, config } = this.#deps;
+    const all = [...catalogs.allChannels()];
+    const native = all.filter(({ channelId, deviceId }) => channelId === asked || `${deviceId}/${channelId}` === asked);
+    if (native.length === 1) return { channel: refOf(native[0]!), deviceId: null, candidates: 1 };
+    if (native.length > 1) return { channel: null, deviceId: null, candidates: native.length };
+    for (const { config: upstream } of upstreams.links) {
+      const mapped = upstreams.resolve(upstream.name, asked);
+      if (typeof mapped !== 'string') return { channel: mapped, deviceId: null, candidates: 1 };
+    }
+    const isDevice = devices.binding(asked) !== undefined || config().devices.known.some(({ id }) => id === asked) || devices.refusals().some(refusal => refusal.deviceId === asked);
+    if (isDevice) return { channel: null, deviceId: asked, candidates: 0 };
+    const named = all.filter(({ item }) => item.name?.includes(asked));
+    return { channel: named.length === 1 ? refOf(named[0]!) : null, deviceId: null, candidates: named.length };
+  }
+}
+
+interface Found {
+  readonly channel: ChannelRef | null;
+  readonly deviceId: string | null;
+  readonly candidates: number;
+}
+
+const refOf = ({ deviceId, channelId }: ChannelRef): ChannelRef => ({ deviceId, channelId });

@@ -1,0 +1,206 @@
+/**
+ * Our registration at one platform above us: IO around core/gb/registration. Credentials leave for its realm and its
+ * address only (faults.md 20).
+ */
+import type { UpstreamConfig } from '#core/config/schema.ts';
+import { DIALECTS, type Dialect } from '#core/gb/dialect.ts';
+import { MANSCDP_TYPE, buildKeepalive } from '#core/gb/manscdp-write.ts';
+import { Registration } from '#core/gb/registration.ts';
+import type { Challenge, RedirectTarget, RegistrationInput, RegistrationOutput, RegistrationView } from '#core/gb/registration-io.ts';
+import { parseAuthorization } from '#core/sip/digest.ts';
+import { DigestClient, type Protected } from '#core/sip/digest-client.ts';
+import { nameAddr } from '#core/sip/headers.ts';
+import { type HeaderField, type NameAddr, type SipResponse, header, isSipUri } from '#core/sip/message.ts';
+import { parseDeltaSeconds } from '#core/sip/parse.ts';
+import { type SipUri, formatUri, sipUri } from '#core/sip/uri.ts';
+import { encodeBody } from '#kit/charset.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Hashes } from '#kit/hashes.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { Outcome, SipEndpoint, Target } from '#kit/sip-endpoint.ts';
+
+export interface UpstreamLinkDeps {
+  readonly endpoint: SipEndpoint;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hashes: Hashes;
+  readonly log: Log;
+  onState(state: RegistrationView['state'], reason: string | null): void;
+}
+
+/** A challenge that the digest client answered; `field` is spent by the next REGISTER. */
+interface Answered extends Challenge {
+  field: HeaderField | undefined;
+}
+
+export class UpstreamLink implements Disposable {
+  /** Replaced when only what does not concern the registration changed. */
+  config: UpstreamConfig;
+  readonly dialect: Dialect;
+  readonly #deps: UpstreamLinkDeps;
+  readonly #registration: Registration<Answered>;
+  readonly #digest: DigestClient;
+  readonly #alarm: Alarm;
+  readonly #callId: string;
+  readonly #fromTag: string;
+  #nonce = '';
+
+  constructor(config: UpstreamConfig, deps: UpstreamLinkDeps) {
+    this.config = config;
+    this.dialect = DIALECTS[config.version];
+    this.#deps = deps;
+    this.#callId = `${deps.random.hex(12)}@${config.localId}`;
+    this.#fromTag = deps.random.hex(6);
+    this.#registration = new Registration<Answered>({ ...config, followsRedirect: this.dialect.followsRedirect, dice: () => deps.random.int(1000) / 1000 });
+    const domain = domainOf(config);
+    this.#digest = new DigestClient({
+      realms: config.realm === '' ? [...new Set([domain, config.id, config.id.slice(0, 10)])] : [config.realm],
+      peerAddress: config.address,
+      username: config.username || config.localId,
+      secret: config.ha1 === undefined ? { password: config.password ?? '' } : { ha1: config.ha1 },
+      hashes: deps.hashes,
+    });
+    this.#alarm = new Alarm(deps.clock, () => this.feed({ type: 'tick' }));
+  }
+
+  get view(): RegistrationView {
+    return this.#registration.view;
+  }
+
+  /** Where requests to it go: where it registered us, else as configured. */
+  get target(): Target {
+    return this.#targetAt(this.#registration.view.target);
+  }
+
+  /** From of requests that we start, To of the answers to its queries. */
+  get own(): NameAddr {
+    return nameAddr(sipUri(this.config.localId, this.config.localId.slice(0, 10)));
+  }
+
+  get peerUri(): SipUri {
+    return sipUri(this.config.id, domainOf(this.config));
+  }
+
+  start(): void {
+    if (this.config.enabled) this.feed({ type: 'enable' });
+  }
+
+  /** Unregisters if it was registered; returns at once. */
+  stop(): void {
+    this.feed({ type: 'disable' });
+  }
+
+  flowLost(): void {
+    this.feed({ type: 'flow-lost' });
+  }
+
+  [Symbol.dispose](): void {
+    this.#alarm[Symbol.dispose]();
+  }
+
+  /** One MESSAGE with this XML to the platform; its final status, undefined when none came. */
+  async message(xml: string): Promise<number | undefined> {
+    const outcome = await this.#deps.endpoint.request(
+      { method: 'MESSAGE', uri: this.peerUri, from: this.own, to: nameAddr(this.peerUri), contentType: MANSCDP_TYPE, body: encodeBody(xml, this.config.charset) },
+      this.target,
+    );
+    return outcome.type === 'response' ? outcome.response.status : undefined;
+  }
+
+  feed(input: RegistrationInput<Answered>): void {
+    for (const output of this.#registration.handle(input, this.#deps.clock.now())) this.#carryOut(output);
+    this.#alarm.arm(this.#registration.deadline);
+  }
+
+  #carryOut(output: RegistrationOutput<Answered>): void {
+    switch (output.type) {
+      case 'send-register':
+        void this.#register(output);
+        return;
+      case 'send-keepalive':
+        void this.message(buildKeepalive({ sn: output.sn, deviceId: this.config.localId })).then(status => this.feed({ type: 'keepalive-answer', sn: output.sn, status }));
+        return;
+      case 'state':
+        this.#deps.log.info({ upstream: this.config.name, state: output.state, reason: output.reason }, 'upstream.state');
+        return this.#deps.onState(output.state, output.reason);
+    }
+  }
+
+  async #register({ attempt, cseq, expiresS, challenge, target }: RegistrationOutput<Answered> & { type: 'send-register' }): Promise<void> {
+    const { endpoint } = this.#deps;
+    const to = this.#targetAt(target);
+    const here = endpoint.localAddressFor(to);
+    const authorization = challenge?.field ?? this.#digest.begin(this.#protected());
+    if (challenge !== undefined) challenge.field = undefined;
+    const outcome = await endpoint.request(
+      {
+        method: 'REGISTER',
+        uri: this.peerUri,
+        from: nameAddr(sipUri(this.config.localId, this.config.localId.slice(0, 10)), { tag: this.#fromTag }),
+        to: this.own,
+        callId: this.#callId,
+        cseq,
+        contact: nameAddr(sipUri(this.config.localId, here.address, here.port, to.transport === 'TCP' ? { transport: 'tcp' } : {})),
+        expires: expiresS,
+        headers: [...(authorization === undefined ? [] : [authorization]), ...(this.dialect.versionHeader === undefined ? [] : [{ name: 'X-GB-Ver', value: this.dialect.versionHeader }])],
+      },
+      to,
+    );
+    this.feed(this.#read(outcome, attempt));
+  }
+
+  #read(outcome: Outcome, attempt: number): RegistrationInput<Answered> {
+    if (outcome.type !== 'response') return { type: 'register-failed', attempt, why: outcome.type === 'timeout' ? 'no answer' : outcome.why };
+    const { response, flow } = outcome;
+    return {
+      type: 'register-answer',
+      attempt,
+      status: response.status,
+      reason: response.reason,
+      challenge: response.status === 401 ? this.#challenge(response, flow.remoteAddress) : undefined,
+      expiresS: grantedOf(response),
+      minExpiresS: deltaOf(response, 'Min-Expires'),
+      retryAfterS: deltaOf(response, 'Retry-After'),
+      redirect: response.status === 302 ? redirectOf(response) : undefined,
+    };
+  }
+
+  /** The digest client judges realm and source; wrong credentials show as the same nonce once more. */
+  #challenge(response: SipResponse, source: string): Answered | undefined {
+    const answer = this.#digest.onChallenge(response, source, this.#protected());
+    if (answer.type === 'failed') return answer.why === 'wrong credentials' ? { nonce: this.#nonce, stale: false, field: undefined } : undefined;
+    const credentials = parseAuthorization(answer.field.value);
+    const nonce = credentials.ok ? credentials.value.nonce : '';
+    const stale = nonce === this.#nonce;
+    this.#nonce = nonce;
+    return { nonce, stale, field: answer.field };
+  }
+
+  #protected(): Protected {
+    return { method: 'REGISTER', uri: formatUri(this.peerUri), cnonce: this.#deps.random.hex(8) };
+  }
+
+  #targetAt(redirect: RedirectTarget | undefined): Target {
+    const { address, port, transport } = this.config;
+    return { transport: transport === 'tcp' ? 'TCP' : 'UDP', address: redirect?.address ?? address, port: redirect?.port ?? port };
+  }
+}
+
+export const domainOf = ({ domain, id }: UpstreamConfig): string => domain || id.slice(0, 10);
+
+function grantedOf(response: SipResponse): number | undefined {
+  const contact = response.contact === '*' ? undefined : response.contact[0];
+  const own = contact?.params.get('expires');
+  return (own === undefined || own === null ? undefined : parseDeltaSeconds(own)) ?? response.expires;
+}
+
+function deltaOf(response: SipResponse, name: string): number | undefined {
+  const value = header(response, name);
+  return value === undefined ? undefined : parseDeltaSeconds(value.trim());
+}
+
+function redirectOf(response: SipResponse): RedirectTarget | undefined {
+  const uri = response.contact === '*' ? undefined : response.contact[0]?.uri;
+  return uri !== undefined && isSipUri(uri) ? { address: uri.host, port: uri.port ?? 5060 } : undefined;
+}

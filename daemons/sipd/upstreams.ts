@@ -1,0 +1,238 @@
+/**
+ * The platforms above us: what each may see, the IDs by which it knows it, and the answers to its queries
+ * (gb28181.md 8.2, 8.5). Registration itself is upstream-link.
+ */
+import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import { CatalogPager, MAX_UDP_MESSAGE_BYTES, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
+import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
+import { IdMapping } from '#core/gb/id-mapping.ts';
+import type { Manscdp } from '#core/gb/manscdp.ts';
+import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
+import { inNetwork, sameIp } from '#core/ip.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Hashes } from '#kit/hashes.ts';
+import type { Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { Flow, SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { StateStore } from '#kit/state-store.ts';
+import type { Catalogs, ChannelRef } from './catalogs.ts';
+import type { Counters } from './counters.ts';
+import { UpstreamLink } from './upstream-link.ts';
+
+const MANUFACTURER = 'ViewLink';
+const MODEL = 'Gateway';
+
+/** Configuration that is told to the platform when we register: a change of it means to register anew. */
+const IDENTITY = ['enabled', 'id', 'domain', 'address', 'port', 'transport', 'localId', 'localAddress', 'username', 'realm', 'password', 'ha1', 'version', 'expiresS', 'retryS', 'keepaliveS', 'keepaliveMisses'] as const;
+
+export interface UpstreamsDeps {
+  readonly endpoint: SipEndpoint;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hashes: Hashes;
+  readonly log: Log;
+  readonly store: StateStore;
+  readonly counters: Counters;
+  readonly catalogs: Catalogs;
+  config(): GatewayConfig;
+  isOnline(deviceId: string): boolean;
+  /** No longer configured, or another platform under its name: its sessions end. */
+  onRemoved(name: string): void;
+}
+
+export class Upstreams implements Disposable {
+  readonly #deps: UpstreamsDeps;
+  readonly #links = new Map<string, UpstreamLink>();
+  readonly #mapping: IdMapping;
+  readonly #pagers = new Set<Alarm>();
+
+  constructor(deps: UpstreamsDeps) {
+    this.#deps = deps;
+    this.#mapping = new IdMapping(deps.store.loadMappings(), upstream => deps.store.lastSerial(upstream));
+  }
+
+  /** Opens the links of the configuration, closes those that are gone; unchanged ones are not touched. */
+  configure(): void {
+    const wanted = new Map(this.#deps.config().upstreams.map(upstream => [upstream.name, upstream]));
+    for (const [name, link] of this.#links) {
+      const next = wanted.get(name);
+      if (next !== undefined && sameIdentity(link.config, next)) link.config = next;
+      else this.#close(name, link, next);
+    }
+    for (const [name, config] of wanted) if (!this.#links.has(name)) this.#open(config);
+    this.assignAll();
+  }
+
+  [Symbol.dispose](): void {
+    for (const link of this.#links.values()) link[Symbol.dispose]();
+    for (const alarm of this.#pagers) alarm[Symbol.dispose]();
+  }
+
+  get links(): readonly UpstreamLink[] {
+    return [...this.#links.values()];
+  }
+
+  link(name: string): UpstreamLink | undefined {
+    return this.#links.get(name);
+  }
+
+  /** Whether an upstream may send from here: its requests are not rate-limited as unknown. */
+  isAddress(address: string): boolean {
+    return this.links.some(({ config }) => mayComeFrom(config, address));
+  }
+
+  /** A TCP connection ended: whoever was registered over it registers anew. */
+  flowClosed(flow: Flow): void {
+    for (const link of this.#links.values()) {
+      const { target } = link;
+      if (flow.transport === 'TCP' && target.transport === 'TCP' && flow.remoteAddress === target.address && flow.remotePort === target.port) link.flowLost();
+    }
+  }
+
+  /** Channels that this upstream may see. */
+  shares(config: UpstreamConfig): ChannelRef[] {
+    return [...this.#deps.catalogs.allChannels()].filter(channel => isShared(config, channel));
+  }
+
+  /** Gives every shared channel its ID, stored before anybody hears of it. */
+  assignAll(): void {
+    for (const { config } of this.#links.values()) this.#assign(config);
+  }
+
+  idOf(upstream: string, channel: ChannelRef): string | undefined {
+    return this.#mapping.idOf(upstream, channel);
+  }
+
+  resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
+    const config = this.#links.get(upstream)?.config;
+    if (config === undefined) return 'unknown';
+    const channel = this.#mapping.resolve(upstream, requestedId);
+    if (channel !== undefined && this.#deps.catalogs.channels(channel.deviceId).has(channel.channelId)) return isShared(config, channel) ? channel : 'not-shared';
+    for (const { channelId } of this.#deps.catalogs.allChannels()) if (channelId === requestedId) return 'not-shared';
+    return 'unknown';
+  }
+
+  /** A Query or Control of this platform, already answered with 200. */
+  message(link: UpstreamLink, message: Manscdp): void {
+    const head = { sn: message.sn, deviceId: message.deviceId };
+    this.#deps.counters.add(`upstream.${message.root}.${message.known ? message.cmdType : 'unknown'}`);
+    if (!message.known) return;
+    switch (message.body.kind) {
+      case 'catalog-query':
+        return this.#answerCatalog(link, message);
+      case 'device-info-query':
+        return this.#say(link, this.#deviceInfo(link, head));
+      case 'device-status-query':
+        return this.#say(link, this.#deviceStatus(link, head));
+      default:
+        if (message.root === 'Query' || message.root === 'Control') this.#say(link, buildResult(message.cmdType, head, 'ERROR'));
+    }
+  }
+
+  /** What this upstream sees. */
+  tree(config: UpstreamConfig): CatalogTree {
+    const { catalogs } = this.#deps;
+    const channels = this.shares(config).flatMap((channel): SharedChannel[] => {
+      const mappedId = this.#mapping.idOf(config.name, channel);
+      const item = catalogs.channels(channel.deviceId).get(channel.channelId);
+      if (mappedId === undefined || item === undefined) return [];
+      const { manufacturer, model } = catalogs.facts(channel.deviceId);
+      return [{ mappedId, item, online: this.#deps.isOnline(channel.deviceId), manufacturer: manufacturer ?? undefined, model: model ?? undefined }];
+    });
+    const { name } = this.#deps.config().node;
+    return new CatalogTree({ localId: config.localId, name, manufacturer: MANUFACTURER, model: MODEL, civilTree: config.catalog.civilTree, civilNames: catalogs.civilNames() }, channels);
+  }
+
+  #open(config: UpstreamConfig): void {
+    const { endpoint, clock, random, hashes, log, counters } = this.#deps;
+    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: state => counters.add(`upstream.state.${state}`) });
+    this.#links.set(config.name, link);
+    link.start();
+  }
+
+  #close(name: string, link: UpstreamLink, next: UpstreamConfig | undefined): void {
+    link.stop();
+    this.#links.delete(name);
+    if (next === undefined || next.id !== link.config.id || !next.enabled) this.#deps.onRemoved(name);
+  }
+
+  #assign(config: UpstreamConfig): void {
+    const { sip, upstreams } = this.#deps.config();
+    const reserved = [sip.id, ...upstreams.flatMap(({ id, localId }) => [id, localId])];
+    const { rows, failed } = this.#mapping.assign({ name: config.name, localId: config.localId, reserved }, this.shares(config));
+    if (rows.length > 0) this.#deps.store.putMappings(rows);
+    if (failed.length > 0) this.#deps.log.error({ upstream: config.name, channels: failed.length }, 'upstream.ids-exhausted');
+  }
+
+  #say(link: UpstreamLink, xml: string): void {
+    void link.message(xml).then(status => {
+      if (status === undefined || status >= 300) this.#deps.log.info({ upstream: link.config.name, status: status ?? null }, 'upstream.answer-unaccepted');
+    });
+  }
+
+  /** Pages go out one after another, each when the one before was accepted. */
+  #answerCatalog(link: UpstreamLink, { sn, deviceId }: Manscdp): void {
+    const { config, dialect } = link;
+    const { clock, log } = this.#deps;
+    const items = this.tree(config).select(deviceId) ?? [];
+    const pager = new CatalogPager({
+      head: { sn, deviceId },
+      items,
+      version: dialect.version,
+      charset: config.charset,
+      itemsPerMessage: config.catalog.itemsPerMessage,
+      bodyBudget: config.transport === 'udp' ? MAX_UDP_MESSAGE_BYTES - SIP_OVERHEAD_BYTES : undefined,
+    });
+    const feed = (input: Parameters<CatalogPager['handle']>[0]): void => {
+      for (const output of pager.handle(input, clock.now())) {
+        if (output.type === 'send') {
+          const { page } = output;
+          void link.message(output.body).then(status => feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page }));
+        } else {
+          this.#pagers.delete(alarm);
+          log.info({ upstream: config.name, deviceId, items: items.length, pages: output.pages, accepted: output.accepted, gaveUp: output.gaveUp }, 'upstream.catalog-sent');
+        }
+      }
+      alarm.arm(pager.deadline);
+    };
+    const alarm = new Alarm(clock, () => feed({ type: 'tick' }));
+    this.#pagers.add(alarm);
+    feed({ type: 'start' });
+  }
+
+  #deviceInfo(link: UpstreamLink, head: { sn: number; deviceId: string }): string {
+    const { catalogs, config } = this.#deps;
+    if (head.deviceId === link.config.localId) {
+      return buildDeviceInfoResponse(head, { deviceName: config().node.name, manufacturer: MANUFACTURER, model: MODEL, channel: this.shares(link.config).length });
+    }
+    const channel = this.resolve(link.config.name, head.deviceId);
+    if (typeof channel === 'string') return buildDeviceInfoResponse(head, { result: 'ERROR' });
+    const item = catalogs.channels(channel.deviceId).get(channel.channelId);
+    const facts = catalogs.facts(channel.deviceId);
+    return buildDeviceInfoResponse(head, {
+      deviceName: item?.name,
+      manufacturer: item?.manufacturer ?? facts.manufacturer ?? undefined,
+      model: item?.model ?? facts.model ?? undefined,
+      firmware: facts.firmware ?? undefined,
+      channel: 1,
+    });
+  }
+
+  #deviceStatus(link: UpstreamLink, head: { sn: number; deviceId: string }): string {
+    const { catalogs, clock } = this.#deps;
+    if (head.deviceId === link.config.localId) return buildDeviceStatusResponse(head, { online: true, status: 'OK', encode: true, record: false, deviceTime: clock.wall() });
+    const channel = this.resolve(link.config.name, head.deviceId);
+    if (typeof channel === 'string') return buildDeviceStatusResponse(head, { result: 'ERROR', online: false, status: 'ERROR', reason: channel });
+    const item = catalogs.channels(channel.deviceId).get(channel.channelId);
+    const online = this.#deps.isOnline(channel.deviceId) && item?.status !== 'OFF';
+    return buildDeviceStatusResponse(head, { online, status: online ? 'OK' : 'ERROR', encode: online, record: false, deviceTime: clock.wall() });
+  }
+}
+
+/** Its own address, or one of its networks. */
+export const mayComeFrom = ({ address, networks }: UpstreamConfig, from: string): boolean => sameIp(address, from) || networks.some(network => inNetwork(from, network));
+
+const isShared = ({ share }: UpstreamConfig, { deviceId, channelId }: ChannelRef): boolean =>
+  share.some(prefix => prefix === '*' || deviceId.startsWith(prefix) || channelId.startsWith(prefix));
+
+const sameIdentity = (a: UpstreamConfig, b: UpstreamConfig): boolean => IDENTITY.every(key => a[key] === b[key]);

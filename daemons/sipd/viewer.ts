@@ -1,0 +1,195 @@
+/**
+ * IO around one ViewerSession: the INVITE of an upstream and its sink leg. The counterpart of source.ts.
+ */
+import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
+import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
+import { GatewayError, assertNever } from '#core/result.ts';
+import type { Log } from '#kit/log.ts';
+import type { Dialog, DialogState, IncomingInvite, ResponseParts } from '#kit/sip-endpoint.ts';
+import type { MediaPool } from './media-pool.ts';
+import type { Source } from './source.ts';
+
+export interface ViewerPlan {
+  readonly sessionId: string;
+  readonly sinkId: string;
+  readonly upstream: string;
+  readonly mappedId: string;
+  readonly transport: LegTransport;
+  readonly localAddress: string;
+  readonly remote: { readonly address: string; readonly port: number };
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly allowed: readonly string[];
+  readonly connectTimeoutMs: number;
+}
+
+export interface ViewerWorld {
+  readonly media: MediaPool;
+  readonly log: Log;
+  /** The 200 with our answer for the opened leg. */
+  answer(viewer: Viewer, local: { address: string; port: number }): ResponseParts;
+  /** Stored before the 200 leaves: after a crash the upstream's BYE must still find its dialog. */
+  answered(viewer: Viewer): void;
+  left(viewer: Viewer): void;
+  closed(viewer: Viewer, why: string): void;
+}
+
+export interface StoredViewer {
+  readonly plan: ViewerPlan;
+  readonly bridgeId: string;
+  readonly dialog: DialogState;
+}
+
+export class Viewer {
+  readonly plan: ViewerPlan;
+  readonly source: Source;
+  readonly startedAtMs: number;
+  readonly #world: ViewerWorld;
+  readonly #invite: IncomingInvite | undefined;
+  readonly #session: ViewerSession;
+  readonly #inbox: ViewerInput[] = [];
+  #draining = false;
+  #dialog: Dialog | undefined;
+  #local: { address: string; port: number } | undefined;
+
+  private constructor(plan: ViewerPlan, source: Source, invite: IncomingInvite | undefined, session: ViewerSession, world: ViewerWorld, startedAtMs: number) {
+    this.plan = plan;
+    this.source = source;
+    this.startedAtMs = startedAtMs;
+    this.#world = world;
+    this.#invite = invite;
+    this.#session = session;
+  }
+
+  static start(plan: ViewerPlan, source: Source, invite: IncomingInvite, world: ViewerWorld, startedAtMs: number): Viewer {
+    const viewer = new Viewer(plan, source, invite, new ViewerSession(), world, startedAtMs);
+    invite.onCancel = () => viewer.feed({ type: 'cancel' });
+    invite.onAck = () => viewer.feed({ type: 'ack' });
+    invite.onAckTimeout = () => viewer.feed({ type: 'ack-timeout' });
+    return viewer;
+  }
+
+  /** Takes up a viewer that was answered before a restart. Its ACK may have come while nobody listened: the sink is started in any case. */
+  static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number): Viewer {
+    const viewer = new Viewer(stored.plan, source, undefined, ViewerSession.restored(), world, startedAtMs);
+    viewer.#watch(dialog);
+    viewer.#startSink();
+    return viewer;
+  }
+
+  get phase(): ViewerSession['phase'] {
+    return this.#session.phase;
+  }
+
+  get callId(): string {
+    return this.#dialog?.state.callId ?? this.#invite?.request.callId ?? '';
+  }
+
+  stored(): StoredViewer | null {
+    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.plan.bridgeId, dialog: this.#dialog.state };
+  }
+
+  feed(input: ViewerInput): void {
+    this.#inbox.push(input);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+        for (const output of this.#session.handle(next)) this.#carryOut(output);
+      }
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  onMediaEvent(event: MediadEvent): void {
+    if (event.type === 'sink-closed') this.feed({ type: 'sink-closed', why: event.why });
+  }
+
+  #carryOut(output: ViewerOutput): void {
+    switch (output.type) {
+      case 'open-sink':
+        return this.#openSink();
+      case 'answer':
+        return this.#answer();
+      case 'reject':
+        return this.#invite?.respond(output.status, { headers: [{ name: 'Warning', value: warning(output.why) }] });
+      case 'start-sink':
+        return this.#startSink();
+      case 'close-sink':
+        void this.source.enqueueMedia(() => this.#world.media.closeSink(this.source.plan.instance, this.source.plan.bridgeId, this.plan.sinkId)).catch(() => undefined);
+        return;
+      case 'send-bye':
+        return this.#sendBye();
+      case 'leave-source':
+        return this.#world.left(this);
+      case 'closed':
+        return this.#world.closed(this, output.why);
+      default:
+        return assertNever(output);
+    }
+  }
+
+  #openSink(): void {
+    const { plan, source } = this;
+    const open = async (): Promise<void> => {
+      const { local } = await this.#world.media.call(source.plan.instance, 'openSink', {
+        bridgeId: source.plan.bridgeId,
+        sinkId: plan.sinkId,
+        transport: plan.transport,
+        localAddress: plan.localAddress,
+        remote: plan.remote,
+        ssrc: plan.ssrc,
+        payloadType: plan.payloadType,
+        peer: { allowed: plan.allowed, latch: 'strict' },
+        connectTimeoutMs: plan.connectTimeoutMs,
+        label: `${plan.upstream}/${plan.mappedId}`,
+      });
+      this.#local = local;
+      this.feed({ type: 'sink-opened' });
+    };
+    source.enqueueMedia(open).catch((error: unknown) => this.#sinkFailed(error));
+  }
+
+  #startSink(): void {
+    const { bridgeId, instance } = this.source.plan;
+    const start = async (): Promise<void> => {
+      await this.#world.media.call(instance, 'startSink', { bridgeId, sinkId: this.plan.sinkId });
+    };
+    this.source.enqueueMedia(start).catch((error: unknown) => this.#sinkFailed(error));
+  }
+
+  #sinkFailed(error: unknown): void {
+    if (!(error instanceof GatewayError)) throw error;
+    this.feed({ type: 'sink-failed', failure: { code: error.code, why: error.message } });
+  }
+
+  #answer(): void {
+    const parts = this.#world.answer(this, this.#local!);
+    this.#watch(this.#invite!.accept(parts));
+    this.#world.answered(this);
+  }
+
+  #watch(dialog: Dialog): void {
+    this.#dialog = dialog;
+    dialog.onRequest = incoming => {
+      const { method } = incoming.request;
+      if (method === 'BYE') {
+        incoming.respond(200);
+        this.feed({ type: 'peer-bye' });
+        dialog.close();
+      } else {
+        incoming.respond(method === 'INVITE' ? 488 : 200);
+      }
+    };
+  }
+
+  #sendBye(): void {
+    const dialog = this.#dialog;
+    if (dialog === undefined) return;
+    void dialog.request('BYE').then(() => dialog.close());
+  }
+}
+
+/** RFC 3261 20.43: 399 is "miscellaneous", the text is for people. */
+const warning = (why: string): string => `399 viewlink "${why.replace(/["\\\r\n]/g, ' ').slice(0, 200)}"`;
