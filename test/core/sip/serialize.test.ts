@@ -13,14 +13,14 @@ const via = (text: string) => {
   return parsed.value;
 };
 
-const request: SipRequest = {
-  type: 'request', method: 'INVITE', uri: sipUri('34020000001320000001', '192.0.2.71', 5060), maxForwards: 70,
+const common = {
   via: [via('SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK1'), via('SIP/2.0/TCP [2001:db8::1];branch=z9hG4bK2')],
   from: nameAddr(sipUri('34020000002000000001', '3402000000'), { tag: 'a' }), to: nameAddr(sipUri('34020000001320000001', '3402000000')),
   callId: '1@192.0.2.1', cseq: { seq: 1, method: 'INVITE' }, contact: [nameAddr(sipUri('34020000002000000001', '192.0.2.1', 5060))],
   route: [nameAddr(sipUri(undefined, '192.0.2.9', undefined, { lr: null }))], recordRoute: [], expires: 60,
   contentType: 'application/sdp', headers: [{ name: 'Subject', value: '34020000001320000001:0,34020000002000000001:0' }], body: fromByteString('v=0\r\n'),
 };
+const request: SipRequest = { type: 'request', method: 'INVITE', uri: sipUri('34020000001320000001', '192.0.2.71', 5060), maxForwards: 70, ...common };
 
 const lines = (message: SipRequest | SipResponse): string[] => toByteString(serializeMessage(message)).split('\r\n');
 
@@ -42,12 +42,10 @@ t.test('one order, one length', async t => {
     'Content-Length: 5',
     '', 'v=0', '',
   ]);
-  const { uri, method, maxForwards, ...common } = request;
-  const response: SipResponse = { ...common, type: 'response', status: 200, reason: reasonPhrase(200), contact: '*', contentType: undefined, body: NO_BODY };
+  const response: SipResponse = { type: 'response', ...common, status: 200, reason: reasonPhrase(200), contact: '*', contentType: undefined, body: NO_BODY };
   t.equal(lines(response)[0], 'SIP/2.0 200 OK');
   t.ok(lines(response).includes('Contact: *'));
   t.equal(lines(response).at(-3), 'Content-Length: 0');
-  t.equal(uri.host + method + String(maxForwards), '192.0.2.71INVITE70');
   const again = parseMessage(serializeMessage(request), 'stream-frame');
   t.ok(again.ok);
   if (again.ok) t.same({ ...again.value, contentTypeParams: undefined }, { ...request, contentTypeParams: undefined }, 'and it reads the same');
