@@ -7,9 +7,10 @@
  *     header | body --a rule broken--> failed   ('error'; everything after it is ignored: the owner closes)
  */
 import { toByteString } from '../bytes.ts';
+import { endOfField } from './fields.ts';
 import { parseDecimal, trimLws, unfold } from './grammar.ts';
 import { longName } from './headers.ts';
-import { MAX_HEAD_OCTETS, endOfField } from './parse.ts';
+import { MAX_HEAD_OCTETS } from './parse.ts';
 
 /** A catalogue of 10,000 items in one message, over TCP (gb28181.md 2.2), with room. */
 export const MAX_BODY_OCTETS = 4 * 1024 * 1024;
