@@ -1,6 +1,6 @@
 /** Cuts the bytes of one RTP timestamp into RTP packets (RFC 3550 5.1; GB/T 28181 Annex C: marker on the last packet of a picture). */
+import { RTP_HEADER_BYTES, writeRtpHeader } from '../rtp/packet.ts';
 
-export const RTP_HEADER_BYTES = 12;
 /** Leaves room for IP, UDP and tunnels in 1500. */
 export const DEFAULT_PAYLOAD_BYTES = 1400;
 
@@ -9,17 +9,6 @@ export interface RtpSlicerOptions {
   readonly payloadType: number;
   readonly firstSequence: number;
   readonly maxPayloadBytes?: number;
-}
-
-export function writeRtpHeader(into: Uint8Array, payloadType: number, marker: boolean, sequence: number, timestamp: number, ssrc: number): void {
-  into[0] = 0x80;
-  into[1] = (marker ? 0x80 : 0) | (payloadType & 0x7f);
-  into[2] = (sequence >> 8) & 0xff;
-  into[3] = sequence & 0xff;
-  for (let shift = 24, at = 4; shift >= 0; shift -= 8, at += 1) {
-    into[at] = (timestamp >>> shift) & 0xff;
-    into[at + 4] = (ssrc >>> shift) & 0xff;
-  }
 }
 
 /** Sequence state of one sender. */
@@ -47,7 +36,7 @@ export class RtpSlicer {
       const payload = bytes.subarray(at, at + this.#maxPayloadBytes);
       const packet = new Uint8Array(RTP_HEADER_BYTES + payload.length);
       const isLast = at + payload.length === bytes.length;
-      writeRtpHeader(packet, payloadType, marker && isLast, this.#sequence, timestamp90k % 2 ** 32, ssrc);
+      writeRtpHeader(packet, 0, marker && isLast, payloadType, this.#sequence, timestamp90k % 2 ** 32, ssrc);
       packet.set(payload, RTP_HEADER_BYTES);
       packets.push(packet);
       this.#sequence = (this.#sequence + 1) & 0xffff;
