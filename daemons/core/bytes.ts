@@ -88,13 +88,17 @@ export function utf8DecodeStrict(bytes: Uint8Array): string | undefined {
   return decodeUtf8(bytes, false);
 }
 
+/** Stands for every one-octet sequence, so that plain text costs no object a character. */
+const ASCII = { point: 0, length: 1 };
+
 function decodeUtf8(bytes: Uint8Array, lenient: boolean): string | undefined {
   let text = '';
   let units: number[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const sequence = readPoint(bytes, at);
+    const octet = bytes[at]!;
+    const sequence = octet < 0x80 ? ASCII : readPoint(bytes, at);
     if (sequence.point < 0 && !lenient) return undefined;
-    const point = sequence.point < 0 ? REPLACEMENT : sequence.point;
+    const point = sequence === ASCII ? octet : sequence.point < 0 ? REPLACEMENT : sequence.point;
     if (point > 0xffff) units.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
     else units.push(point);
     at += sequence.length;
@@ -114,10 +118,9 @@ function leadOf(octet: number): { readonly length: number; readonly low: number;
   return undefined;
 }
 
-/** One code point, or point -1 with the length of the broken piece. */
+/** One code point of two octets and more, or point -1 with the length of the broken piece. */
 function readPoint(bytes: Uint8Array, at: number): { readonly point: number; readonly length: number } {
   const first = bytes[at]!;
-  if (first < 0x80) return { point: first, length: 1 };
   const lead = leadOf(first);
   if (lead === undefined) return { point: -1, length: 1 };
   let point = first & lead.mask;
