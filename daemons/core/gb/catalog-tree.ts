@@ -29,6 +29,11 @@ export interface TreeOptions {
   readonly civilNames?: ReadonlyMap<string, string>;
 }
 
+/** Where a channel is in the network below and how to get into it, its groups there, and what nobody has checked. */
+const PRIVATE_FIELDS: ReadonlySet<string> = new Set(['ipAddress', 'port', 'password', 'event', 'businessGroupId', 'extras']);
+
+const publicPart = (item: CatalogItem): Partial<CatalogItem> => Object.fromEntries(Object.entries(item).filter(([field]) => !PRIVATE_FIELDS.has(field)));
+
 export class CatalogTree {
   readonly #options: TreeOptions;
   /** Region of each channel item. */
@@ -82,14 +87,12 @@ export class CatalogTree {
   /** Mandatory fields that the device left out are filled; a child of ours is a leaf under our system. */
   #deviceItem({ mappedId, item, online, manufacturer, model }: SharedChannel, ownRegion: string | undefined): CatalogItem {
     const { localId, civilTree } = this.#options;
-    // Left out: where it is in the network below, and how to get into it.
-    const { ipAddress: _ip, port: _port, password: _password, event: _event, extras: _extras, businessGroupId: _group, ...rest } = item;
     const region = (item.civilCode === undefined ? undefined : normalizeCivilCode(item.civilCode)) ?? civilCodeOf(item.deviceId) ?? ownRegion;
     this.#region.set(mappedId, region);
     const civilCode = civilTree ? region : (item.civilCode ?? region);
     const name = item.name ?? mappedId;
     return {
-      ...rest,
+      ...publicPart(item),
       deviceId: mappedId,
       name,
       manufacturer: item.manufacturer ?? manufacturer ?? this.#options.manufacturer,
