@@ -58,6 +58,7 @@ export class Devices implements Disposable {
   readonly #notedAtMs = new Map<string, number>();
   #admissions: Admissions;
   #guard: DigestGuard;
+  #realm = '';
 
   constructor(deps: DevicesDeps) {
     this.#deps = deps;
@@ -74,7 +75,8 @@ export class Devices implements Disposable {
     const config = this.#deps.config();
     this.#registrar.configure(registrarOptions(config));
     this.#admissions = new Admissions(config);
-    this.#guard = this.#newGuard();
+    // A new guard would void every nonce that is out.
+    if (this.#realm !== realmOf(config)) this.#guard = this.#newGuard();
     for (const binding of [...this.#registrar.bindings()]) {
       if (this.#admissions.admit(binding.deviceId, binding.source.address).how !== 'denied') continue;
       this.#apply(this.#registrar.remove(binding.deviceId));
@@ -259,14 +261,17 @@ export class Devices implements Disposable {
   }
 
   #newGuard(): DigestGuard {
-    const { sip } = this.#deps.config();
-    return new DigestGuard({ realm: sip.domain || sip.id.slice(0, 10), algorithms: ['MD5', 'SHA-256'], secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
+    this.#realm = realmOf(this.#deps.config());
+    return new DigestGuard({ realm: this.#realm, algorithms: ['MD5', 'SHA-256'], secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
   }
 }
 
 export const sourceOf = (flow: Flow): Source => ({ transport: flow.transport, address: flow.remoteAddress, port: flow.remotePort, connectionId: flow.connectionId });
 
 const registrarOptions = ({ sip, devices }: GatewayConfig): RegistrarOptions => ({ ownId: sip.id, ...devices });
+
+/** Our SIP domain toward devices is the digest realm too (gb28181.md 2.3). */
+const realmOf = ({ sip }: GatewayConfig): string => sip.domain || sip.id.slice(0, 10);
 
 const firstContact = (contact: readonly NameAddr[] | '*'): NameAddr | undefined => (contact === '*' ? undefined : contact[0]);
 
@@ -288,5 +293,5 @@ function fromRow(row: BindingStateRow): Parameters<Registrar['restore']>[0][numb
 }
 
 /** From and To of our own requests to a device. */
-export const ownAddress = ({ sip }: GatewayConfig): NameAddr => nameAddr(sipUri(sip.id, sip.domain || sip.id.slice(0, 10)));
+export const ownAddress = (config: GatewayConfig): NameAddr => nameAddr(sipUri(config.sip.id, realmOf(config)));
 

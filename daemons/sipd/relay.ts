@@ -20,7 +20,7 @@ import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { IncomingInvite, OutgoingInvite, ResponseParts, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { Counters } from './counters.ts';
-import type { DeviceReach } from './devices.ts';
+import { type DeviceReach, ownAddress } from './devices.ts';
 import type { MediaPool } from './media-pool.ts';
 import { type Asked, type Refused, planSource, readCameraAnswer, readInvite, refusal, sourceKey } from './relay-plan.ts';
 import type { SessionStore } from './session-store.ts';
@@ -115,6 +115,7 @@ export class Relay implements AsyncDisposable {
       localAddress: this.#deps.config().media.upstreamAddress || invite.flow.localAddress,
       remote: asked.remote,
       ssrc,
+      ssrcIsOurs: this.#leased.has(sinkId),
       payloadType: asked.payload.payloadType,
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
@@ -142,6 +143,12 @@ export class Relay implements AsyncDisposable {
     const leased = this.#ssrcs.take('live', this.#deps.clock.now());
     if (leased.ok) this.#leased.set(owner, leased.value);
     return leased.ok ? leased.value : undefined;
+  }
+
+  /** Takes over an SSRC that was given before a restart. */
+  #adoptSsrc(owner: string, ssrc: number): void {
+    this.#ssrcs.adopt(ssrc);
+    this.#leased.set(owner, ssrc);
   }
 
   #release(owner: string): void {
@@ -228,8 +235,7 @@ export class Relay implements AsyncDisposable {
     for (const stored of store.sources()) {
       const bridge = alive.get(stored.plan.bridgeId);
       const source = Source.restore(stored, endpoint.restoreDialog(stored.dialog), bridge?.source.state === 'flowing', this.#sourceWorld);
-      this.#ssrcs.adopt(stored.plan.ssrc);
-      this.#leased.set(stored.plan.bridgeId, stored.plan.ssrc);
+      this.#adoptSsrc(stored.plan.bridgeId, stored.plan.ssrc);
       this.#track(source);
       media.adopt(stored.plan.instance, stored.plan.bridgeId);
       resumed += this.#restoreViewers(source);
@@ -247,6 +253,7 @@ export class Relay implements AsyncDisposable {
     for (const stored of store.viewersOf(source.plan.bridgeId)) {
       const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
       const viewer = Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now());
+      if (stored.plan.ssrcIsOurs) this.#adoptSsrc(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
       if (upstream === undefined) viewer.feed({ type: 'stop', why: 'this upstream is no longer configured' });
@@ -340,7 +347,7 @@ export class Relay implements AsyncDisposable {
       {
         method: 'INVITE',
         uri: sipUri(plan.channelId, target.address, target.port),
-        from: nameAddr(sipUri(sip.id, sip.domain || sip.id.slice(0, 10))),
+        from: ownAddress(config()),
         to: nameAddr(sipUri(plan.channelId, target.address, target.port)),
         contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
         contentType: 'APPLICATION/SDP',

@@ -18,6 +18,8 @@ export interface ViewerPlan {
   readonly localAddress: string;
   readonly remote: { readonly address: string; readonly port: number };
   readonly ssrc: number;
+  /** The SSRC is one of ours, to be given back. */
+  readonly ssrcIsOurs: boolean;
   readonly payloadType: number;
   readonly allowed: readonly string[];
   readonly connectTimeoutMs: number;

@@ -98,8 +98,11 @@ function judgeRegister({ device, refusals }: WhyFacts): WhyStep {
   });
 }
 
-function judgeCatalogue({ channel, device }: WhyFacts): WhyStep {
+function judgeCatalogue({ channel, device, asked }: WhyFacts): WhyStep {
   const counts = { state: device?.catalog.state ?? 'none', expected: device?.catalog.expected ?? 0, received: device?.catalog.received ?? 0 };
+  if (channel === null && asked === device?.id) {
+    return counts.received > 0 ? ok('catalogue', `${counts.received} items are known`, counts) : broken('catalogue', 'the device has not given its catalogue (vlink catalog refresh DEVICE)', counts);
+  }
   if (channel === null) return broken('catalogue', 'the device is registered but its catalogue has not this channel', counts);
   if (channel.status === 'OFF') return broken('catalogue', 'the device itself reports this channel as OFF', { ...counts, status: 'OFF' });
   return ok('catalogue', `the device lists it as ON`, counts);

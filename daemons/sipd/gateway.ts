@@ -1,0 +1,143 @@
+/** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
+import type { SipdRequests } from '#contracts/sipd.ts';
+import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
+import { systemClock as clock } from '#kit/clock.ts';
+import type { Closer } from '#kit/closer.ts';
+import { systemHashes as hashes } from '#kit/hashes.ts';
+import type { Log } from '#kit/log.ts';
+import { systemRandom as random } from '#kit/random.ts';
+import type { RpcHandlers } from '#kit/rpc.ts';
+import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
+import { SqliteStore } from '#kit/sqlite-store.ts';
+import { AttemptLog } from './attempts.ts';
+import { Catalogs } from './catalogs.ts';
+import { Counters } from './counters.ts';
+import { type DeviceReach, Devices } from './devices.ts';
+import { MediaPool } from './media-pool.ts';
+import { Relay } from './relay.ts';
+import { Routes } from './routes.ts';
+import { Rows } from './rows.ts';
+import { SessionStore } from './session-store.ts';
+import { Upstreams } from './upstreams.ts';
+
+export class Gateway {
+  readonly endpoint: SipEndpoint;
+  readonly counters = new Counters();
+  readonly devices: Devices;
+  readonly catalogs: Catalogs;
+  readonly media: MediaPool;
+  readonly relay: Relay;
+  readonly upstreams: Upstreams;
+  readonly rows: Rows;
+  readonly #log: Log;
+  /** In force; all parts see it through `config()`. */
+  #config: GatewayConfig;
+
+  private constructor(config: GatewayConfig, store: SqliteStore, endpoint: SipEndpoint, log: Log, closer: Closer) {
+    this.#config = config;
+    this.#log = log;
+    this.endpoint = endpoint;
+    const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
+    this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, fresh) => this.#deviceOnline(deviceId, fresh), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
+    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: () => this.upstreams.assignAll() }));
+    this.media = closer.use(
+      new MediaPool({
+        ...common,
+        directory: config.rpc.directory,
+        instances: config.media.instances,
+        onEvent: event => this.relay.onMediaEvent(event),
+        onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
+      }),
+    );
+    const attempts = new AttemptLog(this.media, clock);
+    const sessions = new SessionStore(store);
+    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, store: sessions, resolve: (upstream, requestedId) => this.upstreams.resolve(upstream, requestedId) }));
+    this.upstreams = closer.use(
+      new Upstreams({
+        ...common,
+        catalogs: this.catalogs,
+        isOnline: deviceId => this.devices.binding(deviceId)?.online === true,
+        onRemoved: name => this.relay.stopUpstream(name, 'this upstream is no longer configured'),
+      }),
+    );
+    this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
+  }
+
+  static async open(config: GatewayConfig, log: Log, closer: Closer): Promise<Gateway> {
+    const store = closer.use(new SqliteStore(config.state.directory, { log, clock }));
+    // The endpoint asks about every datagram, and may do so before the rest stands.
+    let gateway: Gateway | undefined;
+    const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
+    const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
+    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, clock, random, hashes, log }));
+    gateway = new Gateway(config, store, endpoint, log, closer);
+    return gateway;
+  }
+
+  /** Takes up what ran before, then listens, then registers upward. */
+  async start(): Promise<void> {
+    await this.media.start();
+    await this.relay.restore();
+    const routes = new Routes({ ...this, clock, log: this.#log });
+    this.endpoint.onRequest = incoming => routes.request(incoming);
+    this.endpoint.onInvite = incoming => routes.invite(incoming);
+    this.endpoint.onFlowClosed = flow => {
+      this.devices.flowClosed(flow);
+      this.upstreams.flowClosed(flow);
+    };
+    this.upstreams.configure();
+  }
+
+  /** Applies what changed without touching running sessions, or says why it cannot. */
+  apply(next: GatewayConfig, changed: readonly ConfigSection[]): string | null {
+    const refused = needsRestart(this.#config, next);
+    if (refused !== null) return refused;
+    this.#config = next;
+    this.#log.level = next.log.level;
+    if (changed.includes('devices')) this.devices.configure();
+    if (changed.includes('upstreams') || changed.includes('devices')) this.upstreams.configure();
+    this.#log.info({ changed }, 'config.reloaded');
+    return null;
+  }
+
+  handlers(reload: () => Promise<string | null>): RpcHandlers<SipdRequests> {
+    const { rows } = this;
+    return {
+      listDevices: () => rows.devices(),
+      listChannels: params => rows.channels(params),
+      listUpstreams: () => rows.upstreams(),
+      listSessions: () => rows.sessions(),
+      counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
+      why: params => rows.why(params),
+      refreshCatalog: ({ deviceId }) => this.#refreshCatalog(deviceId),
+      reload: async () => ({ refused: await reload() }),
+    };
+  }
+
+  #refreshCatalog(deviceId: string): null {
+    if (this.devices.reach(deviceId) === null) throw new GatewayError(this.devices.binding(deviceId) === undefined ? 'PEER_UNKNOWN' : 'PEER_OFFLINE', { deviceId });
+    this.catalogs.refresh(deviceId);
+    return null;
+  }
+
+  #deviceOnline(deviceId: string, fresh: boolean): void {
+    if (fresh) this.relay.deviceOffline(deviceId, 'it registered anew');
+    this.catalogs.deviceOnline(deviceId, fresh);
+  }
+
+  #deviceOffline(deviceId: string, reason: string): void {
+    this.catalogs.deviceOffline(deviceId);
+    this.relay.deviceOffline(deviceId, reason);
+  }
+}
+
+/** What cannot change under a running daemon, as a sentence. */
+function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
+  const differs = (pick: (config: GatewayConfig) => unknown): boolean => JSON.stringify(pick(before)) !== JSON.stringify(pick(after));
+  if (differs(config => config.sip)) return 'sip: a change here needs a restart of viewlink-sipd (sessions go on)';
+  if (differs(config => config.state)) return 'state.directory: needs a restart of viewlink-sipd';
+  if (differs(config => config.rpc)) return 'rpc.directory: needs a restart of viewlink.target';
+  if (differs(config => config.media.instances)) return 'media.instances: needs a restart of viewlink.target';
+  return null;
+}
