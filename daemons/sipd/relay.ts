@@ -10,19 +10,16 @@ import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
-import { formatSubject } from '#core/gb/subject.ts';
 import { GatewayError, SIP_STATUS } from '#core/result.ts';
-import { buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
-import { nameAddr } from '#core/sip/headers.ts';
-import { sipUri } from '#core/sip/uri.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { IncomingInvite, OutgoingInvite, ResponseParts, SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { IncomingInvite, OutgoingInvite, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { Counters } from './counters.ts';
-import { type DeviceReach, ownAddress } from './devices.ts';
+import type { DeviceReach } from './devices.ts';
 import type { MediaPool } from './media-pool.ts';
 import { type Asked, type Refused, planSource, readCameraAnswer, readInvite, refusal, sourceKey } from './relay-plan.ts';
+import { type MediaAddress, cameraInvite, upstreamAnswer } from './relay-sdp.ts';
 import type { SessionStore } from './session-store.ts';
 import { Source, type SourcePlan, type SourceWorld } from './source.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
@@ -311,7 +308,7 @@ export class Relay implements AsyncDisposable {
     return {
       media,
       log,
-      answer: (viewer, local) => this.#answerUpstream(viewer, local, asked!),
+      answer: (viewer, local) => upstreamAnswer(viewer.plan, viewer.source.answer, local, asked!),
       answered: viewer => {
         counters.add('relay.answered');
         const stored = viewer.stored();
@@ -327,48 +324,11 @@ export class Relay implements AsyncDisposable {
     };
   }
 
-  #inviteCamera(plan: SourcePlan, local: { address: string; port: number }): OutgoingInvite | null {
-    const { endpoint, config } = this.#deps;
-    const device = this.#deps.reach(plan.deviceId);
+  #inviteCamera(plan: SourcePlan, local: MediaAddress): OutgoingInvite | null {
+    const { endpoint, config, reach } = this.#deps;
+    const device = reach(plan.deviceId);
     if (device === null) return null;
-    const { sip } = config();
-    const { target } = device;
-    const here = endpoint.localAddressFor(target);
-    const body = buildOffer({
-      originUser: sip.id,
-      sessionName: 'Play',
-      address: local.address,
-      port: local.port,
-      transport: plan.transport,
-      ssrc: plan.ssrc,
-      streamNumber: plan.streamNumber ?? undefined,
-    });
-    return endpoint.invite(
-      {
-        method: 'INVITE',
-        uri: sipUri(plan.channelId, target.address, target.port),
-        from: ownAddress(config()),
-        to: nameAddr(sipUri(plan.channelId, target.address, target.port)),
-        contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
-        contentType: 'APPLICATION/SDP',
-        headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }],
-        body,
-      },
-      target,
-    );
-  }
-
-  #answerUpstream(viewer: Viewer, local: { address: string; port: number }, asked: Asked): ResponseParts {
-    const body = buildAnswer(asked.offer, {
-      originUser: viewer.plan.mappedId,
-      address: local.address,
-      port: local.port,
-      transport: viewer.plan.transport,
-      ssrc: viewer.plan.ssrc,
-      payload: asked.payload,
-      f: viewer.source.answer?.f ?? asked.offer.f,
-    });
-    return { contentType: 'APPLICATION/SDP', body };
+    return endpoint.invite(cameraInvite(plan, local, device.target, endpoint.localAddressFor(device.target), config()), device.target);
   }
 
   #ownAddresses(): readonly string[] {

@@ -1,0 +1,41 @@
+/** The INVITE that we send to a camera and the 200 that we send to an upstream (gb28181.md 2.1, 2.6, 6.1). */
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { formatSubject } from '#core/gb/subject.ts';
+import { buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
+import type { GbSdp } from '#core/sdp/gb-sdp.ts';
+import { nameAddr } from '#core/sip/headers.ts';
+import { sipUri } from '#core/sip/uri.ts';
+import type { NewRequest, ResponseParts, Target } from '#kit/sip-endpoint.ts';
+import { ownAddress } from './devices.ts';
+import type { Asked } from './relay-plan.ts';
+import type { SourcePlan } from './source.ts';
+import type { ViewerPlan } from './viewer.ts';
+
+const SDP_TYPE = 'APPLICATION/SDP';
+
+export interface MediaAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** `here`: our SIP address toward this device. */
+export function cameraInvite(plan: SourcePlan, local: MediaAddress, target: Target, here: MediaAddress, config: GatewayConfig): NewRequest {
+  const { sip } = config;
+  const channel = sipUri(plan.channelId, target.address, target.port);
+  return {
+    method: 'INVITE',
+    uri: channel,
+    from: ownAddress(config),
+    to: nameAddr(channel),
+    contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
+    contentType: SDP_TYPE,
+    headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }],
+    body: buildOffer({ originUser: sip.id, sessionName: 'Play', ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined }),
+  };
+}
+
+/** `source`: the camera's own answer, whose f= says best what is sent. */
+export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer, payload }: Asked): ResponseParts {
+  const f = source?.f ?? offer.f;
+  return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f }) };
+}
