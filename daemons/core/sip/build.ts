@@ -192,8 +192,7 @@ const isHost = (host: string, address: string): boolean => host === address || n
  * Where the response goes (18.2.2, RFC 3581 4): over TCP back on the connection; over UDP to the source port when the peer asks
  * for it or sits behind NAT (its sent-by is not what we see), else to the port of its sent-by.
  */
-export function responseFlow(request: SipRequest, flow: Flow): Flow {
-  const top = request.via[0];
+export function responseFlow(top: Via | undefined, flow: Flow): Flow {
   if (flow.transport === 'TCP' || top === undefined || top.params.has('rport')) return flow;
   const port = isHost(top.host, flow.remoteAddress) ? (top.port ?? 5060) : flow.remotePort;
   return port === flow.remotePort ? flow : { ...flow, remotePort: port };

@@ -58,7 +58,7 @@ export class ServerTransaction implements Expiring {
     this.request = request;
     this.flow = flow;
     this.trusted = trusted;
-    this.answerFlow = responseFlow(request, flow);
+    this.answerFlow = responseFlow(request.via[0], flow);
     this.fallbackPort = sentByPort(request);
   }
 
@@ -168,7 +168,7 @@ export class Transactions {
 
   /** A response that no automaton keeps: to a message that is too broken or too much for a transaction. */
   respondStateless(request: SipRequest, response: SipResponse, flow: Flow): void {
-    this.#transmit({ type: 'transmit', bytes: serializeMessage(response), flow: responseFlow(request, flow), message: response, fallbackPort: sentByPort(request) });
+    this.#transmit({ type: 'transmit', bytes: serializeMessage(response), flow: responseFlow(request.via[0], flow), message: response, fallbackPort: sentByPort(request) });
   }
 
   /** Sends the last response once more: the 2xx that its user repeats (13.3.1.4). */

@@ -10,7 +10,7 @@
  */
 import { Deadlines } from '../deadlines.ts';
 import type { Ms } from '../units.ts';
-import { type InDialogParts, type NewRequest, type ResponseParts, buildInDialog, buildRequest, buildResponse, contactFor, withReceived } from './build.ts';
+import { type InDialogParts, type NewRequest, type ResponseParts, buildInDialog, buildRequest, buildResponse, contactFor, responseFlow, withReceived } from './build.ts';
 import { Dialog, type DialogState } from './dialog.ts';
 import { DialogTable } from './dialogs.ts';
 import { type Engine, type EngineOptions, type Expiring, type Transmit, newBranch, newCallId, newTag } from './engine.ts';
@@ -104,7 +104,7 @@ export class UserAgent implements TransactionUser, SubscriptionLink {
   refuse(error: SipParseError, flow: Flow): void {
     if (error.status === null || error.partial === null) return;
     const parts = { toTag: newTag(this.#engine.dice), received: flow.remoteAddress, receivedPort: flow.remotePort };
-    this.#engine.out({ type: 'transmit', bytes: serializeRejection(error.status, error.partial, parts), flow, message: undefined });
+    this.#engine.out({ type: 'transmit', bytes: serializeRejection(error.status, error.partial, parts), flow: responseFlow(error.partial.topVia, flow), message: undefined });
   }
 
   tick(now: Ms): void {
