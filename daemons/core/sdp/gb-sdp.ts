@@ -7,6 +7,7 @@ export const MAX_PAYLOAD_TYPES = 32;
 /** 2100-01-01T00:00:00Z: nothing is recorded later than this. */
 const MAX_TIME_S = 4_102_444_800;
 const MAX_SSRC = 0xffff_ffff;
+const MAX_DOWNLOAD_SPEED = 1024;
 
 export type SessionName = 'Play' | 'Playback' | 'Download' | 'Talk';
 export type Setup = 'active' | 'passive' | 'actpass';
@@ -161,6 +162,7 @@ function readMedia({ media, lines }: SdpSection): Result<GbMedia, SdpRefusal> {
 type Attributes = Omit<GbMedia, 'kind' | 'port' | 'protocol' | 'payloadTypes'>;
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
+const SETUPS: ReadonlyMap<string, Setup> = new Map([['active', 'active'], ['passive', 'passive'], ['actpass', 'actpass']]);
 const STREAM_NUMBERS: ReadonlyMap<string, number> = new Map([['main', 0], ['sub', 1], ['0', 0], ['1', 1], ['2', 2]]);
 
 function readAttributes(lines: readonly SdpLine[]): Attributes {
@@ -177,23 +179,16 @@ function readAttributes(lines: readonly SdpLine[]): Attributes {
   return read;
 }
 
+/** The first of each counts. */
 function readAttribute(read: Writable<Attributes>, rtpmaps: Map<number, RtpMap>, fmtp: Map<number, string>, name: string, value: string): void {
   switch (name) {
-    case 'rtpmap': {
-      const match = /^(\d{1,3})\s+([^\s/]{1,32})\/(\d{1,9})(?:\/(\d{1,3}))?/.exec(value);
-      if (match !== null) rtpmaps.set(Number(match[1]), { encoding: match[2]!, clockRate: Number(match[3]), channels: match[4] === undefined ? undefined : Number(match[4]) });
+    case 'rtpmap':
+      return readRtpMap(rtpmaps, value);
+    case 'fmtp':
+      return readFmtp(fmtp, value);
+    case 'setup':
+      read.setup ??= SETUPS.get(value.toLowerCase());
       return;
-    }
-    case 'fmtp': {
-      const match = /^(\d{1,3})\s+(.+)$/.exec(value);
-      if (match !== null) fmtp.set(Number(match[1]), match[2]!);
-      return;
-    }
-    case 'setup': {
-      const setup = value.toLowerCase();
-      if (setup === 'active' || setup === 'passive' || setup === 'actpass') read.setup ??= setup;
-      return;
-    }
     case 'connection':
       read.connection ??= value.toLowerCase();
       return;
@@ -204,7 +199,7 @@ function readAttribute(read: Writable<Attributes>, rtpmaps: Map<number, RtpMap>,
       read.direction ??= name;
       return;
     case 'downloadspeed':
-      read.downloadSpeed ??= readCount(value, 1024);
+      read.downloadSpeed ??= readCount(value, MAX_DOWNLOAD_SPEED);
       return;
     case 'filesize':
       read.fileSize ??= readCount(value, Number.MAX_SAFE_INTEGER);
@@ -216,6 +211,17 @@ function readAttribute(read: Writable<Attributes>, rtpmaps: Map<number, RtpMap>,
       read.streamNumber ??= STREAM_NUMBERS.get(value.toLowerCase());
       return;
   }
+}
+
+function readRtpMap(rtpmaps: Map<number, RtpMap>, value: string): void {
+  const match = /^(\d{1,3})\s+([^\s/]{1,32})\/(\d{1,9})(?:\/(\d{1,3}))?/.exec(value);
+  if (match === null) return;
+  rtpmaps.set(Number(match[1]), { encoding: match[2]!, clockRate: Number(match[3]), channels: match[4] === undefined ? undefined : Number(match[4]) });
+}
+
+function readFmtp(fmtp: Map<number, string>, value: string): void {
+  const match = /^(\d{1,3})\s+(.+)$/.exec(value);
+  if (match !== null) fmtp.set(Number(match[1]), match[2]!);
 }
 
 function readCount(text: string, max: number): number | undefined {
