@@ -36,7 +36,7 @@ apt_get() {
 # need_npm: node_modules as package-lock.json says. A stamp inside remembers which lock file it was made from.
 need_npm() {
   local stamp="$VIEWLINK_ROOT/node_modules/.viewlink-stamp" wanted
-  wanted=$(cat "$VIEWLINK_ROOT/package.json" "$VIEWLINK_ROOT/package-lock.json" | sha256sum)
+  wanted=$(sha256sum <"$VIEWLINK_ROOT/package-lock.json")
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     if ! command -v npm >/dev/null; then
       say "npm is missing. Install it and start again:"
