@@ -15,6 +15,8 @@ export interface DecodedBody {
 
 /** Where an XML declaration is looked for. */
 const PROLOGUE_BYTES = 128;
+/** Sequences that decide whether octets are damaged UTF-8. */
+const LOOKED_AT = 256;
 const LABEL = /^[\s\0]*<\?xml[^>]*?\sencoding\s*=\s*["']\s*([A-Za-z0-9_.:-]{1,32})\s*["']/;
 
 const LABELS: ReadonlyMap<string, Charset> = new Map([
@@ -77,21 +79,24 @@ function labelOf(bytes: Uint8Array): Charset | undefined {
 // eslint-disable-next-line no-control-regex
 const hasLongSequence = (text: string): boolean => /[^\0-\u07ff]/.test(text);
 
-/** More whole three-octet sequences than broken places: UTF-8 with a damaged tail rather than GB. */
+/** More whole three-octet sequences than broken places among the first ones: UTF-8 with a damaged tail rather than GB. */
 function looksLikeBrokenUtf8(bytes: Uint8Array): boolean {
-  let balance = 0;
-  for (const char of UTF8.decode(bytes)) {
-    if (char === '\uFFFD') balance--;
-    else if (char > '\u07ff') balance++;
+  let whole = 0;
+  let broken = 0;
+  for (let at = 0; at < bytes.length && whole + broken < LOOKED_AT; ) {
+    const lead = bytes[at]!;
+    const length = lead < 0x80 ? 1 : (lead & 0xe0) === 0xc0 ? 2 : (lead & 0xf0) === 0xe0 ? 3 : 4;
+    let seen = 1;
+    while (seen < length && (bytes[at + seen]! & 0xc0) === 0x80) seen++;
+    if (lead >= 0x80 && seen < length) broken++;
+    else if (length === 3) whole++;
+    at += seen;
   }
-  return balance > 0;
+  return whole > broken;
 }
 
 const LABEL_TEXT: Readonly<Record<Charset, string>> = { gb2312: 'GB2312', gb18030: 'GB18030', 'utf-8': 'UTF-8' };
 const PROLOGUE = /^\s*<\?xml[^>]{0,256}\?>\s*/;
-
-/** Octets that `encodeBody` puts in front of an XML text without prologue, at most. */
-export const PROLOGUE_LENGTH = prologue('gb18030').length;
 
 /**
  * XML text as octets, with a prologue whose label matches. Under the GB2312 label the octets are GB 18030 too: the same for

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { concatBytes, fromByteString, fromHex } from '#core/bytes.ts';
-import { type Charset, encodedLength } from '#core/gb/dialect.ts';
-import { PROLOGUE_LENGTH, decodeBody, encodeBody } from '#kit/charset.ts';
+import { type Charset, PROLOGUE_BYTES, encodedLength } from '#core/gb/dialect.ts';
+import { decodeBody, encodeBody } from '#kit/charset.ts';
 
 const CAMERA = '摄像机';
 const GB = fromHex('c9e3cff1bbfa')!;
@@ -54,8 +54,9 @@ await t.test('encoding: the label matches the octets, and there is one', async t
     const bytes = encodeBody(`<Name>${CAMERA}</Name>`, charset);
     t.equal(nameOf(bytes), CAMERA);
     t.match(decodeBody(bytes), { charset, text: new RegExp(`^<\\?xml version="1.0" encoding="${charset.toUpperCase()}"\\?>\\r\\n<Name>`) });
-    t.equal(bytes.length <= PROLOGUE_LENGTH + encodedLength(`<Name>${CAMERA}</Name>`, charset), true, 'the length known in core is enough');
+    t.equal(bytes.length <= PROLOGUE_BYTES + encodedLength(`<Name>${CAMERA}</Name>`, charset), true, 'the length known in core is enough');
   }
+  t.equal(encodeBody('<a/>', 'gb18030').length, PROLOGUE_BYTES + 4);
   const again = decodeBody(encodeBody('<?xml version="1.0" encoding="UTF-8"?>\n<a/>', 'gb2312')).text;
   t.equal(again, '<?xml version="1.0" encoding="GB2312"?>\r\n<a/>', 'an old prologue is replaced');
   t.equal(nameOf(encodeBody('<Name>㐀😀</Name>', 'gb2312')), '㐀😀', 'what GBK lacks survives');
@@ -66,7 +67,7 @@ await t.test('any text comes back, any bytes are decoded', async () => {
   fc.assert(
     fc.property(hanzi, fc.constantFrom<Charset>('gb2312', 'gb18030', 'utf-8'), (text, charset) => {
       const bytes = encodeBody(`<Name>${text}</Name>`, charset);
-      return nameOf(bytes) === text && bytes.length <= PROLOGUE_LENGTH + encodedLength(`<Name>${text}</Name>`, charset);
+      return nameOf(bytes) === text && bytes.length <= PROLOGUE_BYTES + encodedLength(`<Name>${text}</Name>`, charset);
     }),
   );
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => typeof decodeBody(bytes).text === 'string'));

@@ -7,7 +7,7 @@
  *                 6 s quiet +----- three pages in a row without a 200 ----------> done, given up
  */
 import { type CatalogItem, formatCatalogItem } from './catalog-item.ts';
-import { type Charset, type GbVersion, encodedLength } from './dialect.ts';
+import { type Charset, type GbVersion, PROLOGUE_BYTES, encodedLength } from './dialect.ts';
 import { type Head, buildCatalogPage } from './manscdp-write.ts';
 import { type Ms, NEVER, addMs } from '../units.ts';
 
@@ -18,8 +18,6 @@ const GIVE_UP_AFTER_PAGES = 3;
 export const SIP_OVERHEAD_BYTES = 500;
 /** RFC 3261 18.1.1 with the fragment rule of 12.3: a whole SIP message over UDP. */
 export const MAX_UDP_MESSAGE_BYTES = 1_300;
-/** `Num` and `SumNum` digits and the XML prologue around the items of a page. */
-const PROLOGUE_BYTES = 42;
 
 export interface PagerOptions {
   readonly head: Head;

@@ -26,6 +26,9 @@ export function versionOf(header: string | undefined): GbVersion {
   return Number(major ?? 0) >= 3 ? '2022' : '2016';
 }
 
+/** Octets of the XML declaration that the encoder puts in front of a body, at most. */
+export const PROLOGUE_BYTES = 42;
+
 /** Octets of one text under a charset; an upper bound for characters that few fonts have (four octets in GB 18030). */
 export function encodedLength(text: string, charset: Charset): number {
   let octets = text.length;

@@ -5,7 +5,7 @@ import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import { type PagerInput, type PagerOptions, type PagerOutput, CatalogPager } from '#core/gb/catalog-pages.ts';
 import { resolveParents, videoChannels } from '#core/gb/catalog-parents.ts';
 import { type SharedChannel, type TreeOptions, CatalogTree } from '#core/gb/catalog-tree.ts';
-import { encodedLength } from '#core/gb/dialect.ts';
+import { PROLOGUE_BYTES, encodedLength } from '#core/gb/dialect.ts';
 import { type MappingRow, type MappingUpstream, IdMapping } from '#core/gb/id-mapping.ts';
 import { type CatalogBody, parseManscdp } from '#core/gb/manscdp.ts';
 import { type Ms, ms } from '#core/units.ts';
@@ -203,7 +203,7 @@ await t.test('pages: as many as the budget lets in, one at least (12.3)', async 
   const pages = sent(outputs);
   t.same(pages.flatMap(({ ids }) => ids), items.map(each => each.deviceId));
   t.ok(pages.length < 40 && pages.some(({ ids }) => ids.length > 1));
-  for (const { ids, body: text } of pages) if (ids.length > 1) t.ok(encodedLength(text, 'gb2312') + 42 <= 800, `${ids.length} items`);
+  for (const { ids, body: text } of pages) if (ids.length > 1) t.ok(encodedLength(text, 'gb2312') + PROLOGUE_BYTES <= 800, `${ids.length} items`);
 });
 
 await t.test('10,000 channels: tree and pages', async t => {
