@@ -7,8 +7,7 @@
  *
  * A leg that closed by itself is told once and keeps its statistics until its owner closes it.
  */
-import type { BridgeStats, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
-import type { ConnectSourceParams } from '#contracts/mediad.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
@@ -16,24 +15,22 @@ import { LegCounters } from './leg-counters.ts';
 import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import { Peer } from './peer-rule.ts';
+import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
 import { SourceIntake } from './source-intake.ts';
+import { openTcpActiveSource, openTcpPassiveSource } from './source-tcp.ts';
 import { openUdpSource } from './source-udp.ts';
-
-function refuseTcp(): never {
-  throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no TCP legs' });
-}
 
 const OPEN_SOURCE: Readonly<Record<LegTransport, (options: SourceLegOptions) => Promise<SourceLeg>>> = {
   'udp': openUdpSource,
-  'tcp-active': refuseTcp,
-  'tcp-passive': refuseTcp,
+  'tcp-active': openTcpActiveSource,
+  'tcp-passive': openTcpPassiveSource,
 };
 
 const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Promise<SinkLeg>>> = {
   'udp': openUdpSink,
-  'tcp-active': refuseTcp,
-  'tcp-passive': refuseTcp,
+  'tcp-active': openTcpActiveSink,
+  'tcp-passive': openTcpPassiveSink,
 };
 
 interface Sink {

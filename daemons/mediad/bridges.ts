@@ -9,16 +9,18 @@ import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import { Bridge } from './bridge.ts';
+import { Flusher } from './flusher.ts';
 import { InstanceCounters } from './leg-counters.ts';
 import type { Plane } from './leg.ts';
 import { MediaBatch } from './media-batch.ts';
 import type { MediaPorts } from './media-ports.ts';
-import { Strays } from './strays.ts';
+import type { Strays } from './strays.ts';
 
 export interface BridgesOptions {
   readonly instance: string;
   readonly pid: number;
   readonly ports: MediaPorts;
+  readonly strays: Strays;
   readonly maxBridges: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -56,8 +58,9 @@ export class Bridges implements AsyncDisposable {
       random,
       log,
       counters: new InstanceCounters(),
-      strays: new Strays(),
+      strays: options.strays,
       batch: new MediaBatch(),
+      flusher: new Flusher(),
       emit: event => {
         this.#plane.counters.countEvent(event.type);
         options.onEvent(event);
@@ -135,7 +138,7 @@ export class Bridges implements AsyncDisposable {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return this.#plane.counters.snapshot();
+    return { ...this.#plane.counters.snapshot(), strays: this.#plane.strays.total };
   }
 
   /** Closes bridges that nobody owns any more: without a packet for `quietMs`. Answers how many. */

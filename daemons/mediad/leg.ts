@@ -4,6 +4,7 @@ import type { Ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
+import type { Flusher } from './flusher.ts';
 import type { InstanceCounters, LegCounters } from './leg-counters.ts';
 import type { MediaBatch } from './media-batch.ts';
 import type { MediaPorts } from './media-ports.ts';
@@ -21,6 +22,7 @@ export interface Plane {
   readonly strays: Strays;
   /** One batch for all: a leg fills it and its bridge empties it before anything else runs. */
   readonly batch: MediaBatch;
+  readonly flusher: Flusher;
   readonly emit: (event: MediadEvent) => void;
 }
 

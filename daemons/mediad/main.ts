@@ -23,9 +23,10 @@ import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
+import { Strays } from './strays.ts';
 
-function portsOf({ media }: GatewayConfig, instance: number, log: Log): MediaPorts {
-  const common = { receiveBufferBytes: media.receiveBufferKiB * 1024, clock: systemClock };
+function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log: Log): MediaPorts {
+  const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, clock: systemClock };
   const { mode, first, last, fixedUdp, fixedTcp } = media.ports;
   // Processes cannot share a port: further instances take the next numbers.
   if (mode === 'fixed') return new FixedPorts({ udp: fixedUdp + instance - 1, tcp: fixedTcp + instance - 1, log, ...common });
@@ -50,12 +51,14 @@ export async function startMediad(configPath: string, instance: number): Promise
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
   const log = createLog('mediad', config.log.level).child({ instance });
   await using opening = new Closer();
+  const strays = new Strays();
   let server: RpcServer<MediadEvent> | undefined;
   const bridges = opening.use(
     new Bridges({
       instance: String(instance),
       pid: process.pid,
-      ports: portsOf(config, instance, log),
+      ports: portsOf(config, instance, strays, log),
+      strays,
       maxBridges: config.media.maxBridges,
       clock: systemClock,
       random: systemRandom,

@@ -3,6 +3,7 @@
  * In front of every payload there are at least RTP_HEADER_BYTES of memory, so a sink writes its own header there and sends
  * without a copy; the next sink writes its own over it.
  */
+import type { PayloadKind } from '#core/rtp/payload-probe.ts';
 import { RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
 
 export class MediaBatch {
@@ -14,6 +15,8 @@ export class MediaBatch {
   readonly timestamp: number[] = [];
   /** Number on the source's one timeline (SequenceTracker). */
   readonly index: number[] = [];
+  /** What the payloads are, as far as the probe knows. */
+  kind: PayloadKind | null = null;
   /** A payload longer than this leaves in pieces when it leaves as datagrams; Infinity: it cannot be cut. */
   datagramPayloadBytes = Infinity;
 

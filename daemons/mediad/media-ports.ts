@@ -1,9 +1,13 @@
 /** Local ports of legs: a range with a port for each, or the fixed ones of a gap (design.md 7). */
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Endpoint } from '#contracts/mediad.ts';
+import { normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import { PortPool, type PortRange } from '#kit/port-pool.ts';
 import { type DatagramBatch, openUdp } from '#kit/udp-batch.ts';
+import type { Strays } from './strays.ts';
+import { KEEPALIVE_MS } from './tcp-dial.ts';
 
 export interface LegPort {
   readonly local: Endpoint;
@@ -22,6 +26,30 @@ export interface UdpSinkPort extends LegPort {
   readonly dropped: number;
 }
 
+export interface ListenHandlers {
+  /** Asked before the connection is taken. */
+  readonly mayConnect: (address: string) => boolean;
+  /** Nothing has been read from it. */
+  readonly onConnection: (socket: Socket) => void;
+  readonly onRefused: (address: string, port: number) => void;
+}
+
+/** Listens from the moment it exists: some cameras try once (quirk 58). */
+export interface LegListener extends LegPort {
+  /** The leg has its connection, or wants none. */
+  stop(): void;
+}
+
+export interface SourceListener extends LegListener {
+  /** As UdpSourcePort.expect. */
+  expect(ssrc: number, ssrcPolicy: 'exact' | 'adopt'): void;
+}
+
+/** Where a connection that we make comes from. `localPort` undefined: the system picks. */
+export interface DialPort extends LegPort {
+  readonly localPort: number | undefined;
+}
+
 export interface UdpSourceHandlers {
   readonly onBatch: (batch: DatagramBatch) => void;
   readonly onError: (error: NodeJS.ErrnoException) => void;
@@ -32,10 +60,14 @@ export interface MediaPorts {
   readonly free: number;
   udpSource(address: string, ssrc: number, handlers: UdpSourceHandlers): Promise<UdpSourcePort>;
   udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers): Promise<UdpSinkPort>;
+  listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener>;
+  listenSink(address: string, remote: Endpoint, handlers: ListenHandlers): Promise<LegListener>;
+  dialFrom(address: string): Promise<DialPort>;
   close(): Promise<void>;
 }
 
 export interface MediaPortsOptions {
+  readonly strays: Strays;
   readonly receiveBufferBytes: number;
   readonly clock: Clock;
 }
@@ -82,5 +114,61 @@ export class RangePorts implements MediaPorts {
     };
   }
 
+  async listenSource(address: string, _ssrc: number, handlers: ListenHandlers): Promise<SourceListener> {
+    return { ...(await this.#listen(address, handlers)), expect: () => undefined };
+  }
+
+  listenSink(address: string, _remote: Endpoint, handlers: ListenHandlers): Promise<LegListener> {
+    return this.#listen(address, handlers);
+  }
+
+  async #listen(address: string, { mayConnect, onConnection, onRefused }: ListenHandlers): Promise<LegListener> {
+    const { lease, bound: server } = await this.#pool.bind(port => openTcp(address, port));
+    server.on('connection', socket => {
+      const from = normalizeIp(socket.remoteAddress ?? '') ?? '';
+      if (mayConnect(from)) return onConnection(socket);
+      onRefused(from, socket.remotePort ?? 0);
+      socket.destroy();
+    });
+    const stop = once(() => closeServer(server));
+    return { local: { address, port: lease.port }, stop: () => void stop(), close: () => stop().then(lease.release) };
+  }
+
+  /** Listens once to see that the number is free; the connection itself binds it again. */
+  async dialFrom(address: string): Promise<DialPort> {
+    const { lease } = await this.#pool.bind(port =>
+      openTcp(address, port).then(server => {
+        server.on('connection', stranger => stranger.destroy());
+        return closeServer(server);
+      }),
+    );
+    return { local: { address, port: lease.port }, localPort: lease.port, close: async () => lease.release() };
+  }
+
   async close(): Promise<void> {}
+}
+
+/** Connections that wait to be accepted. */
+const BACKLOG = 16;
+
+/** A listener whose connections stay unread until somebody asks. Rejects with the system's error. */
+export function openTcp(address: string, port: number, backlog = BACKLOG): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: address, port, backlog, ipv6Only: address.includes(':'), exclusive: true }, () => {
+      server.off('error', reject);
+      // EMFILE at accept: the kernel keeps the connection waiting (fault 109).
+      server.on('error', () => undefined);
+      resolve(server);
+    });
+  });
+}
+
+/** Stops listening at once; ends when its connections are gone too. */
+export const closeServer = (server: Server): Promise<void> => new Promise(resolve => void server.close(() => resolve()));
+
+function once<T>(task: () => T): () => T {
+  let done: { readonly value: T } | undefined;
+  return () => (done ??= { value: task() }).value;
 }

@@ -24,8 +24,8 @@ export interface IntakeOptions {
   readonly onFlowing: (now: Ms) => void;
 }
 
-/** `taken`: in the batch, or known and ignored; the others were dropped. */
-export type Intake = 'taken' | 'malformed' | 'wrong-source' | 'wrong-ssrc' | 'wrong-payload-type' | 'not-connected';
+/** `taken`: the source's (a duplicate is, too); `ignored`: RTCP; the others were dropped for that reason. */
+export type Intake = 'taken' | 'ignored' | 'malformed' | 'wrong-source' | 'wrong-ssrc' | 'wrong-payload-type' | 'not-connected';
 
 export class SourceIntake {
   readonly gate = new SourceGate();
@@ -33,12 +33,14 @@ export class SourceIntake {
   readonly probe = new PayloadProbe();
   readonly silence: SilenceWatch;
   readonly counters: LegCounters;
+  readonly bridgeId: string;
   readonly #options: IntakeOptions;
   localPort = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
     this.counters = options.counters;
+    this.bridgeId = options.bridgeId;
     this.silence = new SilenceWatch(options.silenceMs);
   }
 
@@ -54,7 +56,7 @@ export class SourceIntake {
     const verdict = readRtp(memory, offset, length, header);
     if (verdict === 'rtcp') {
       this.counters.drop('rtcp');
-      return 'taken';
+      return 'ignored';
     }
     if (verdict !== 'rtp') return this.#refuse('malformed', address, port);
     const admission = this.gate.admit(address, port, header.ssrc, header.payloadType, now);
@@ -79,7 +81,7 @@ export class SourceIntake {
     batch.add(memory, header.payloadOffset, header.payloadLength, header.marker, header.timestamp, this.tracker.index);
   }
 
-  #refuse(reason: Exclude<Intake, 'taken'>, address: string, port: number): Intake {
+  #refuse(reason: Exclude<Intake, 'taken' | 'ignored'>, address: string, port: number): Intake {
     this.counters.drop(reason);
     this.#options.strays.note(this.#options.bridgeId, this.localPort, address, port, reason);
     return reason;

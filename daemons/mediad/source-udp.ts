@@ -46,6 +46,7 @@ class UdpSource implements SourceLeg {
     batch.count = 0;
     for (let i = 0; i < datagrams.count; i++) intake.take(datagrams.memory[i]!, datagrams.offset[i]!, datagrams.length[i]!, datagrams.address[i]!, datagrams.port[i]!, now, batch);
     if (batch.count === 0) return;
+    batch.kind = intake.probe.kind;
     batch.datagramPayloadBytes = intake.probe.isElementary ? Infinity : MAX_DATAGRAM_PAYLOAD_BYTES;
     relay(batch, now);
   }

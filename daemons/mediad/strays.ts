@@ -15,7 +15,10 @@ export class Strays {
   /** Insertion order is age. */
   readonly #byKey = new Map<string, Stray>();
 
+  total = 0;
+
   note(bridgeId: string | null, localPort: number, address: string, port: number, reason: string): void {
+    this.total++;
     const key = `${localPort} ${address} ${port} ${reason}`;
     const known = this.#byKey.get(key);
     if (known !== undefined) {

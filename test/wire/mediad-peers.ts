@@ -10,6 +10,7 @@ import { systemRandom } from '#kit/random.ts';
 import { Bridges } from '../../daemons/mediad/bridges.ts';
 import { FixedPorts } from '../../daemons/mediad/fixed-ports.ts';
 import { RangePorts } from '../../daemons/mediad/media-ports.ts';
+import { Strays } from '../../daemons/mediad/strays.ts';
 
 export const LOCAL = '127.0.0.1';
 const WAIT_MS = 8000;
@@ -119,8 +120,10 @@ export class UdpPeer {
     return new UdpPeer(socket);
   }
 
-  send(to: Endpoint, ...packets: readonly Uint8Array[]): Promise<unknown> {
-    return Promise.all(packets.map(packet => new Promise(resolve => this.socket.send(packet, to.port, to.address, resolve))));
+  /** Sends, then lets the receivers of this process run: else they would never be polled. */
+  async send(to: Endpoint, ...packets: readonly Uint8Array[]): Promise<void> {
+    await Promise.all(packets.map(packet => new Promise(resolve => this.socket.send(packet, to.port, to.address, resolve))));
+    await new Promise(resolve => setImmediate(resolve));
   }
 
   get payload(): Buffer {
@@ -220,10 +223,11 @@ export interface RigOptions {
 
 export function openRig({ fixed = false, range = { first: 41_000, last: 41_999 }, maxBridges = 1000 }: RigOptions = {}): Rig {
   const events: MediadEvent[] = [];
-  const common = { receiveBufferBytes: 4 * 1024 * 1024, clock: systemClock };
+  const strays = new Strays();
+  const common = { receiveBufferBytes: 4 * 1024 * 1024, clock: systemClock, strays };
   const log = createLog('mediad', 'silent');
   const ports = fixed ? new FixedPorts({ udp: range.first, tcp: range.first, log, ...common }) : new RangePorts(range, common);
-  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, maxBridges, clock: systemClock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
+  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, strays, maxBridges, clock: systemClock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
   return {
     bridges,
     events,

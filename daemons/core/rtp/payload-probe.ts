@@ -23,24 +23,36 @@ function afterPackHeader(memory: Uint8Array, offset: number): number {
 }
 
 /**
- * True when a picture can begin to be shown here: a pack with system header or PSM, an H.264 SPS/IDR, an H.265 VPS/SPS/IDR. A sink
- * that lost packets goes on here.
+ * True when a picture can begin to be shown here: a pack with system header or PSM, an H.264 SPS or IDR, an H.265 parameter set or
+ * IDR. A sink that lost packets goes on here. `kind` as the probe found it: the bytes alone do not tell.
  */
-export function beginsKeyPicture(memory: Uint8Array, offset: number, length: number): boolean {
-  if (beginsPack(memory, offset, length)) {
-    const next = afterPackHeader(memory, offset);
-    if (next + 4 > offset + length) return false;
-    return isStartCode(memory, next, START_CODE.systemHeader) || isStartCode(memory, next, START_CODE.programStreamMap);
+export function beginsKeyPicture(kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean {
+  if (kind === 'h264' || kind === 'h265') {
+    const nal = nalOffset(memory, offset, length);
+    return nal >= 0 && (kind === 'h264' ? isKeyH264(memory, nal) : isKeyH265(memory, nal));
   }
-  const nal = nalOffset(memory, offset, length);
-  if (nal < 0) return false;
-  const h264 = memory[nal]! & 0x1f;
-  if (h264 === 7 || h264 === 5) return true;
-  if (h264 === 28) return (memory[nal + 1]! & 0x9f) === 0x85;
-  const h265 = (memory[nal]! >> 1) & 0x3f;
-  if (memory[nal + 1] !== 1) return false;
-  if (h265 === 49) return (memory[nal + 2]! & 0xbf) === (0x80 | 19) || (memory[nal + 2]! & 0xbf) === (0x80 | 20);
-  return h265 === 32 || h265 === 33 || h265 === 19 || h265 === 20;
+  if (!beginsPack(memory, offset, length)) return false;
+  const next = afterPackHeader(memory, offset);
+  if (next + 4 > offset + length) return false;
+  return isStartCode(memory, next, START_CODE.systemHeader) || isStartCode(memory, next, START_CODE.programStreamMap);
+}
+
+/** A picture begins here, shown by itself or not; for streams whose packs nobody marks. */
+export const beginsPicture = (kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean =>
+  beginsPack(memory, offset, length) || beginsKeyPicture(kind, memory, offset, length);
+
+/** SPS, IDR slice, or FU-A that starts one (RFC 6184 5.8). */
+function isKeyH264(memory: Uint8Array, nal: number): boolean {
+  const type = memory[nal]! & 0x1f;
+  return type === 7 || type === 5 || (type === 28 && (memory[nal + 1]! & 0x9f) === 0x85);
+}
+
+/** VPS, SPS, IDR, or a fragmentation unit that starts an IDR (RFC 7798 4.4.3). */
+function isKeyH265(memory: Uint8Array, nal: number): boolean {
+  const isIdr = (type: number): boolean => type === 19 || type === 20;
+  const type = (memory[nal]! >> 1) & 0x3f;
+  if (type === 49) return (memory[nal + 2]! & 0x80) !== 0 && isIdr(memory[nal + 2]! & 0x3f);
+  return type === 32 || type === 33 || isIdr(type);
 }
 
 /** First NAL unit header: behind an Annex B start code, or the payload's first byte (RFC 6184, 7798). -1 when there is no room for one. */

@@ -1,0 +1,90 @@
+/** One UDP port for many source legs, told apart by SSRC (faults.md 5.1). Sinks send through the same port. */
+import type { Endpoint } from '#contracts/mediad.ts';
+import { isRtcp, readUint32, RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
+import { GatewayError } from '#core/result.ts';
+import { DatagramBatch, type UdpPort } from '#kit/udp-batch.ts';
+import type { UdpSourcePort } from './media-ports.ts';
+import type { Strays } from './strays.ts';
+
+interface Entry {
+  ssrc: number;
+  readonly onBatch: (batch: DatagramBatch) => void;
+  /** Set when it may bring another SSRC: `address port` that it must come from. */
+  adoptFrom: string | undefined;
+}
+
+export const ssrcTaken = (ssrc: number): GatewayError => new GatewayError('BAD_REQUEST', { ssrc, why: 'SSRC of a live leg on the same port' });
+
+export class SharedUdp {
+  readonly #strays: Strays;
+  readonly #bySsrc = new Map<number, Entry>();
+  readonly #byFarEnd = new Map<string, Entry>();
+  readonly #single = new DatagramBatch();
+  port!: UdpPort;
+
+  constructor(strays: Strays) {
+    this.#strays = strays;
+  }
+
+  receive(batch: DatagramBatch): void {
+    const single = this.#single;
+    for (let i = 0; i < batch.count; i++) {
+      const memory = batch.memory[i]!;
+      const offset = batch.offset[i]!;
+      const length = batch.length[i]!;
+      if (length < RTP_HEADER_BYTES || isRtcp(memory, offset, length)) continue;
+      const ssrc = readUint32(memory, offset + 8);
+      const entry = this.#bySsrc.get(ssrc) ?? this.#adopt(ssrc, batch.address[i]!, batch.port[i]!);
+      if (entry === undefined) {
+        this.#strays.note(null, this.port.port, batch.address[i]!, batch.port[i]!, 'wrong-ssrc');
+        continue;
+      }
+      single.count = 0;
+      single.add(memory, offset, length, batch.address[i]!, batch.port[i]!);
+      entry.onBatch(single);
+    }
+  }
+
+  /**
+   * An unknown SSRC from exactly the far end of one leg: a camera that ignores y= (quirk 38) or restarted. The leg's gate still judges it.
+   */
+  #adopt(ssrc: number, address: string, port: number): Entry | undefined {
+    if (this.#byFarEnd.size === 0) return undefined;
+    const entry = this.#byFarEnd.get(`${address} ${port}`);
+    if (entry !== undefined) this.#move(entry, ssrc);
+    return entry;
+  }
+
+  /** BAD_REQUEST when a live leg has this SSRC (fault 33). */
+  add(ssrc: number, onBatch: (batch: DatagramBatch) => void): UdpSourcePort {
+    if (this.#bySsrc.has(ssrc)) throw ssrcTaken(ssrc);
+    const entry: Entry = { ssrc, onBatch, adoptFrom: undefined };
+    this.#bySsrc.set(ssrc, entry);
+    return {
+      local: { address: this.port.address, port: this.port.port },
+      expect: (wanted, remote, policy) => this.#expect(entry, wanted, remote, policy),
+      close: async () => this.#remove(entry),
+    };
+  }
+
+  #expect(entry: Entry, ssrc: number, remote: Endpoint, ssrcPolicy: 'exact' | 'adopt'): void {
+    const holder = this.#bySsrc.get(ssrc);
+    if (holder !== undefined && holder !== entry) throw ssrcTaken(ssrc);
+    this.#remove(entry);
+    this.#move(entry, ssrc);
+    const key = `${remote.address} ${remote.port}`;
+    entry.adoptFrom = ssrcPolicy === 'adopt' && !this.#byFarEnd.has(key) ? key : undefined;
+    if (entry.adoptFrom !== undefined) this.#byFarEnd.set(key, entry);
+  }
+
+  #remove(entry: Entry): void {
+    if (this.#bySsrc.get(entry.ssrc) === entry) this.#bySsrc.delete(entry.ssrc);
+    if (entry.adoptFrom !== undefined && this.#byFarEnd.get(entry.adoptFrom) === entry) this.#byFarEnd.delete(entry.adoptFrom);
+  }
+
+  #move(entry: Entry, ssrc: number): void {
+    if (this.#bySsrc.get(entry.ssrc) === entry) this.#bySsrc.delete(entry.ssrc);
+    entry.ssrc = ssrc;
+    this.#bySsrc.set(ssrc, entry);
+  }
+}
