@@ -64,8 +64,17 @@ export async function prepareFootage(directory = cacheDirectory()): Promise<Foot
   return FOOTAGE_NAMES.map(name => describe(name, directory, manifest));
 }
 
-/** The footage of that name, loaded. */
-export async function loadFootage(name: FootageName, directory = cacheDirectory()): Promise<LoadedFootage> {
+const loaded = new Map<string, Promise<LoadedFootage>>();
+
+/** The footage of that name, read once a process. */
+export function loadFootage(name: FootageName, directory = cacheDirectory()): Promise<LoadedFootage> {
+  const key = `${directory} ${name}`;
+  const footage = loaded.get(key) ?? load(name, directory);
+  loaded.set(key, footage);
+  return footage;
+}
+
+async function load(name: FootageName, directory: string): Promise<LoadedFootage> {
   const footage = (await prepareFootage(directory)).find(each => each.name === name);
   if (footage === undefined) throw new RangeError(`no footage ${name}`);
   const audio = footage.audioPath === undefined ? undefined : readFileSync(footage.audioPath);

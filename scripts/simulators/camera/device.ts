@@ -138,6 +138,12 @@ export class CameraDevice {
     return encodeXml(xml, this.options.charset, this.options.quirks);
   }
 
+  /** Nothing more is sent, and nobody is told. */
+  async vanish(): Promise<void> {
+    await Promise.all([...this.sessions].map(session => session.vanish()));
+    await this.registration.stop(false);
+  }
+
   /** Ends the sessions with BYE, then the registration. */
   async stop(unregister: boolean): Promise<void> {
     await Promise.all([...this.sessions].map(session => session.stop()));

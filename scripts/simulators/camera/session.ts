@@ -209,6 +209,11 @@ export class CameraSession implements Paced {
     else await this.#hangUp('closing');
   }
 
+  /** Ends the media without a word. */
+  vanish(): Promise<void> {
+    return this.#close('vanished');
+  }
+
   async #close(why: string): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

@@ -9,13 +9,14 @@ import type { Charset } from '#core/gb/dialect.ts';
 import { type IncomingInvite, type IncomingRequest, type SipEndpoint, type Target, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { type FootageName, type LoadedFootage, loadFootage } from '../../media/footage.ts';
 import { type Ambience, type Report, defaultDomain, pause, quietAmbience } from '../common/names.ts';
+import { UdpRelay } from '../common/udp-relay.ts';
 import { within } from '../common/waiting.ts';
 import { type Channel, channelsOf } from './catalogue.ts';
 import { CameraDevice } from './device.ts';
 import { Pacer } from './pacer.ts';
 import { NO_QUIRKS, type Quirk, type Quirks } from './quirks.ts';
 import type { CameraSession, SessionHost } from './session.ts';
-import { WireMangler, needsMangler } from './wire-mangler.ts';
+import { rewriteSip, rewritesSip } from './sip-quirks.ts';
 
 export interface CameraOptions {
   /** 20-digit ID of the first device; the following ones count its serial up. */
@@ -112,7 +113,7 @@ export class CameraSimulator implements AsyncDisposable {
   /** Goes away like a camera whose plug is pulled: no BYE, no unregister. */
   async vanish(): Promise<void> {
     this.#unregisterOnClose = false;
-    await this.#closer[Symbol.asyncDispose]();
+    await this[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -121,6 +122,7 @@ export class CameraSimulator implements AsyncDisposable {
       await within(this.#clock, FAREWELL_MS, () => 'BYE and unregister unanswered', farewell).catch(() => undefined);
     }
     this.#unregisterOnClose = false;
+    await Promise.all(this.devices.map(device => device.vanish()));
     await this.#closer[Symbol.asyncDispose]();
   }
 }
@@ -143,8 +145,9 @@ class Door {
     const quirks = quirksOf(options);
     const port = localPort === 0 ? 0 : localPort + index;
     const endpoint = closer.use(await openSipEndpoint({ ...ambience, listen: [{ transport, address: localAddress, port }], userAgent, isTrusted: () => true }));
-    const mangler = transport === 'udp' && needsMangler(quirks) ? closer.use(await WireMangler.open(platform, localAddress, quirks)) : undefined;
-    const { address, port: remotePort } = mangler ?? platform;
+    const outbound = (datagram: Buffer): Buffer => rewriteSip(datagram, quirks);
+    const relay = transport === 'udp' && rewritesSip(quirks) ? closer.use(await UdpRelay.open({ peer: platform, address: localAddress, outbound })) : undefined;
+    const { address, port: remotePort } = relay ?? platform;
     return new Door(endpoint, { transport: transport === 'udp' ? 'UDP' : 'TCP', address, port: remotePort });
   }
 
