@@ -1,0 +1,13 @@
+import type { Command } from './command.ts';
+import check from './configure/check.ts';
+import reload from './configure/reload.ts';
+import catalogRefresh from './do/catalog-refresh.ts';
+import why from './do/why.ts';
+import channels from './show/channels.ts';
+import counters from './show/counters.ts';
+import devices from './show/devices.ts';
+import sessions from './show/sessions.ts';
+import upstreams from './show/upstreams.ts';
+
+/** In the order of the help. */
+export const COMMANDS: readonly Command[] = [devices, channels, upstreams, sessions, counters, why, catalogRefresh, check, reload];

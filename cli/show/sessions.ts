@@ -1,0 +1,36 @@
+import type { LegStats } from '#contracts/mediad.ts';
+import type { SessionRow } from '#contracts/sipd.ts';
+import { defineCommand, JSON_FLAG } from '../command.ts';
+import { duration, table, type Column } from '../render.ts';
+
+const leg = (stats: LegStats | undefined): string | null => (stats === undefined ? null : `${stats.transport} ${stats.state}`);
+const lost = ({ bridge }: SessionRow): string | null => {
+  if (bridge === null) return null;
+  const { lost: missing, packets } = bridge.source;
+  return packets + missing === 0 ? '0' : `${missing} (${((100 * missing) / (packets + missing)).toFixed(2)} %)`;
+};
+
+const COLUMNS: readonly Column<SessionRow>[] = [
+  { title: 'SESSION', value: row => row.sessionId },
+  { title: 'UPSTREAM', value: row => row.upstream },
+  { title: 'CHANNEL', value: row => row.channelId },
+  { title: 'STATE', value: row => row.state },
+  { title: 'AGE', value: row => duration(row.ageMs), align: 'right' },
+  { title: 'SOURCE', value: row => leg(row.bridge?.source) },
+  { title: 'CODECS', value: row => row.bridge?.source.codecs.join(' ') || null },
+  { title: 'PACKETS', value: row => row.bridge?.source.packets ?? null, align: 'right' },
+  { title: 'LOST', value: lost, align: 'right' },
+  { title: 'TO UPSTREAM', value: row => leg(row.bridge?.sinks.find(sink => sink.sinkId === row.sessionId) ?? row.bridge?.sinks[0]) },
+  { title: 'MEDIAD', value: row => row.instance, align: 'right' },
+];
+
+export default defineCommand({
+  path: 'show sessions',
+  help: 'live sessions with their media',
+  args: { json: JSON_FLAG },
+  async run(context, { json }) {
+    const rows = await context.sipd(client => client.call('listSessions', {}));
+    context.print(rows, json, sessions => table(sessions, COLUMNS, 'no sessions'));
+    return 0;
+  },
+});
