@@ -42,7 +42,7 @@ export interface Command {
 
 /** Ties the types of `args` to what `run` receives. */
 export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly help: string; readonly args: Specs; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
-  return command as unknown as Command;
+  return command;
 }
 
 export const JSON_FLAG = { type: 'flag', help: 'print the raw answer as JSON' } as const;
