@@ -16,6 +16,7 @@ import { Alarm, type Clock } from './clock.ts';
 import { Closer } from './closer.ts';
 import { LocalAddresses, requireIp } from './net.ts';
 import type { Dialog, Flow, InDialogParts, NewRequest, NewSubscription, Notifier, OutgoingInvite, Outcome, ResponseParts, SipEndpoint, SipEndpointOptions, SipTransport, Subscription, SubscriptionState, Target } from './sip-api.ts';
+import { PooledDice } from './sip-dice.ts';
 import { SipDoor } from './sip-door.ts';
 import type { DialogHandle } from './sip-handles.ts';
 import type { SubscriptionHandleHost } from './sip-subscription-handles.ts';
@@ -60,7 +61,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
       count,
     });
     this.#agent = new UserAgent({
-      timing: options.timing ?? RFC_TIMING, userAgent: options.userAgent, dice: random, count, limits: options.limits ?? DEFAULT_LIMITS,
+      timing: options.timing ?? RFC_TIMING, userAgent: options.userAgent, dice: new PooledDice(random), count, limits: options.limits ?? DEFAULT_LIMITS,
       route: target => this.#route(target),
       ...(options.rules === undefined ? {} : { rules: options.rules }),
     });

@@ -25,8 +25,6 @@ export class IncomingInvite implements Expiring {
   readonly machine: InviteServerMachine;
   readonly renews: boolean;
   dialog: Dialog | undefined;
-  /** The 2xx as it was sent. */
-  accepted: Uint8Array | undefined;
   readonly #home: IncomingInvites;
 
   constructor(home: IncomingInvites, transaction: ServerTransaction, request: SipRequest, machine: InviteServerMachine, dialog: Dialog | undefined) {
@@ -131,7 +129,6 @@ export class IncomingInvites {
     this.#awaitingAck.set(invite.dialog, invite);
     invite.machine.accept(now);
     this.#reply(transaction, request, status, contact === undefined ? rest : { ...rest, contact }, now);
-    invite.accepted = transaction.response;
     this.#engine.deadlines.set(invite, invite.deadline);
   }
 
@@ -178,7 +175,7 @@ export class IncomingInvites {
 
   expire(invite: IncomingInvite, now: Ms): void {
     for (const action of invite.machine.tick(now)) {
-      if (action === 'repeat' && invite.accepted !== undefined) this.#transactions.repeat(invite.transaction, invite.accepted);
+      if (action === 'repeat') this.#transactions.repeat(invite.transaction);
       if (action === 'ack-timeout') this.#onAckTimeout(invite, now);
       if (action === 'give-up') this.#onGiveUp(invite, now);
     }

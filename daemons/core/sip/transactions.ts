@@ -2,6 +2,7 @@
  * The transaction layer (RFC 3261 17): finds the transaction of a message, keeps the bytes that may have to be sent again, and
  * carries out what the four automata ask for. Bounded: nobody makes it hold more than `limits` says.
  */
+import { fromByteString, toByteString } from '../bytes.ts';
 import { type Ms } from '../units.ts';
 import { MAGIC_COOKIE, buildAckForFailure, buildResponse, responseFlow, sentByPort } from './build.ts';
 import { type ClientActions, type ClientMachine, InviteClientTransaction, NonInviteClientTransaction } from './client-transaction.ts';
@@ -43,7 +44,8 @@ export class ServerTransaction implements Expiring {
   readonly trusted: boolean;
   /** Until the final answer. */
   request: SipRequest | undefined;
-  response: Uint8Array | undefined;
+  /** Last response, as a byte string: a quarter of what an array with its buffer costs, and over a hundred thousand may linger. */
+  response: string | undefined;
   /** Our To tag, once chosen. */
   toTag = '';
   /** 18.2.2: where the answer goes; over TCP the port to try when the connection is gone. */
@@ -153,8 +155,9 @@ export class Transactions {
   respond(transaction: ServerTransaction, response: SipResponse, now: Ms): void {
     const actions = transaction.machine.respond(response.status, now);
     if (actions.length === 0) return this.#engine.count('sip.response.superfluous');
-    transaction.response = serializeMessage(response);
-    this.runServer(transaction, actions, now, response);
+    const bytes = serializeMessage(response);
+    transaction.response = toByteString(bytes);
+    this.runServer(transaction, actions, now, { message: response, bytes });
     if (response.status >= 200) transaction.request = undefined;
   }
 
@@ -172,16 +175,17 @@ export class Transactions {
   }
 
   /** Sends the last response once more: the 2xx that its user repeats (13.3.1.4). */
-  repeat(transaction: ServerTransaction, bytes: Uint8Array): void {
-    this.#transmit({ type: 'transmit', bytes, flow: transaction.answerFlow, message: undefined, fallbackPort: transaction.fallbackPort, sender: transaction });
+  repeat(transaction: ServerTransaction): void {
+    if (transaction.response === undefined) return;
+    this.#transmit({ type: 'transmit', bytes: fromByteString(transaction.response), flow: transaction.answerFlow, message: undefined, fallbackPort: transaction.fallbackPort, sender: transaction });
   }
 
-  runServer(transaction: ServerTransaction, actions: ServerActions, now: Ms, message?: SipResponse): void {
+  runServer(transaction: ServerTransaction, actions: ServerActions, now: Ms, fresh?: { message: SipResponse; bytes: Uint8Array }): void {
     for (const action of actions) {
       if (action === 'trying') this.#user.onTrying(transaction, now);
       else if (action === 'transmit' && transaction.response !== undefined) {
-        const { response: bytes, answerFlow, fallbackPort: port } = transaction;
-        this.#transmit({ type: 'transmit', bytes, flow: answerFlow, message, fallbackPort: port, sender: transaction });
+        const bytes = fresh?.bytes ?? fromByteString(transaction.response);
+        this.#transmit({ type: 'transmit', bytes, flow: transaction.answerFlow, message: fresh?.message, fallbackPort: transaction.fallbackPort, sender: transaction });
       } else if (action === 'timeout') this.#engine.count(transaction.machine instanceof InviteServerTransaction ? 'sip.timer.ack' : 'sip.unanswered');
       else if (action === 'terminate') this.#forgetServer(transaction);
     }
@@ -305,9 +309,15 @@ function serverKey(request: SipRequest, flow: Flow, method: string): string {
   const via = request.via[0];
   const branch = via?.params.get('branch') ?? '';
   const name = method === 'ACK' ? 'INVITE' : method;
-  if (via !== undefined && hasUniqueBranch(branch)) return `${branch} ${via.host}:${via.port ?? ''} ${flow.remoteAddress} ${name}`;
+  if (via !== undefined && hasUniqueBranch(branch)) return flat(`${branch} ${via.host}:${via.port ?? ''} ${flow.remoteAddress} ${name}`);
   const hop = via === undefined ? '' : formatVia(via);
-  return `${formatUri(request.uri)} ${tagOf(request.from) ?? ''} ${request.callId} ${request.cseq.seq} ${hop} ${flow.remoteAddress} ${name}`;
+  return flat(`${formatUri(request.uri)} ${tagOf(request.from) ?? ''} ${request.callId} ${request.cseq.seq} ${hop} ${flow.remoteAddress} ${name}`);
+}
+
+/** A glued string holds its parts, and a part cut from a message holds the message; asking for a character makes one copy of it all. */
+function flat(text: string): string {
+  text.charCodeAt(0);
+  return text;
 }
 
 /** 17.1.3. */
