@@ -14,6 +14,7 @@ import { Alarm } from '#kit/clock.ts';
 import { LegCounters } from './leg-counters.ts';
 import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
+import { OpeningHold } from './opening-hold.ts';
 import { Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
@@ -49,6 +50,9 @@ export class Bridge {
   readonly #intake: SourceIntake;
   readonly #alarm: Alarm;
   readonly #sinks = new Map<string, Sink>();
+  readonly #hold = new OpeningHold();
+  /** Somebody may start soon: the first sink, or one that was opened. */
+  #holding = true;
   /** Sinks that take packets; replaced, never changed, so that a loop over it stays whole. */
   #receivers: readonly Sink[] = [];
   #source: SourceLeg | undefined;
@@ -116,6 +120,7 @@ export class Bridge {
     const remote = peer.target(params.remote, params.localAddress, params.transport !== 'tcp-passive');
     const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, state: 'opening' };
     this.#sinks.set(params.sinkId, sink);
+    this.#updateHolding();
     try {
       const { transport, localAddress, ssrc, payloadType, connectTimeoutMs } = params;
       const leg = await OPEN_SINK[transport]({
@@ -136,6 +141,7 @@ export class Bridge {
       await leg.close();
     } catch (error) {
       if (this.#sinks.get(params.sinkId) === sink) this.#sinks.delete(params.sinkId);
+      this.#updateHolding();
       throw error;
     }
     throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId: params.sinkId, why: 'closed while it opened' });
@@ -156,6 +162,7 @@ export class Bridge {
     this.#sinks.delete(sinkId);
     this.#receivers = this.#receivers.filter(other => other !== sink);
     sink.state = 'closed';
+    this.#updateHolding();
     await sink.leg?.close();
   }
 
@@ -168,6 +175,7 @@ export class Bridge {
 
   /** The hot path's only loop over sinks. */
   #relay(batch: MediaBatch, now: Ms): void {
+    if (this.#holding) this.#hold.take(batch);
     const receivers = this.#receivers;
     for (let i = 0; i < receivers.length; i++) {
       const sink = receivers[i]!;
@@ -197,7 +205,22 @@ export class Bridge {
   }
 
   #onSinkReady(sink: Sink): void {
-    if (sink.state === 'connecting' && !this.#receivers.includes(sink)) this.#receivers = [...this.#receivers, sink];
+    if (sink.state !== 'connecting' || this.#receivers.includes(sink)) return;
+    const { batch } = this.#hold;
+    if (batch.count > 0) {
+      // The sink may write into the memory that it is given, or keep it: another one that waits gets its own.
+      sink.leg!.deliver(batch, this.#plane.clock.now());
+      batch.detach();
+      this.#onSinkFlowing(sink);
+    }
+    this.#receivers = [...this.#receivers, sink];
+    this.#updateHolding();
+  }
+
+  #updateHolding(): void {
+    const waits = ({ state }: Sink): boolean => state === 'opening' || state === 'connecting';
+    this.#holding = this.#receivers.length === 0 || [...this.#sinks.values()].some(sink => waits(sink) && !this.#receivers.includes(sink));
+    if (!this.#holding) this.#hold.clear();
   }
 
   #onSinkFlowing(sink: Sink): void {
@@ -209,6 +232,7 @@ export class Bridge {
     if (sink.state === 'closed') return;
     sink.state = 'closed';
     this.#receivers = this.#receivers.filter(other => other !== sink);
+    this.#updateHolding();
     this.#plane.emit({ type: 'sink-closed', bridgeId: this.id, sinkId: sink.params.sinkId, why });
   }
 

@@ -234,6 +234,7 @@ export class Source implements Disposable {
     const { bridgeId, instance, ssrcPolicy } = this.plan;
     const connect = async (): Promise<void> => {
       await this.#world.media.call(instance, 'connectSource', { bridgeId, remote: reading.remote, ssrc: reading.ssrc, ssrcPolicy, payloadType: reading.payloadType });
+      this.feed({ type: 'media-connected' });
     };
     this.#failOn(this.enqueueMedia(connect));
   }

@@ -1,16 +1,17 @@
 /**
  * The downstream half of a relay: one INVITE to a camera, one bridge in mediad, any number of viewers.
  *
- *                 media-opened          accepted             media-flowing
+ *                 media-opened          accepted: connect     media-flowing
  *   opening ───────────────► inviting ───────────► answered ───────────────► flowing ◄──────┐
- *      │                        │                     │                         │           │ viewer-joined
+ *      │                        │                     │  connected: ACK         │           │ viewer-joined
  *      │                        │ last viewer left:   │ answer unusable,        │ last      │
  *      │ media-failed           │ CANCEL              │ no packet in time:      ▼ viewer    │
  *      │                        │                     │ BYE                lingering ───────┘
  *      ▼                        ▼                     ▼                         │ time is up, silence, BYE,
  *    closed ◄───────────────────┴─────────────────────┴─────────────────────────┘ media lost: BYE
  *
- * Every way into `closed` releases the bridge, ends the dialog if there is one, and tells the viewers why (gb28181.md 6.4).
+ * The ACK waits for mediad to know the camera's address: many cameras send from the ACK on, and their first packets are
+ * the key picture. Every way into `closed` releases the bridge, ends the dialog if there is one, and tells the viewers why (gb28181.md 6.4).
  */
 import type { ErrorCode } from '../result.ts';
 import { assertNever } from '../result.ts';
@@ -34,6 +35,8 @@ export type SourceInput =
   /** The 2xx; `unusable` when its SDP cannot be served. */
   | { readonly type: 'invite-accepted'; readonly unusable: string | null }
   | { readonly type: 'invite-failed'; readonly failure: SourceFailure }
+  /** `connect-media` is done. */
+  | { readonly type: 'media-connected' }
   | { readonly type: 'media-flowing' }
   | { readonly type: 'media-silent'; readonly silentMs: number }
   | { readonly type: 'media-closed'; readonly why: string }
@@ -72,6 +75,8 @@ export class SourceSession {
   readonly #timers = new TimerTable<Timer>();
   readonly #viewers = new Set<string>();
   #phase: SourcePhase = 'opening';
+  /** The 2xx has not been acknowledged yet. */
+  #ackOwed = false;
 
   private constructor(timing: SourceTiming) {
     this.#timing = timing;
@@ -117,6 +122,8 @@ export class SourceSession {
         return this.#end(input.failure, 'by-peer');
       case 'invite-accepted':
         return this.#accepted(input.unusable, now);
+      case 'media-connected':
+        return this.#connected();
       case 'media-flowing':
         return this.#flowing();
       case 'media-silent':
@@ -146,7 +153,7 @@ export class SourceSession {
       this.#timers.stop('linger');
       this.#phase = 'flowing';
     }
-    return this.#phase === 'flowing' || this.#phase === 'answered' ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
+    return this.#phase === 'flowing' || (this.#phase === 'answered' && !this.#ackOwed) ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
   }
 
   #left(viewerId: string, now: Ms): SourceOutput[] {
@@ -168,9 +175,16 @@ export class SourceSession {
   #accepted(unusable: string | null, now: Ms): SourceOutput[] {
     this.#timers.stop('invite');
     this.#phase = 'answered';
-    if (unusable !== null) return [{ type: 'ack' }, ...this.#end({ code: 'SIP_REJECTED', why: `the camera's answer is unusable: ${unusable}` }, 'by-us')];
+    this.#ackOwed = true;
+    if (unusable !== null) return this.#end({ code: 'SIP_REJECTED', why: `the camera's answer is unusable: ${unusable}` }, 'by-us');
     this.#timers.set('first-packet', addMs(now, this.#timing.firstPacketMs));
-    return [{ type: 'ack' }, { type: 'connect-media' }, { type: 'tell-ready', viewerIds: this.viewers }];
+    return [{ type: 'connect-media' }];
+  }
+
+  #connected(): SourceOutput[] {
+    if (!this.#ackOwed) return [];
+    this.#ackOwed = false;
+    return [{ type: 'ack' }, { type: 'tell-ready', viewerIds: this.viewers }];
   }
 
   #flowing(): SourceOutput[] {
@@ -203,7 +217,8 @@ export class SourceSession {
 
   /** `by-peer`: the transaction or dialog is over already, there is nobody to tell. */
   #end(failure: SourceFailure | null, ended: 'by-us' | 'by-peer'): SourceOutput[] {
-    const outputs: SourceOutput[] = [];
+    const outputs: SourceOutput[] = this.#ackOwed ? [{ type: 'ack' }] : [];
+    this.#ackOwed = false;
     if (ended === 'by-us' && this.#phase === 'inviting') outputs.push({ type: 'cancel-invite' });
     else if (ended === 'by-us' && this.#phase !== 'opening') outputs.push({ type: 'send-bye' });
     outputs.push({ type: 'close-media' });

@@ -15,6 +15,7 @@ function flowing(): SourceSession {
   session.handle({ type: 'viewer-joined', viewerId: 'v1' }, at(0));
   session.handle({ type: 'media-opened' }, at(10));
   session.handle({ type: 'invite-accepted', unusable: null }, at(100));
+  session.handle({ type: 'media-connected' }, at(101));
   session.handle({ type: 'media-flowing' }, at(200));
   return session;
 }
@@ -25,14 +26,14 @@ await t.test('source: the usual life', async t => {
   t.same(session.handle({ type: 'viewer-joined', viewerId: 'v1' }, at(0)), []);
   t.same(types(session.handle({ type: 'media-opened' }, at(10))), ['send-invite']);
   t.equal(session.deadline, 15_010);
-  t.same(session.handle({ type: 'invite-accepted', unusable: null }, at(100)), [
-    { type: 'ack' },
-    { type: 'connect-media' },
-    { type: 'tell-ready', viewerIds: ['v1'] },
-  ]);
+  t.same(session.handle({ type: 'invite-accepted', unusable: null }, at(100)), [{ type: 'connect-media' }]);
   t.equal(session.deadline, 10_100);
+  t.same(session.handle({ type: 'viewer-joined', viewerId: 'v2' }, at(100)), [], 'not ready before the ACK');
+  t.same(session.handle({ type: 'media-connected' }, at(101)), [{ type: 'ack' }, { type: 'tell-ready', viewerIds: ['v1', 'v2'] }]);
+  t.same(session.handle({ type: 'media-connected' }, at(102)), [], 'one ACK');
   t.same(session.handle({ type: 'media-flowing' }, at(300)), []);
   t.equal(session.deadline, Infinity);
+  t.same(session.handle({ type: 'viewer-left', viewerId: 'v2' }, at(300)), []);
   t.same(session.handle({ type: 'viewer-joined', viewerId: 'v2' }, at(400)), [{ type: 'tell-ready', viewerIds: ['v2'] }]);
   t.same(session.handle({ type: 'viewer-left', viewerId: 'v1' }, at(500)), []);
   t.same(session.handle({ type: 'viewer-left', viewerId: 'v2' }, at(1_000)), []);
@@ -50,7 +51,9 @@ await t.test('source: every way to fail tells the viewers and releases the bridg
     { name: 'no answer', before: [{ type: 'media-opened' }], input: { type: 'tick' }, expect: ['cancel-invite', 'close-media', 'tell-ended', 'closed'] },
     { name: 'last viewer gone before the answer', before: [{ type: 'media-opened' }], input: { type: 'viewer-left', viewerId: 'v1' }, expect: ['cancel-invite', 'close-media', 'closed'] },
     { name: 'unusable answer', before: [{ type: 'media-opened' }], input: { type: 'invite-accepted', unusable: 'no media line' }, expect: ['ack', 'send-bye', 'close-media', 'tell-ended', 'closed'] },
-    { name: 'never sends', before: [{ type: 'media-opened' }, { type: 'invite-accepted', unusable: null }], input: { type: 'tick' }, expect: ['send-bye', 'close-media', 'tell-ended', 'closed'] },
+    { name: 'no bridge to connect', before: [{ type: 'media-opened' }, { type: 'invite-accepted', unusable: null }], input: { type: 'media-failed', failure }, expect: ['ack', 'send-bye', 'close-media', 'tell-ended', 'closed'] },
+    { name: 'BYE before our ACK', before: [{ type: 'media-opened' }, { type: 'invite-accepted', unusable: null }], input: { type: 'peer-bye' }, expect: ['ack', 'close-media', 'tell-ended', 'closed'] },
+    { name: 'never sends', before: [{ type: 'media-opened' }, { type: 'invite-accepted', unusable: null }, { type: 'media-connected' }], input: { type: 'tick' }, expect: ['send-bye', 'close-media', 'tell-ended', 'closed'] },
     { name: 'offline while inviting', before: [{ type: 'media-opened' }], input: { type: 'abort', failure }, expect: ['cancel-invite', 'close-media', 'tell-ended', 'closed'] },
   ];
   for (const { name, before, input, expect } of cases) {
@@ -115,6 +118,7 @@ const sourceInput: fc.Arbitrary<SourceInput> = fc.oneof(
   fc.record({ type: fc.constant('viewer-left' as const), viewerId: fc.constantFrom('a', 'b', 'c') }),
   fc.constantFrom<SourceInput>(
     { type: 'media-opened' },
+    { type: 'media-connected' },
     { type: 'media-flowing' },
     { type: 'media-silent', silentMs: 15_000 },
     { type: 'media-closed', why: 'x' },
@@ -149,7 +153,7 @@ await t.test('source: whatever comes in whatever order, it ends once, releases o
       }
       feed({ type: 'abort', failure });
       const count = (type: SourceOutput['type']): number => seen.filter(output => output.type === type).length;
-      return count('closed') === 1 && count('close-media') === 1 && count('send-bye') <= 1 && count('cancel-invite') === 0 && waiting.size === 0 && session.deadline === Infinity;
+      return count('closed') === 1 && count('close-media') === 1 && count('send-bye') <= 1 && count('cancel-invite') === 0 && count('ack') === (accepts ? count('send-invite') : 0) && waiting.size === 0 && session.deadline === Infinity;
     }),
   );
 });

@@ -1,0 +1,155 @@
+/**
+ * The demonstration: a gateway on loopback, simulated NVRs with real footage below it, two platforms above it, live video
+ * over the nine leg combinations, judged picture by picture.
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { Closer } from '#kit/closer.ts';
+import { LAB_ID, LAB_PASSWORD, LabGateway } from '../lab/gateway.ts';
+import { type Footage, prepareFootage } from '../media/footage.ts';
+import { decodePictures } from '../media/pictures.ts';
+import { CameraSimulator } from '../simulators/camera/simulator.ts';
+import { Platform } from '../simulators/platform/platform.ts';
+import { LEGS, type Leg, type Row, playOnce } from './plays.ts';
+import { formatTable } from './table.ts';
+
+const run = promisify(execFile);
+const FRAMES = 60;
+const CITY = { name: 'city', id: '33010000002000000001', localId: '33010000002000000099', password: 'city-secret' };
+const PROVINCE = { name: 'province', id: '33000000002000000001', localId: '33000000002000000099', password: 'province-secret' };
+const NVRS = [
+  { id: '34020000001180000001', footage: 'h264-g711a' },
+  { id: '34020000001180000002', footage: 'h265-aac' },
+] as const;
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+interface Cast {
+  readonly gateway: LabGateway;
+  readonly city: Platform;
+  readonly province: Platform;
+  readonly nvrs: readonly CameraSimulator[];
+}
+
+async function openCast(directory: string, closer: Closer): Promise<Cast> {
+  const city = closer.use(await Platform.open({ id: CITY.id, password: CITY.password }));
+  const province = closer.use(await Platform.open({ id: PROVINCE.id, password: PROVINCE.password, version: '2022', charset: 'gb18030' }));
+  const gateway = closer.use(await LabGateway.open({ directory: join(directory, 'gateway'), config: configFor('udp', city, province) }));
+  say(`gateway    sipd and mediad run; SIP on ${gateway.address}:${gateway.sipPort} UDP and TCP`);
+  const nvrs: CameraSimulator[] = [];
+  for (const { id, footage } of NVRS) {
+    const platform = { id: LAB_ID, address: gateway.address, port: gateway.sipPort };
+    nvrs.push(closer.use(await CameraSimulator.open({ id, platform, password: LAB_PASSWORD, channels: LEGS.length, footage, transport: id === NVRS[0].id ? 'udp' : 'tcp' })));
+  }
+  return { gateway, city, province, nvrs };
+}
+
+/** `cameraLeg`: our role toward cameras. */
+function configFor(cameraLeg: Leg, city: Platform, province: Platform): NonNullable<Parameters<typeof LabGateway.open>[0]>['config'] & object {
+  const upstream = (who: typeof CITY, { address, port }: Platform, more: object): object => ({ ...who, address, port, retryS: 2, ...more });
+  return {
+    devices: { media: { transport: cameraLeg, lingerS: 0 } },
+    upstreams: [upstream(CITY, city, { transport: 'udp' }), upstream(PROVINCE, province, { transport: 'tcp', version: '2022', charset: 'gb18030' })],
+  } as ReturnType<typeof configFor>;
+}
+
+async function showRegistration({ gateway, city, province, nvrs }: Cast): Promise<void> {
+  await Promise.all(nvrs.map(nvr => nvr.registered()));
+  await Promise.all([city.waitRegistered(CITY.localId), province.waitRegistered(PROVINCE.localId)]);
+  await catalogued(gateway);
+  const rpc = await gateway.rpc();
+  for (const device of await rpc.call('listDevices', {})) say(`below      ${device.id} ${device.name ?? ''} ${device.state} over ${device.transport ?? '-'}, ${device.channels} channels, catalogue ${device.catalog.state}`);
+  for (const upstream of await rpc.call('listUpstreams', {})) say(`above      ${upstream.name} ${upstream.id} ${upstream.state} over ${upstream.transport}, sees ${upstream.sharedChannels} channels`);
+  await rpc[Symbol.asyncDispose]();
+  for (const [platform, { name, localId }] of [[city, CITY], [province, PROVINCE]] as const) {
+    const { items, messages } = await platform.catalog({ peer: localId });
+    say(`catalogue  ${name} got ${items.length} items in ${messages} messages: ${items.map(item => item.name).slice(0, 6).join(', ')} ...`);
+  }
+}
+
+/** Until the gateway has both catalogues. */
+async function catalogued(gateway: LabGateway): Promise<void> {
+  const rpc = await gateway.rpc();
+  try {
+    for (;;) {
+      const devices = await rpc.call('listDevices', {});
+      if (devices.filter(device => device.catalog.state === 'complete').length === NVRS.length) return;
+      await gateway.sipd.next(line => line.msg === 'catalog.collected');
+    }
+  } finally {
+    await rpc[Symbol.asyncDispose]();
+  }
+}
+
+/** All nine combinations for both codecs, three legs upward at a time; between them a reload changes the leg downward. */
+async function playAll(cast: Cast, footage: readonly Footage[], directory: string): Promise<Row[]> {
+  const sources = new Map(await Promise.all(footage.map(async each => [each.name, (await decodePictures(each.videoPath)).hashes] as const)));
+  const rows: Row[] = [];
+  const rpc = await cast.gateway.rpc();
+  const { rows: channels } = await rpc.call('listChannels', {});
+  for (const cameraLeg of LEGS) {
+    await cast.gateway.rewrite(configFor(cameraLeg, cast.city, cast.province));
+    const { refused } = await rpc.call('reload', { sections: ['devices'] });
+    if (refused !== null) throw new Error(`reload refused: ${refused}`);
+    say(`playing    camera leg ${cameraLeg}: three legs upward, two codecs`);
+    const plays = NVRS.flatMap((nvr, index) =>
+      LEGS.map((upstreamLeg, channel) => {
+        const [platform, { name }] = index === 0 ? [cast.city, CITY] : [cast.province, PROVINCE];
+        const clip = footage.find(each => each.name === nvr.footage)!;
+        const channelId = channels.filter(row => row.deviceId === nvr.id)[channel]!.mapped.find(mapped => mapped.upstream === name)!.id;
+        return playOnce({ platform, upstream: name, channelId, cameraLeg, upstreamLeg, footage: clip, frames: FRAMES, directory }, sources.get(clip.name)!);
+      }),
+    );
+    rows.push(...(await Promise.all(plays)));
+  }
+  await rpc[Symbol.asyncDispose]();
+  return rows;
+}
+
+/** Something to look at: the first good row as MP4 and JPEG. */
+async function keepPictures(rows: readonly Row[], directory: string): Promise<string[]> {
+  const good = rows.find(row => row.faults.length === 0 && row.files.ps !== undefined);
+  if (good?.files.ps === undefined) return [];
+  const video = join(directory, 'live.mp4');
+  const picture = join(directory, 'live.jpg');
+  const ffmpeg = (...args: string[]): Promise<unknown> => run('ffmpeg', ['-nostdin', '-hide_banner', '-v', 'error', '-y', ...args]);
+  // ffmpeg 5 does not know G.711 in a program stream, so the sound comes from the elementary stream beside it.
+  const { ps, audio } = good.files;
+  const sound = audio === undefined ? [] : audio.endsWith('.alaw') ? ['-f', 'alaw', '-ar', '8000', '-ac', '1', '-i', audio] : ['-i', audio];
+  await ffmpeg('-i', ps, ...sound, '-map', '0:v:0', ...(audio === undefined ? [] : ['-map', '1:a:0']), '-c:v', 'copy', '-c:a', 'aac', video);
+  await ffmpeg('-i', video, '-frames:v', '1', '-q:v', '3', picture);
+  return [video, picture];
+}
+
+/** Leaves something running to look at, until Ctrl-C. */
+async function stay({ gateway, city, province, nvrs }: Cast): Promise<void> {
+  await city.play(nvrs[0]!.device.channels[0]!.id, { transport: 'udp' });
+  await province.play(nvrs[0]!.device.channels[0]!.id, { transport: 'tcp-passive' });
+  const vlink = `cli/vlink --run-dir ${join(gateway.directory, 'run')}`;
+  say(['', 'running until Ctrl-C; one camera plays to both platforms. Try:', ...['show devices', 'show channels', 'show upstreams', 'show sessions', 'show counters', `why ${nvrs[1]!.device.channels[0]!.id} --probe`].map(command => `  ${vlink} ${command}`)].join('\n'));
+  await new Promise(stop => process.once('SIGINT', stop).once('SIGTERM', stop));
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false }, out: { type: 'string', default: 'demo-out' } } });
+  const directory = resolve(values.out);
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true });
+  await using closer = new Closer();
+  const footage = (await prepareFootage()).filter(each => NVRS.some(nvr => nvr.footage === each.name));
+  say(`footage    ${footage.map(each => each.name).join(', ')} from ${footage[0]!.source}${footage[0]!.note === undefined ? '' : ` (${footage[0]!.note})`}`);
+  const cast = await openCast(directory, closer);
+  await showRegistration(cast);
+  const rows = await playAll(cast, footage, directory);
+  const kept = await keepPictures(rows, directory);
+  say(`\n${formatTable(rows, process.stdout.isTTY)}\n`);
+  if (kept.length > 0) say(`to look at: ${kept.join('  ')}`);
+  const bad = rows.filter(row => row.faults.length > 0).length;
+  say(bad === 0 ? `all ${rows.length} plays are good` : `${bad} of ${rows.length} plays have faults; logs in ${join(directory, 'gateway')}`);
+  if (values.keep) await stay(cast);
+  return bad === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();
