@@ -173,7 +173,7 @@ t.test('the command lines', async t => {
   }
   await t.rejects(run(process.execPath, [tool('camera'), '--platform', '127.0.0.1:9', '--quirk', 'nonsense']), { code: 64 });
   const base = join(directory, 'command');
-  const platform = start(t, tool('platform'), ['--port', '0', '--json', '--password', PASSWORD, '--play', 'first', '--seconds', '2', '--record', base]);
+  const platform = start(t, tool('platform'), ['--port', '0', '--json', '--password', PASSWORD, '--play', 'first', '--seconds', '1', '--record', base]);
   const { port } = await platform.until('listening');
   const camera = start(t, tool('camera'), ['--platform', `127.0.0.1:${port}`, '--json', '--password', PASSWORD, '--footage', 'h265-g711a', '--channels', '2']);
   const played = await platform.until('report');

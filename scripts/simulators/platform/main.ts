@@ -112,7 +112,7 @@ async function playOne(channelId: string, transport: PlayTransport): Promise<boo
   }
 }
 
-function flatten({ files, ...numbers }: PlayReport): Record<string, string | number> {
+function flatten({ files, ...numbers }: PlayReport): Record<string, string | number | boolean> {
   const facts = Object.entries({ ...numbers, psFile: files.ps, videoFile: files.video, audioFile: files.audio });
   return Object.fromEntries(facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, typeof value === 'number' ? Math.round(value * 10) / 10 : value]])));
 }

@@ -52,6 +52,7 @@ export class PlatformRegistrar {
   onRegister(incoming: IncomingRequest): void {
     const { mischief, password } = this.#options;
     this.counters.registers += 1;
+    this.changed.check();
     if (mischief.has('ignore-register')) return incoming.drop();
     if (mischief.has('reject-register')) return incoming.respond(403, { headers: this.#versionHeaders() });
     const verdict = password === undefined ? 'right' : this.#judge(incoming, password);
