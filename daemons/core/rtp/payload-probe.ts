@@ -8,8 +8,10 @@ import { codecOf, START_CODE } from '../ps/stream-types.ts';
 export type PayloadKind = 'ps' | 'h264' | 'h265' | 'unknown';
 
 /** Packets looked at before an answer that is not `ps` stands, and before the search for a PSM is given up. */
-const UNDECIDED_PACKETS = 64;
+const UNDECIDED_PACKETS = 2000;
 const PSM_PACKETS = 20_000;
+/** profile_idc (ITU-T H.264 annex A, G, H). */
+const H264_PROFILES: ReadonlySet<number> = new Set([44, 66, 77, 83, 86, 88, 100, 110, 118, 122, 128, 138, 244]);
 const PACK_HEADER_BYTES = 14;
 
 const isStartCode = (memory: Uint8Array, at: number, code: number): boolean => memory[at] === 0 && memory[at + 1] === 0 && memory[at + 2] === 1 && memory[at + 3] === code;
@@ -64,16 +66,14 @@ function nalOffset(memory: Uint8Array, offset: number, length: number): number {
   return nal + 2 < offset + length ? nal : -1;
 }
 
+/** Only parameter sets tell: any first byte would do for a slice, and audio has all of them. */
 function kindOfNal(memory: Uint8Array, offset: number, length: number): PayloadKind {
   const nal = nalOffset(memory, offset, length);
-  if (nal < 0) return 'unknown';
-  const first = memory[nal]!;
-  if (first >> 7 !== 0) return 'unknown';
-  const h265 = (first >> 1) & 0x3f;
-  if (memory[nal + 1] === 1 && (first & 1) === 0 && ((h265 >= 32 && h265 <= 35) || h265 === 39 || h265 === 49 || h265 === 19 || h265 === 20)) return 'h265';
-  const h264 = first & 0x1f;
-  if ((h264 === 7 || h264 === 8 || h264 === 5) && (first & 0x60) !== 0) return 'h264';
-  if (h264 === 28 && (memory[nal + 1]! & 0x1f) >= 1 && (memory[nal + 1]! & 0x1f) <= 5) return 'h264';
+  if (nal < 0 || nal + 4 > offset + length) return 'unknown';
+  const [first, second, third, fourth] = [memory[nal]!, memory[nal + 1]!, memory[nal + 2]!, memory[nal + 3]!];
+  if (first === 0x40 && second === 1 && third >> 2 === 3) return 'h265';
+  if (first === 0x42 && second === 1 && third >> 4 === 0 && (third & 1) === 1) return 'h265';
+  if ((first & 0x9f) === 7 && (first & 0x60) !== 0 && H264_PROFILES.has(second) && (third & 3) === 0 && fourth >= 9 && fourth <= 62) return 'h264';
   return 'unknown';
 }
 
@@ -105,9 +105,8 @@ export class PayloadProbe {
     if (beginsPack(memory, offset, length)) {
       this.#kind = 'ps';
       this.#readMap(memory, offset, length);
-    } else if (this.#looked === 1 || this.#kind === null || this.#kind === 'unknown') this.#kind = kindOfNal(memory, offset, length);
-    if (this.#kind === 'ps') this.settled ||= this.#looked >= PSM_PACKETS;
-    else this.settled = this.#looked >= UNDECIDED_PACKETS;
+    } else if (this.#kind === null || this.#kind === 'unknown' || this.#looked === 1) this.#kind = kindOfNal(memory, offset, length);
+    this.settled ||= this.#looked >= (this.#kind === 'ps' ? PSM_PACKETS : UNDECIDED_PACKETS);
   }
 
   #readMap(memory: Uint8Array, offset: number, length: number): void {
