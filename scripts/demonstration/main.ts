@@ -74,9 +74,12 @@ async function catalogued(gateway: LabGateway): Promise<void> {
   const rpc = await gateway.rpc();
   try {
     for (;;) {
+      // Listen before asking: what ends between the two would never be heard of.
+      const collected = gateway.sipd.next(line => line.msg === 'catalog.collected');
+      collected.catch(() => undefined);
       const devices = await rpc.call('listDevices', {});
       if (devices.filter(device => device.catalog.state === 'complete').length === NVRS.length) return;
-      await gateway.sipd.next(line => line.msg === 'catalog.collected');
+      await collected;
     }
   } finally {
     await rpc[Symbol.asyncDispose]();

@@ -58,6 +58,8 @@ export class DaemonProcess implements AsyncDisposable {
     const entry = { matches, resolve };
     this.#waiting.add(entry);
     const limit = setTimeout(() => reject(new Error(`${this.#options.name}: no such log line within ${limitMs} ms`)), limitMs);
+    // A line that nobody needs any more must not keep the process.
+    limit.unref();
     return promise.finally(() => {
       clearTimeout(limit);
       this.#waiting.delete(entry);

@@ -23,6 +23,8 @@ export interface LabOptions {
   readonly directory?: string;
   /** First and last media port; default: a range of the lab's own. */
   readonly mediaPorts?: { readonly first: number; readonly last: number };
+  /** Added to the environment of the daemons. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export const LAB_ID = '34020000002000000001';
@@ -51,14 +53,14 @@ export class LabGateway implements AsyncDisposable {
     const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'viewlink-lab-')));
     if (options.directory === undefined) opening.defer(() => rm(directory, { recursive: true, force: true }));
     await mkdir(directory, { recursive: true });
-    const { address = '127.0.0.1', instances = 1 } = options;
+    const { address = '127.0.0.1', instances = 1, env = {} } = options;
     const sipPort = options.sipPort ?? (await freePort(address));
     const base = baseConfig(directory, address, sipPort, instances, options.mediaPorts ?? nextPorts());
     const configPath = join(directory, 'gateway.yaml');
     await writeConfig(configPath, merge(base, options.config ?? {}));
     const mediads: DaemonProcess[] = [];
-    for (let instance = 1; instance <= instances; instance += 1) mediads.push(opening.use(await startMediad(directory, configPath, instance)));
-    const sipd = opening.use(await startSipd(directory, configPath));
+    for (let instance = 1; instance <= instances; instance += 1) mediads.push(opening.use(await startMediad(directory, configPath, instance, env)));
+    const sipd = opening.use(await startSipd(directory, configPath, env));
     return new LabGateway({ directory, configPath, address, sipPort, sipd, mediads }, base, opening.release());
   }
 
@@ -80,17 +82,18 @@ export class LabGateway implements AsyncDisposable {
   }
 }
 
-const startMediad = (directory: string, configPath: string, instance: number): Promise<DaemonProcess> =>
+const startMediad = (directory: string, configPath: string, instance: number, env: Readonly<Record<string, string>>): Promise<DaemonProcess> =>
   DaemonProcess.start({
     name: `mediad@${instance}`,
     entry: 'daemons/mediad/main.ts',
     args: ['--config', configPath, '--instance', String(instance)],
     readyEvent: 'mediad.ready',
     logPath: join(directory, `mediad-${instance}.log`),
+    env,
   });
 
-const startSipd = (directory: string, configPath: string): Promise<DaemonProcess> =>
-  DaemonProcess.start({ name: 'sipd', entry: 'daemons/sipd/main.ts', args: ['--config', configPath], readyEvent: 'sipd.ready', logPath: join(directory, 'sipd.log') });
+const startSipd = (directory: string, configPath: string, env: Readonly<Record<string, string>>): Promise<DaemonProcess> =>
+  DaemonProcess.start({ name: 'sipd', entry: 'daemons/sipd/main.ts', args: ['--config', configPath], readyEvent: 'sipd.ready', logPath: join(directory, 'sipd.log'), env });
 
 function baseConfig(directory: string, address: string, sipPort: number, instances: number, ports: { first: number; last: number }): Record<string, Json> {
   return {
