@@ -4,6 +4,7 @@
  *   REGISTER            -> devices (anybody may try; digest and the rate limit stand before it)
  *   known device        -> keepalive, answers to our queries; never INVITE
  *   known upstream      -> queries, INVITE
+ *   keepalive of others -> the registrar says whether it may come back so
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
 import { sameIp } from '#core/ip.ts';
@@ -35,15 +36,19 @@ export interface RoutesDeps {
   readonly relay: Relay;
 }
 
-type Peer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink } | { readonly kind: 'stranger' };
+type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
+/** `claimed`: the ID in a keepalive that did not come from where this ID is registered and online. */
+type Peer = KnownPeer | { readonly kind: 'claimed'; readonly deviceId: string } | { readonly kind: 'stranger' };
 
 export class Routes {
   readonly #deps: RoutesDeps;
   readonly #strangers: CountedLog;
+  readonly #unreadable: CountedLog;
 
   constructor(deps: RoutesDeps) {
     this.#deps = deps;
     this.#strangers = new CountedLog(deps.log, deps.clock, 'request.stranger', 10_000);
+    this.#unreadable = new CountedLog(deps.log, deps.clock, 'manscdp.malformed');
   }
 
   request(incoming: IncomingRequest): void {
@@ -52,6 +57,7 @@ export class Routes {
     if (request.method === 'REGISTER') return this.#deps.devices.register(incoming);
     const peer = this.#peerOf(request, flow);
     if (peer.kind === 'stranger') return this.#stranger(incoming);
+    if (peer.kind === 'claimed') return this.#claim(incoming, peer.deviceId);
     if (peer.kind === 'device') this.#deps.devices.seen(peer.deviceId);
     switch (request.method) {
       case 'MESSAGE':
@@ -74,7 +80,7 @@ export class Routes {
     this.#deps.counters.add('in.INVITE');
     const peer = this.#peerOf(request, flow);
     if (peer.kind === 'upstream') return this.#deps.relay.invite(incoming, peer.link.config, flow.remoteAddress);
-    if (peer.kind === 'stranger') return this.#stranger(incoming);
+    if (peer.kind !== 'device') return this.#stranger(incoming);
     // Broadcast and talk are not offered: nobody asked this device to call us.
     this.#deps.counters.add('invite.from-device');
     incoming.respond(403);
@@ -86,8 +92,9 @@ export class Routes {
     const link = this.#upstreamOf(request, from, flow);
     const binding = this.#deps.devices.recognize(from, flow);
     if (binding !== undefined && (link === undefined || isDownstreamMessage(request))) return { kind: 'device', deviceId: binding.deviceId };
+    if (isKeepalive(request)) return { kind: 'claimed', deviceId: from };
     if (link !== undefined) return { kind: 'upstream', link };
-    if (this.#deps.devices.binding(from) !== undefined || isKeepalive(request)) return { kind: 'device', deviceId: from };
+    if (this.#deps.devices.binding(from) !== undefined) return { kind: 'stranger' };
     const only = this.#deps.devices.onlyDeviceAt(flow.remoteAddress);
     return only === undefined ? { kind: 'stranger' } : { kind: 'device', deviceId: only };
   }
@@ -110,7 +117,14 @@ export class Routes {
     incoming.respond(403);
   }
 
-  #message(incoming: IncomingRequest, peer: Exclude<Peer, { kind: 'stranger' }>): void {
+  /** Only the keepalive itself counts: 404, 403, or 200 when the registrar lets it revive its binding. */
+  #claim(incoming: IncomingRequest, deviceId: string): void {
+    const parsed = parseManscdp(decodeBody(incoming.request.body).text);
+    if (parsed.ok && parsed.value.body.kind === 'keepalive') this.#deps.devices.keepalive(incoming, deviceId);
+    else this.#stranger(incoming);
+  }
+
+  #message(incoming: IncomingRequest, peer: KnownPeer): void {
     const { request } = incoming;
     if (request.contentType !== undefined && request.contentType !== MANSCDP && !request.contentType.endsWith('xml')) return incoming.respond(415, { headers: [ACCEPT] });
     const override = peer.kind === 'device' ? this.#deps.devices.policy(peer.deviceId, incoming.flow.remoteAddress).charset : undefined;
@@ -125,15 +139,14 @@ export class Routes {
       return this.#deps.upstreams.message(peer.link, message);
     }
     if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
-    if (this.#deps.devices.reach(peer.deviceId) === null) return incoming.respond(403);
     incoming.respond(200);
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }
 
   /** 400, and to a platform that asked also a Response with Result ERROR, so that its wait ends (fault 41). */
-  #malformed(incoming: IncomingRequest, peer: Peer, error: ManscdpError): void {
+  #malformed(incoming: IncomingRequest, peer: KnownPeer, error: ManscdpError): void {
     this.#deps.counters.add('manscdp.malformed');
-    this.#deps.log.info({ address: incoming.flow.remoteAddress, at: error.at, why: error.why }, 'manscdp.malformed');
+    this.#unreadable.count({ address: incoming.flow.remoteAddress, at: error.at, why: error.why });
     incoming.respond(400);
     const { root, cmdType, sn, deviceId } = error;
     if (peer.kind !== 'upstream' || (root !== 'Query' && root !== 'Control') || cmdType === undefined || sn === undefined) return;
