@@ -10,7 +10,7 @@
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
-import { EXIT_CODE, GatewayError } from '#core/result.ts';
+import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
@@ -19,6 +19,7 @@ import { shareOf } from '#kit/port-pool.ts';
 import { systemRandom } from '#kit/random.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
+import { type RunningService, runService } from '#kit/service.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
@@ -45,7 +46,7 @@ function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridg
   return null;
 }
 
-export async function startMediad(configPath: string, instance: number): Promise<AsyncDisposable> {
+export async function startMediad(configPath: string, instance: number): Promise<RunningService> {
   const store = await ConfigStore.open(configPath);
   const config = store.current;
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
@@ -74,6 +75,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     }),
   );
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
+  const reload = async (): Promise<string | null> => (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused;
   const handlers: RpcHandlers<MediadRequests> = {
     openSource: params => bridges.openSource(params),
     connectSource: params => bridges.connectSource(params),
@@ -84,28 +86,16 @@ export async function startMediad(configPath: string, instance: number): Promise
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
     counters: () => bridges.counters(),
-    reload: async () => ({ refused: (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused }),
+    reload: async () => ({ refused: await reload() }),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
-  return opening.release();
-}
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, instance: { type: 'string', default: '1' } } });
-  let running: AsyncDisposable | undefined;
-  const stop = (): void => {
-    void running?.[Symbol.asyncDispose]().then(() => process.exit(0));
-  };
-  process.once('SIGTERM', stop).once('SIGINT', stop);
-  running = await startMediad(values.config, Number(values.instance));
+  const opened = opening.release();
+  return { reload, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }
 
 if (import.meta.main) {
-  main().catch((error: unknown) => {
-    if (!(error instanceof GatewayError)) throw error;
-    process.stderr.write(`mediad: ${error.message}\n`);
-    process.exit(EXIT_CODE[error.code]);
-  });
+  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, instance: { type: 'string', default: '1' } } });
+  await runService({ name: 'mediad', start: () => startMediad(values.config, Number(values.instance)) });
 }
