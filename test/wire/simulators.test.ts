@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
+import { PsDemuxer, type PsEvent } from '#core/ps/demux.ts';
 import { type FootageName, loadFootage, prepareFootage } from '../../scripts/media/footage.ts';
 import { PcapWriter } from '../../scripts/simulators/common/pcap.ts';
 import { UdpRelay } from '../../scripts/simulators/common/udp-relay.ts';
@@ -83,6 +84,24 @@ t.test('strangers read the program stream without a word', async t => {
     const decode = await run('ffmpeg', ['-nostdin', '-v', 'warning', '-i', files.ps!, '-f', 'null', '-']);
     t.equal(decode.stderr, '', 'ffmpeg decodes without a warning');
     if (await hasTool('gst-launch-1.0')) t.equal(await demuxWithGStreamer(files.ps!, codec!), '', 'mpegpsdemux of GStreamer has no warning');
+  }
+});
+
+t.test('program streams of ffmpeg, without a map and with pictures that are not aligned to packets', async t => {
+  for (const [codec, input] of [['h264', 'h264'], ['h265', 'hevc']] as const) {
+    const { videoPath } = await loadFootage(codec);
+    for (const format of ['mpeg', 'vob']) {
+      const path = join(directory, `foreign-${codec}.${format}`);
+      await run('ffmpeg', ['-nostdin', '-v', 'error', '-f', input, '-r', '25', '-i', videoPath, '-c', 'copy', '-f', format, path]);
+      const demuxer = new PsDemuxer();
+      const stream = readFileSync(path);
+      const events: PsEvent[] = [];
+      for (let at = 0; at < stream.length; at += 1316) events.push(...demuxer.push(stream.subarray(at, at + 1316)));
+      const units = [...events, ...demuxer.flush()].filter(event => event.type === 'unit');
+      t.ok(Buffer.concat(units.map(unit => unit.bytes)).equals(readFileSync(videoPath)), `${codec} in ${format}: every octet`);
+      t.ok(units.every(unit => unit.codec === codec && !unit.damaged));
+      t.match(demuxer.counters, { maps: 0, wrongLengths: 0, badHeaders: 0, resyncs: 0, skippedBytes: 0 });
+    }
   }
 });
 
@@ -185,7 +204,7 @@ t.test('the command lines', async t => {
 });
 
 interface Started {
-  readonly child: import('node:child_process').ChildProcess;
+  readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
   until(event: string): Promise<Record<string, unknown>>;
 }

@@ -5,7 +5,6 @@
  *      | CANCEL, refusal      | no ACK: BYE
  *      +--------> closed <----+
  */
-import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import type { Dialog, IncomingInvite, IncomingRequest } from '#kit/sip-endpoint.ts';
 import type { LoadedFootage } from '../../media/footage.ts';
@@ -186,11 +185,6 @@ export class CameraSession implements Paced {
 
   #cancelled(): void {
     if (this.#state === 'offered') void this.#close('CANCEL');
-  }
-
-  /** In-dialog notice that a history session ended (gb28181.md A.5). */
-  notifyMediaStatus(xml: Uint8Array): void {
-    void this.#dialog?.request('MESSAGE', { contentType: MANSCDP_TYPE, body: xml });
   }
 
   /** BYE from our side. Settles when it was answered or given up. */

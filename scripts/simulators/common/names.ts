@@ -8,8 +8,8 @@ import { type Hashes, systemHashes } from '#kit/hashes.ts';
 import { type Log, createLog } from '#kit/log.ts';
 import { type Random, systemRandom } from '#kit/random.ts';
 
-export const GB_VERSION_HEADER = 'X-GB-Ver';
-export const versionHeaders = (version: '2016' | '2022'): HeaderField[] => (version === '2022' ? [{ name: GB_VERSION_HEADER, value: '3.0' }] : []);
+/** gb28181.md 2.3: only parties of the 2022 edition say their version. */
+export const versionHeaders = (version: '2016' | '2022'): HeaderField[] => (version === '2022' ? [{ name: 'X-GB-Ver', value: '3.0' }] : []);
 
 /** `<sip:id@host[:port]>` with an optional tag. */
 export function party(id: string, host: string, port?: number, tag?: string): NameAddr {

@@ -194,6 +194,8 @@ t.test('gaps: the open picture is damaged, the rest waits for a pack (faults 70)
   t.same(between.map(unit => [unit.pts90k, unit.damaged]), [[3600, false], [10800, false]], 'a picture that had ended is whole');
   const unknown = run(push(first), gap, push(third));
   t.same(unknown.map(unit => [unit.pts90k, unit.damaged]), [[3600, true], [10800, false]], 'without that word it may lack a packet');
+  const openEnded = withLength(inter(3000), 0, 7200);
+  t.same(run(push(openEnded, true), gap, push(third)).map(unit => [unit.damaged, unit.bytes.length]), [[false, inter(3000).length], [false, inter(60).length]], 'without a length the word of the transport counts');
   const cutShort = run(push(first.subarray(0, 3000)));
   t.same(cutShort.map(unit => unit.damaged), [true], 'a stream that ends inside a packet');
   const audio = run(push(first), push(muxer.audio({ bytes: filler(320), pts90k: 3600 }).subarray(0, 100)), gap);
