@@ -170,6 +170,18 @@ t.test('registration: digest of both kinds, TCP, 2022, refresh by keepalive loss
   t.match(camera.device.registration, { state: 'waiting', lastStatus: 403 });
 });
 
+t.test('a platform that comes back: cameras on TCP register again', async t => {
+  const { platform, camera } = await pair(t, { transport: 'tcp', retryS: 0.1 });
+  const { port } = platform;
+  await platform[Symbol.asyncDispose]();
+  const second = await Platform.open({ password: PASSWORD, port });
+  t.teardown(() => second[Symbol.asyncDispose]());
+  await second.waitRegistered(camera.device.id);
+  const play = await second.play(camera.device.channels[0]!.id, { transport: 'tcp-passive' });
+  await play.waitFrames(2);
+  t.match(await play.stop(), { damaged: 0, byeAnswered: true });
+});
+
 t.test('many devices on few sockets', async t => {
   const platform = await Platform.open({ password: PASSWORD });
   t.teardown(() => platform[Symbol.asyncDispose]());

@@ -13,6 +13,11 @@ const count = (text: string): number => {
   if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('a number is wanted');
   return Number(text);
 };
+const population = (text: string): number => {
+  const value = count(text);
+  if (value < 1 || value > 10_000) throw new InvalidArgumentError('1 to 10000');
+  return value;
+};
 const seconds = (text: string): number => {
   if (!/^\d{1,7}(\.\d+)?$/.test(text) || Number(text) <= 0) throw new InvalidArgumentError('seconds are wanted');
   return Number(text);
@@ -33,9 +38,9 @@ const command = new Command('camera')
   .option('--address <address>', 'our address for SIP and media', '127.0.0.1')
   .option('--port <port>', 'our SIP port, 0: any', count, 0)
   .option('--media-address <address>', 'our address for media, when it is another')
-  .option('--devices <n>', 'devices in this process, 1 to 10000', count, 1)
-  .option('--channels <n>', 'channels of each device, 1 to 10000', count, 1)
-  .option('--sockets <n>', 'endpoints that the devices share', count, 1)
+  .option('--devices <n>', 'devices in this process, 1 to 10000', population, 1)
+  .option('--channels <n>', 'channels of each device, 1 to 10000', population, 1)
+  .option('--sockets <n>', 'endpoints that the devices share', population, 1)
   .option('--ramp <n>', 'registrations begun per second, 0: all at once', count, 0)
   .option('--version <2016|2022>', 'edition of the standard', '2016')
   .option('--charset <charset>', 'gb2312, gb18030 or utf-8')
@@ -48,7 +53,7 @@ const command = new Command('camera')
   .option('--quirk <name>', 'misbehaviour; may be repeated', quirk, [])
   .option('--json', 'one JSON object a line', false)
   .addHelpText('after', `\nQuirks (in brackets: row of the quirk table of the protocol sheet):\n${describeQuirks()}\n\nEnds with BYE and unregister at SIGTERM or SIGINT.`)
-  .exitOverride(error => process.exit(error.exitCode === 0 ? 0 : EX_USAGE));
+  .exitOverride(error => process.exit(error.code === 'commander.error' || error.exitCode === 0 ? error.exitCode : EX_USAGE));
 
 interface Options {
   readonly platform: string;
@@ -78,7 +83,7 @@ interface Options {
 
 function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
   const found = allowed.find(each => each === value);
-  if (found === undefined) command.error(`error: ${what} is one of ${allowed.join(', ')}`);
+  if (found === undefined) command.error(`error: ${what} is one of ${allowed.join(', ')}`, { exitCode: EX_USAGE });
   return found as T;
 }
 
@@ -89,7 +94,7 @@ const report = statusLines(options.json);
 const note = (await prepareFootage())[0]?.note;
 if (note !== undefined) report('note', { text: note });
 
-const simulator = await CameraSimulator.open({
+const opened = CameraSimulator.open({
   platform: { id: options.platformId, ...parseEndpoint(options.platform, 5060) },
   transport: oneOf('transport', options.transport, ['udp', 'tcp']),
   version: oneOf('version', options.version, ['2016', '2022']),
@@ -101,5 +106,6 @@ const simulator = await CameraSimulator.open({
   ...(options.items === undefined ? {} : { itemsPerMessage: options.items }),
   ...(charset === undefined ? {} : { charset }),
 });
+const simulator = await opened.catch((error: Error) => command.error(`error: ${error.message}`, { exitCode: 1 }));
 for (const { bound } of simulator.endpoints) for (const { transport, address, port } of bound) report('listening', { transport, address, port });
 closeOnSignal(() => simulator[Symbol.asyncDispose]());

@@ -5,7 +5,7 @@
  *                     |  ^  \--401 once--> registering               |
  *                     |  |                    3 keepalives unanswered or refused --> registering (new Call-ID)
  *      other, timeout v  | retryS                                    |
- *                    waiting                         stop --> unregistering --any answer--> idle
+ *                    waiting <--TCP connection lost-- registered     stop --> unregistering --any answer--> idle
  */
 import { DigestClient } from '#core/sip/digest-client.ts';
 import { parseChallenge } from '#core/sip/digest.ts';
@@ -78,6 +78,15 @@ export class Registration {
   /** Settles at the next 200, at once when registered already. */
   registered(): Promise<void> {
     return this.#state === 'registered' ? Promise.resolve() : new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  /** The TCP connection to the platform ended: we count as offline there ([22] 9.1.1) and come again after the usual pause. */
+  connectionLost(): void {
+    if (this.#state !== 'registered') return;
+    this.#disarm();
+    this.#state = 'waiting';
+    this.#report('connection-lost', { device: this.#options.deviceId });
+    this.#arm('retry', this.#options.retryS * 1000, () => void this.#register(true));
   }
 
   /** Stops; with `unregister`, after REGISTER with Expires 0 was answered. */

@@ -137,6 +137,9 @@ class Door {
     this.endpoint = endpoint;
     this.target = target;
     endpoint.onRequest = incoming => this.#route(incoming, device => device.onRequest(incoming));
+    endpoint.onFlowClosed = flow => {
+      if (flow.remoteAddress === target.address && flow.remotePort === target.port) for (const device of new Set(this.#devices.values())) device.registration.connectionLost();
+    };
     endpoint.onInvite = invite => this.#route(invite, device => device.onInvite(invite));
   }
 

@@ -37,7 +37,7 @@ const command = new Command('platform')
   .option('--mischief <name>', 'misbehaviour; may be repeated', mischief, [])
   .option('--json', 'one JSON object a line', false)
   .addHelpText('after', `\nMischief:\n${describeMischief()}\n\nWith --play it ends by itself: 0 when every picture came whole, 1 when not. Without, it goes on until SIGTERM or SIGINT.`)
-  .exitOverride(error => process.exit(error.exitCode === 0 ? 0 : EX_USAGE));
+  .exitOverride(error => process.exit(error.code === 'commander.error' || error.exitCode === 0 ? error.exitCode : EX_USAGE));
 
 interface Options {
   readonly id: string;
@@ -60,15 +60,16 @@ const TRANSPORTS: readonly PlayTransport[] = ['udp', 'tcp-passive', 'tcp-active'
 
 const options = command.parse().opts<Options>();
 const transports = options.transport === 'all' ? TRANSPORTS : TRANSPORTS.filter(each => each === options.transport);
-if (transports.length === 0) command.error(`error: transport is one of ${TRANSPORTS.join(', ')}, all`);
-if (options.version !== '2016' && options.version !== '2022') command.error('error: version is 2016 or 2022');
+if (transports.length === 0) command.error(`error: transport is one of ${TRANSPORTS.join(', ')}, all`, { exitCode: EX_USAGE });
+if (options.version !== '2016' && options.version !== '2022') command.error('error: version is 2016 or 2022', { exitCode: EX_USAGE });
 const report = statusLines(options.json);
 
-const platform = await Platform.open({
+const opened = Platform.open({
   id: options.id, password: options.password ?? process.env['VIEWLINK_SIM_PASSWORD'], algorithms: options.sha256 ? ['SHA-256', 'MD5'] : ['MD5'],
   address: options.address, port: options.port, version: options.version as '2016' | '2022', mischief: options.mischief, report,
   ...(options.domain === undefined ? {} : { domain: options.domain }),
 });
+const platform = await opened.catch((error: Error) => command.error(`error: ${error.message}`, { exitCode: 1 }));
 report('listening', { address: platform.address, port: platform.port, id: platform.id });
 closeOnSignal(() => platform[Symbol.asyncDispose]());
 
