@@ -4,7 +4,7 @@
  *   onOnline -> DeviceInfo, Catalog query -> MESSAGE Response (routes) -> core/gb/catalog-collector -> store, upstreams
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
-import { CatalogCollector, type CatalogOutput, type CatalogResult } from '#core/gb/catalog-collector.ts';
+import { CatalogCollector, type CatalogOutput, type CatalogResult, MAX_CATALOG_ITEMS } from '#core/gb/catalog-collector.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import { videoChannels } from '#core/gb/catalog-parents.ts';
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
@@ -18,12 +18,14 @@ import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { SipEndpoint } from '#kit/sip-endpoint.ts';
-import type { StateStore } from '#kit/state-store.ts';
+import type { ChannelStateRow, StateStore } from '#kit/state-store.ts';
 import type { Counters } from './counters.ts';
 import { type DeviceReach, ownAddress } from './devices.ts';
 
 /** A device that gave no answer is asked again after this, as long as it is online. */
 const RETRY_MS = seconds(60);
+/** Items that come after the end of a collection are taken over together so long after the first of them. */
+const LATE_MS = 500;
 const DEFAULT_CHARSET: Charset = 'gb2312';
 
 export interface ChannelRef {
@@ -55,6 +57,8 @@ interface DeviceCatalog {
   view: CatalogView;
   collecting: { readonly sn: number; readonly collector: CatalogCollector; readonly alarm: Alarm } | undefined;
   again: Disposable | undefined;
+  late: CatalogItem[];
+  lateTimer: Disposable | undefined;
   /** How its last message was written. */
   charset: Charset | undefined;
 }
@@ -93,6 +97,7 @@ export class Catalogs implements Disposable {
     for (const device of this.#devices.values()) {
       device.collecting?.alarm[Symbol.dispose]();
       device.again?.[Symbol.dispose]();
+      device.lateTimer?.[Symbol.dispose]();
     }
   }
 
@@ -135,6 +140,8 @@ export class Catalogs implements Disposable {
   deviceOnline(deviceId: string, fresh: boolean): void {
     const device = this.#of(deviceId);
     if (!fresh && device.items.size > 0) return;
+    // A device that began anew has forgotten what it was asked.
+    if (fresh) this.#finish(deviceId, device);
     void this.#ask(deviceId, buildDeviceInfoQuery({ sn: this.#nextSn(), deviceId }));
     if (this.#deps.config().devices.catalogOnRegister || device.items.size === 0) this.refresh(deviceId);
   }
@@ -172,7 +179,7 @@ export class Catalogs implements Disposable {
     const { collecting } = device;
     if (collecting === undefined || message.sn !== collecting.sn) {
       this.#deps.counters.add('catalog.unasked');
-      if (message.body.items.length > 0 && message.sn === this.#lastSn.get(deviceId)) this.#merge(deviceId, device, message.body.items, false);
+      if (message.body.items.length > 0 && message.sn === this.#lastSn.get(deviceId)) this.#takeLate(deviceId, device, message.body.items);
       return true;
     }
     this.#take(deviceId, device, collecting.collector.part(message.body, this.#deps.clock.now()));
@@ -185,7 +192,7 @@ export class Catalogs implements Disposable {
 
   #take(deviceId: string, device: DeviceCatalog, outputs: readonly CatalogOutput[]): void {
     for (const output of outputs) {
-      if (output.type === 'extra') this.#merge(deviceId, device, output.items, false);
+      if (output.type === 'extra') this.#takeLate(deviceId, device, output.items);
       else this.#done(deviceId, device, output.result);
     }
     device.collecting?.alarm.arm(device.collecting.collector.deadline);
@@ -213,23 +220,29 @@ export class Catalogs implements Disposable {
     if (waitMs > 0 && this.#deps.reach(deviceId) !== null) device.again = clock.schedule(addMs(clock.now(), waitMs), () => this.refresh(deviceId));
   }
 
+  /** Devices that go on after their SumNum send item by item: each one for itself would cost as much as the whole catalogue. */
+  #takeLate(deviceId: string, device: DeviceCatalog, items: readonly CatalogItem[]): void {
+    const { clock, counters } = this.#deps;
+    counters.add('catalog.late-items', items.length);
+    for (const item of items) if (device.late.length < MAX_CATALOG_ITEMS) device.late.push(item);
+    device.lateTimer ??= clock.schedule(addMs(clock.now(), LATE_MS), () => {
+      device.lateTimer = undefined;
+      this.#merge(deviceId, device, device.late.splice(0), false);
+    });
+  }
+
   /** Takes items over; only a complete catalogue says which ones are gone (fault 43). */
   #merge(deviceId: string, device: DeviceCatalog, items: readonly CatalogItem[], complete: boolean): void {
-    if (complete) device.items.clear();
-    for (const item of items) device.items.set(item.deviceId, withoutExtras(item));
+    if (complete) {
+      device.items.clear();
+      device.late.length = 0;
+    }
+    const taken = items.filter(item => device.items.has(item.deviceId) || device.items.size < MAX_CATALOG_ITEMS);
+    for (const item of taken) device.items.set(item.deviceId, withoutExtras(item));
     device.channels = channelsOf(device, deviceId);
-    const rows = [...device.items.values()].map((item, ordinal) => ({
-      deviceId,
-      channelId: item.deviceId,
-      ordinal,
-      name: item.name ?? item.deviceId,
-      status: item.status ?? ('ON' as const),
-      civilCode: item.civilCode ?? null,
-      parentId: item.parentId ?? null,
-      manufacturer: item.manufacturer ?? null,
-      itemJson: JSON.stringify(item),
-    }));
-    this.#deps.store.putChannels(deviceId, rows, { replace: complete });
+    const ordinals = new Map([...device.items.keys()].map((id, ordinal) => [id, ordinal]));
+    const rows = new Set(taken.map(item => item.deviceId));
+    this.#deps.store.putChannels(deviceId, [...rows].map(id => rowOf(deviceId, device.items.get(id)!, ordinals.get(id)!)), { replace: complete });
     this.#deps.onChanged(deviceId);
   }
 
@@ -261,7 +274,7 @@ export class Catalogs implements Disposable {
   #of(deviceId: string): DeviceCatalog {
     let device = this.#devices.get(deviceId);
     if (device === undefined) {
-      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), view: NO_CATALOG, collecting: undefined, again: undefined, charset: undefined };
+      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), view: NO_CATALOG, collecting: undefined, again: undefined, late: [], lateTimer: undefined, charset: undefined };
       this.#devices.set(deviceId, device);
     }
     return device;
@@ -269,6 +282,18 @@ export class Catalogs implements Disposable {
 }
 
 const channelsOf = ({ items }: DeviceCatalog, deviceId: string): ReadonlyMap<string, CatalogItem> => new Map(videoChannels([...items.values()], deviceId).map(item => [item.deviceId, item]));
+
+const rowOf = (deviceId: string, item: CatalogItem, ordinal: number): ChannelStateRow => ({
+  deviceId,
+  channelId: item.deviceId,
+  ordinal,
+  name: item.name ?? item.deviceId,
+  status: item.status ?? 'ON',
+  civilCode: item.civilCode ?? null,
+  parentId: item.parentId ?? null,
+  manufacturer: item.manufacturer ?? null,
+  itemJson: JSON.stringify(item),
+});
 
 /** Unknown elements are not sent on to anybody and would cost most of the memory. */
 function withoutExtras({ extras: _extras, event: _event, ...item }: CatalogItem): CatalogItem {

@@ -18,7 +18,7 @@ import { formatUri, parseUri, sipUri } from '#core/sip/uri.ts';
 
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
-import type { Log } from '#kit/log.ts';
+import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
 import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
@@ -27,6 +27,8 @@ import type { Refusal } from './why.ts';
 
 const DEFAULT_SIP_PORT = 5060;
 const MAX_REFUSALS = 1000;
+/** Of a refused ID: anybody may send one, of any length. */
+const MAX_REFUSED_ID = 64;
 /** Keepalives are noted on disk at most so often for one device: after a restart the expiry counts, not this. */
 const NOTE_KEEPALIVE_MS = 60_000;
 
@@ -56,12 +58,14 @@ export class Devices implements Disposable {
   readonly #alarm: Alarm;
   readonly #refusals = new Map<string, { readonly status: number; readonly why: string; readonly from: string; readonly atMs: number }>();
   readonly #notedAtMs = new Map<string, number>();
+  readonly #refused: CountedLog;
   #admissions: Admissions;
   #guard: DigestGuard;
   #realm = '';
 
   constructor(deps: DevicesDeps) {
     this.#deps = deps;
+    this.#refused = new CountedLog(deps.log, deps.clock, 'device.refused');
     this.#registrar = new Registrar(registrarOptions(deps.config()));
     this.#admissions = new Admissions(deps.config());
     this.#guard = this.#newGuard();
@@ -233,13 +237,15 @@ export class Devices implements Disposable {
     });
   }
 
-  #noteRefusal(deviceId: string, { status, why }: RegisterAnswer, flow: Flow): void {
+  #noteRefusal(id: string, { status, why }: RegisterAnswer, flow: Flow): void {
+    // A copy: a substring would keep the whole message in memory.
+    const deviceId = Buffer.from(id.slice(0, MAX_REFUSED_ID)).toString();
     if (status === 200) return void this.#refusals.delete(deviceId);
     if (status === 401) return;
     this.#refusals.delete(deviceId);
     this.#refusals.set(deviceId, { status: status ?? 0, why, from: `${flow.remoteAddress}:${flow.remotePort}`, atMs: this.#deps.clock.now() });
     if (this.#refusals.size > MAX_REFUSALS) this.#refusals.delete(this.#refusals.keys().next().value!);
-    this.#deps.log.warn({ deviceId, status, why, address: flow.remoteAddress }, 'device.refused');
+    this.#refused.count({ deviceId, status: status ?? 0, why, address: flow.remoteAddress });
   }
 
   #save(deviceId: string): void {

@@ -95,8 +95,11 @@ export class Gateway {
     if (refused !== null) return refused;
     this.#config = next;
     this.#log.level = next.log.level;
-    if (changed.includes('devices')) this.devices.configure();
-    if (changed.includes('upstreams') || changed.includes('devices')) this.upstreams.configure();
+    // Each has its say in the other: IDs of platforms are no device's, and channels of devices get IDs at platforms.
+    if (changed.includes('upstreams') || changed.includes('devices')) {
+      this.devices.configure();
+      this.upstreams.configure();
+    }
     this.#log.info({ changed }, 'config.reloaded');
     return null;
   }

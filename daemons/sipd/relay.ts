@@ -8,7 +8,6 @@
  */
 import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import type { SourceFailure } from '#core/gb/source-session.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
 import { GatewayError, SIP_STATUS } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -41,16 +40,14 @@ export interface RelayDeps {
   resolve(upstream: string, requestedId: string): { readonly deviceId: string; readonly channelId: string } | 'unknown' | 'not-shared';
 }
 
-/** Watches a source without taking media: `vlink why --probe`. */
-type Probe = (failure: SourceFailure | null) => void;
-
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
   readonly #ssrcs: SsrcAllocator;
   readonly #sources = new Map<string, Source>();
   readonly #byBridge = new Map<string, Source>();
   readonly #viewers = new Map<string, Viewer>();
-  readonly #probes = new Map<string, Probe>();
+  /** Who watches a source without taking media (`vlink why --probe`) hears of its end here. */
+  readonly #probes = new Map<string, () => void>();
   /** SSRCs that we gave, by owner, to give them back. */
   readonly #leased = new Map<string, number>();
 
@@ -98,11 +95,15 @@ export class Relay implements AsyncDisposable {
     if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
     this.#releaseOld(upstream, asked);
     if (this.sessionsOf(upstream.name) >= upstream.maxSessions) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, `${upstream.name} has its ${upstream.maxSessions} sessions already`);
-    const source = this.#sourceFor(channel.deviceId, channel.channelId, asked.offer.media.streamNumber);
-    if (source instanceof GatewayError) return refusal(SIP_STATUS[source.code], source.message);
     const sinkId = `k${this.#deps.random.hex(8)}`;
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
+    // Last, because a source that is started must get its viewer.
+    const source = this.#sourceFor(channel.deviceId, channel.channelId, asked.offer.media.streamNumber);
+    if (source instanceof GatewayError) {
+      this.#release(sinkId);
+      return refusal(SIP_STATUS[source.code], source.message);
+    }
     const plan: ViewerPlan = {
       sessionId: `s${sinkId.slice(1)}`,
       sinkId,
@@ -209,18 +210,16 @@ export class Relay implements AsyncDisposable {
     for (const viewer of this.viewers) if (viewer.plan.upstream === upstream) viewer.feed({ type: 'stop', why });
   }
 
-  /** Plays the channel without a viewer until the first packet or the failure; for `vlink why --probe`. */
-  probe(deviceId: string, channelId: string): Promise<SourceFailure | null> {
+  /** Plays the channel without a viewer; returns at the first packet or the failure, and holds the source until it is disposed. */
+  async probe(deviceId: string, channelId: string): Promise<Disposable> {
     const source = this.#sourceFor(deviceId, channelId, undefined);
-    if (source instanceof GatewayError) return Promise.resolve({ code: source.code, why: source.message });
+    if (source instanceof GatewayError) return { [Symbol.dispose]: () => undefined };
     const probeId = `p${this.#deps.random.hex(8)}`;
-    const { promise, resolve } = Promise.withResolvers<SourceFailure | null>();
-    this.#probes.set(probeId, failure => {
-      if (this.#probes.delete(probeId)) resolve(failure);
-    });
+    const failed = new Promise<void>(resolve => this.#probes.set(probeId, resolve));
     source.feed({ type: 'viewer-joined', viewerId: probeId });
-    void source.firstPacket.then(() => this.#probes.get(probeId)?.(null));
-    return promise.finally(() => source.feed({ type: 'viewer-left', viewerId: probeId }));
+    await Promise.race([failed, source.firstPacket]);
+    this.#probes.delete(probeId);
+    return { [Symbol.dispose]: () => source.feed({ type: 'viewer-left', viewerId: probeId }) };
   }
 
   /** After a restart: sessions whose bridge lives go on, the others are ended on both sides, bridges without a session are closed. */
@@ -284,7 +283,7 @@ export class Relay implements AsyncDisposable {
       },
       ended: (_source, viewerIds, failure) => {
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
-        for (const id of viewerIds) this.#probes.get(id)?.(failure);
+        for (const id of viewerIds) this.#probes.get(id)?.();
       },
       established: source => {
         const stored = source.stored();
@@ -332,7 +331,8 @@ export class Relay implements AsyncDisposable {
   }
 
   #ownAddresses(): readonly string[] {
-    return this.#deps.endpoint.bound.map(bound => bound.address);
+    const { downstreamAddress, upstreamAddress } = this.#deps.config().media;
+    return [...this.#deps.endpoint.bound.map(bound => bound.address), downstreamAddress, upstreamAddress].filter(address => address !== '');
   }
 }
 

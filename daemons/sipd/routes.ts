@@ -7,7 +7,7 @@
  *   keepalive of others -> the registrar says whether it may come back so
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
-import { sameIp } from '#core/ip.ts';
+import { parseIp, sameIp } from '#core/ip.ts';
 import { parseManscdp, type ManscdpError } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
 import { type SipRequest, userOf } from '#core/sip/message.ts';
@@ -20,7 +20,7 @@ import type { Counters } from './counters.ts';
 import type { Devices } from './devices.ts';
 import type { Relay } from './relay.ts';
 import type { UpstreamLink } from './upstream-link.ts';
-import { type Upstreams, mayComeFrom } from './upstreams.ts';
+import type { Upstreams } from './upstreams.ts';
 
 const ALLOW = { name: 'Allow', value: 'INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY' };
 const ACCEPT = { name: 'Accept', value: 'application/sdp, application/manscdp+xml' };
@@ -101,7 +101,8 @@ export class Routes {
 
   /** By the ID it names and an address that it may have; with a strange ID (quirk 17) by the exact address and port. */
   #upstreamOf(request: SipRequest, from: string, flow: Flow): UpstreamLink | undefined {
-    const here = this.#deps.upstreams.links.filter(({ config }) => config.enabled && mayComeFrom(config, flow.remoteAddress));
+    const ip = parseIp(flow.remoteAddress);
+    const here = this.#deps.upstreams.links.filter(link => link.config.enabled && ip !== undefined && link.owns(ip));
     const named = here.filter(({ config }) => config.id === from || (config.localId === from && userOf(request.to) === config.id));
     if (named.length <= 1) return named[0] ?? here.find(({ target }) => sameIp(target.address, flow.remoteAddress) && target.port === flow.remotePort);
     // Two links to one platform: our own ID toward it tells which.

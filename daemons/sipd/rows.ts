@@ -142,7 +142,8 @@ export class Rows {
     const found = this.#find(channel);
     const deviceId = found.channel?.deviceId ?? found.deviceId;
     const playing = found.channel !== null && relay.sources.some(({ plan }) => plan.channelId === found.channel?.channelId && plan.deviceId === deviceId);
-    if (probe && found.channel !== null && !playing && deviceId !== null && devices.reach(deviceId) !== null) await relay.probe(deviceId, found.channel.channelId);
+    const mayProbe = probe && found.channel !== null && !playing && deviceId !== null && devices.reach(deviceId) !== null;
+    using _playing = mayProbe ? await relay.probe(deviceId, found.channel.channelId) : undefined;
     return judge(await this.#facts(channel, found));
   }
 

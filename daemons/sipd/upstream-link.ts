@@ -1,11 +1,12 @@
 /**
  * Our registration at one platform above us: IO around core/gb/registration. Credentials leave for its realm and its
- * address only (faults.md 20).
+ * addresses only, and it may redirect us to no other ones (faults.md 20).
  */
 import type { UpstreamConfig } from '#core/config/schema.ts';
 import { DIALECTS, type Dialect } from '#core/gb/dialect.ts';
 import { MANSCDP_TYPE, buildKeepalive } from '#core/gb/manscdp-write.ts';
 import { Registration } from '#core/gb/registration.ts';
+import { type IpAddress, type Network, contains, parseIp, parseNetwork } from '#core/ip.ts';
 import type { Challenge, RedirectTarget, RegistrationInput, RegistrationOutput, RegistrationView } from '#core/gb/registration-io.ts';
 import { parseAuthorization } from '#core/sip/digest.ts';
 import { DigestClient, type Protected } from '#core/sip/digest-client.ts';
@@ -35,8 +36,6 @@ interface Answered extends Challenge {
 }
 
 export class UpstreamLink implements Disposable {
-  /** Replaced when only what does not concern the registration changed. */
-  config: UpstreamConfig;
   readonly dialect: Dialect;
   readonly #deps: UpstreamLinkDeps;
   readonly #registration: Registration<Answered>;
@@ -44,10 +43,15 @@ export class UpstreamLink implements Disposable {
   readonly #alarm: Alarm;
   readonly #callId: string;
   readonly #fromTag: string;
+  #config: UpstreamConfig;
+  #addresses: readonly Network[];
   #nonce = '';
+  /** Nothing that is still under way counts any more. */
+  #retired = false;
 
   constructor(config: UpstreamConfig, deps: UpstreamLinkDeps) {
-    this.config = config;
+    this.#config = config;
+    this.#addresses = addressesOf(config);
     this.dialect = DIALECTS[config.version];
     this.#deps = deps;
     this.#callId = `${deps.random.hex(12)}@${config.localId}`;
@@ -62,6 +66,21 @@ export class UpstreamLink implements Disposable {
       hashes: deps.hashes,
     });
     this.#alarm = new Alarm(deps.clock, () => this.feed({ type: 'tick' }));
+  }
+
+  get config(): UpstreamConfig {
+    return this.#config;
+  }
+
+  /** When only what does not concern the registration changed. */
+  set config(config: UpstreamConfig) {
+    this.#config = config;
+    this.#addresses = addressesOf(config);
+  }
+
+  /** Whether its requests may come from here: its own address, or one of its networks. */
+  owns(address: IpAddress): boolean {
+    return this.#addresses.some(network => contains(network, address));
   }
 
   get view(): RegistrationView {
@@ -95,7 +114,9 @@ export class UpstreamLink implements Disposable {
     this.feed({ type: 'flow-lost' });
   }
 
+  /** Leaves the registration as it is: it runs out, or another link to the same platform takes it over. */
   [Symbol.dispose](): void {
+    this.#retired = true;
     this.#alarm[Symbol.dispose]();
   }
 
@@ -109,6 +130,7 @@ export class UpstreamLink implements Disposable {
   }
 
   feed(input: RegistrationInput<Answered>): void {
+    if (this.#retired) return;
     for (const output of this.#registration.handle(input, this.#deps.clock.now())) this.#carryOut(output);
     this.#alarm.arm(this.#registration.deadline);
   }
@@ -153,22 +175,29 @@ export class UpstreamLink implements Disposable {
   #read(outcome: Outcome, attempt: number): RegistrationInput<Answered> {
     if (outcome.type !== 'response') return { type: 'register-failed', attempt, why: outcome.type === 'timeout' ? 'no answer' : outcome.why };
     const { response, flow } = outcome;
+    const asked = response.status === 302 ? redirectOf(response) : undefined;
+    const redirect = asked !== undefined && this.#ownsText(asked.address) ? asked : undefined;
     return {
       type: 'register-answer',
       attempt,
       status: response.status,
-      reason: response.reason,
+      reason: asked === redirect ? response.reason : `moved to ${asked?.address ?? ''}, which is none of its addresses and networks`,
       challenge: response.status === 401 ? this.#challenge(response, flow.remoteAddress) : undefined,
       expiresS: grantedOf(response),
       minExpiresS: deltaOf(response, 'Min-Expires'),
       retryAfterS: deltaOf(response, 'Retry-After'),
-      redirect: response.status === 302 ? redirectOf(response) : undefined,
+      redirect,
     };
+  }
+
+  #ownsText(address: string): boolean {
+    const ip = parseIp(address);
+    return ip !== undefined && this.owns(ip);
   }
 
   /** The digest client judges realm and source; wrong credentials show as the same nonce once more. */
   #challenge(response: SipResponse, source: string): Answered | undefined {
-    const answer = this.#digest.onChallenge(response, source, this.#protected());
+    const answer = this.#digest.onChallenge(response, this.#ownsText(source) ? this.config.address : source, this.#protected());
     if (answer.type === 'failed') return answer.why === 'wrong credentials' ? { nonce: this.#nonce, stale: false, field: undefined } : undefined;
     const credentials = parseAuthorization(answer.field.value);
     const nonce = credentials.ok ? credentials.value.nonce : '';
@@ -182,10 +211,12 @@ export class UpstreamLink implements Disposable {
   }
 
   #targetAt(redirect: RedirectTarget | undefined): Target {
-    const { address, port, transport } = this.config;
-    return { transport: transport === 'tcp' ? 'TCP' : 'UDP', address: redirect?.address ?? address, port: redirect?.port ?? port };
+    const { address, port, transport, localAddress } = this.config;
+    return { transport: transport === 'tcp' ? 'TCP' : 'UDP', address: redirect?.address ?? address, port: redirect?.port ?? port, ...(localAddress !== '' && { localAddress }) };
   }
 }
+
+const addressesOf = ({ address, networks }: UpstreamConfig): readonly Network[] => [address, ...networks].flatMap(network => parseNetwork(network) ?? []);
 
 export const domainOf = ({ domain, id }: UpstreamConfig): string => domain || id.slice(0, 10);
 

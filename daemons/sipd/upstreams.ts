@@ -8,7 +8,8 @@ import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
 import { IdMapping } from '#core/gb/id-mapping.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
-import { inNetwork, sameIp } from '#core/ip.ts';
+import { ShareRule } from '#core/gb/share-rule.ts';
+import { parseIp } from '#core/ip.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
@@ -24,6 +25,9 @@ const MODEL = 'Gateway';
 
 /** Configuration that is told to the platform when we register: a change of it means to register anew. */
 const IDENTITY = ['enabled', 'id', 'domain', 'address', 'port', 'transport', 'localId', 'localAddress', 'username', 'realm', 'password', 'ha1', 'version', 'expiresS', 'retryS', 'keepaliveS', 'keepaliveMisses'] as const;
+
+/** What of it makes another binding there. */
+const BINDING = ['id', 'localId', 'localAddress', 'address', 'port', 'transport'] as const satisfies readonly (typeof IDENTITY)[number][];
 
 export interface UpstreamsDeps {
   readonly endpoint: SipEndpoint;
@@ -78,7 +82,10 @@ export class Upstreams implements Disposable {
 
   /** Whether an upstream may send from here: its requests are not rate-limited as unknown. */
   isAddress(address: string): boolean {
-    return this.links.some(({ config }) => mayComeFrom(config, address));
+    const ip = parseIp(address);
+    if (ip === undefined) return false;
+    for (const link of this.#links.values()) if (link.config.enabled && link.owns(ip)) return true;
+    return false;
   }
 
   /** A TCP connection ended: whoever was registered over it registers anew. */
@@ -150,8 +157,10 @@ export class Upstreams implements Disposable {
     link.start();
   }
 
+  /** Where we stay registered under the same ID, the next link's REGISTER takes the binding over: unregistering would end it there first. */
   #close(name: string, link: UpstreamLink, next: UpstreamConfig | undefined): void {
-    link.stop();
+    if (next?.enabled === true && BINDING.every(key => link.config[key] === next[key])) link[Symbol.dispose]();
+    else link.stop();
     this.#links.delete(name);
     if (next === undefined || next.id !== link.config.id || !next.enabled) this.#deps.onRemoved(name);
   }
@@ -229,10 +238,12 @@ export class Upstreams implements Disposable {
   }
 }
 
-/** Its own address, or one of its networks. */
-export const mayComeFrom = ({ address, networks }: UpstreamConfig, from: string): boolean => sameIp(address, from) || networks.some(network => inNetwork(from, network));
+const shareRules = new WeakMap<UpstreamConfig, ShareRule>();
 
-const isShared = ({ share }: UpstreamConfig, { deviceId, channelId }: ChannelRef): boolean =>
-  share.some(prefix => prefix === '*' || deviceId.startsWith(prefix) || channelId.startsWith(prefix));
+function isShared(config: UpstreamConfig, channel: ChannelRef): boolean {
+  let rule = shareRules.get(config);
+  if (rule === undefined) shareRules.set(config, (rule = new ShareRule(config.share)));
+  return rule.covers(channel);
+}
 
 const sameIdentity = (a: UpstreamConfig, b: UpstreamConfig): boolean => IDENTITY.every(key => a[key] === b[key]);
