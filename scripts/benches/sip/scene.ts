@@ -1,0 +1,88 @@
+/** Where the sip bench plays: a gateway with one upstream, the load beside it, all on loopback addresses of their own. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SipdRequests } from '#contracts/sipd.ts';
+import { Closer } from '#kit/closer.ts';
+import type { RpcClient } from '#kit/rpc.ts';
+import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../../lab/gateway.ts';
+import { Load, cpuSeconds } from './child.ts';
+import { Inspector } from './inspector.ts';
+
+const UPSTREAM_ADDRESS = '127.0.0.2';
+const CAMERA_ADDRESS = '127.0.0.3';
+const UPSTREAM_ID = '44010000002000000001';
+const LOCAL_ID = '44010000002000000099';
+const LOOK_EVERY_MS = 100;
+/** Ports rest after each call: enough for all calls of the bench. */
+const MEDIA_PORTS = { first: 12_000, last: 19_999 };
+/** The inspector answers when it is asked for; until then nothing of it runs. */
+const ENV = { NODE_OPTIONS: '--inspect-port=0' };
+
+/** CPU of the daemon during some work, and how long the work took. */
+export interface Cost<T> {
+  readonly result: T;
+  readonly cpuS: number;
+  readonly wallS: number;
+}
+
+export class Scene implements AsyncDisposable {
+  readonly load: Load;
+  readonly lab: LabGateway;
+  readonly inspector: Inspector;
+  readonly #rpc: RpcClient<SipdRequests>;
+  readonly #closer: Closer;
+  readonly #profileTo: string | undefined;
+
+  private constructor(parts: Pick<Scene, 'load' | 'lab' | 'inspector'>, rpc: RpcClient<SipdRequests>, closer: Closer, profileTo: string | undefined) {
+    ({ load: this.load, lab: this.lab, inspector: this.inspector } = parts);
+    this.#rpc = rpc;
+    this.#closer = closer;
+    this.#profileTo = profileTo;
+  }
+
+  /** `profileTo`: a directory that gets a profile of every stretch of work. */
+  static async open(cameras: number, channels: number, profileTo: string | undefined): Promise<Scene> {
+    await using opening = new Closer();
+    const load = opening.use(new Load());
+    const port = await freePort(UPSTREAM_ADDRESS);
+    const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none' };
+    const lab = opening.use(await LabGateway.open({ env: ENV, mediaPorts: MEDIA_PORTS, config: { devices: { media: { lingerS: 0 } }, upstreams: [upstream] } }));
+    const gateway = { address: lab.address, port: lab.sipPort };
+    await load.order('cameras', { gateway: { ...gateway, id: LAB_ID }, password: LAB_PASSWORD, address: CAMERA_ADDRESS, count: cameras, channels });
+    await load.order('upstream', { id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, gateway: { ...gateway, id: LOCAL_ID } });
+    const rpc = opening.use(await lab.rpc());
+    const inspector = opening.use(await Inspector.open(lab.sipd, join(lab.directory, 'sipd.log')));
+    return new Scene({ load, lab, inspector }, rpc, opening.release(), profileTo);
+  }
+
+  get rpc(): RpcClient<SipdRequests> {
+    return this.#rpc;
+  }
+
+  /** Runs `work` and says what the signalling daemon spent meanwhile. */
+  async cost<T>(name: string, work: () => Promise<T>): Promise<Cost<T>> {
+    if (this.#profileTo !== undefined) await this.inspector.startProfile();
+    const pid = this.lab.sipd.pid;
+    const cpuBefore = cpuSeconds(pid);
+    const startedAt = performance.now();
+    const result = await work();
+    const cost = { result, cpuS: cpuSeconds(pid) - cpuBefore, wallS: (performance.now() - startedAt) / 1000 };
+    if (this.#profileTo !== undefined) await writeFile(join(this.#profileTo, `${name}.cpuprofile`), JSON.stringify(await this.inspector.stopProfile()));
+    return cost;
+  }
+
+  /** Until a counter of the daemon has risen to `least`; throws after `limitS`. */
+  async counted(counter: string, least: number, limitS: number): Promise<void> {
+    const until = performance.now() + limitS * 1000;
+    for (;;) {
+      const reached = (await this.#rpc.call('counters', {}))[counter] ?? 0;
+      if (reached >= least) return;
+      if (performance.now() > until) throw new Error(`${counter} is ${reached}, not ${least}, after ${limitS} s`);
+      await new Promise(resolve => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closer[Symbol.asyncDispose]();
+  }
+}
