@@ -1,8 +1,5 @@
 /** SIPp judges the endpoint from both sides, and tshark what both wrote. */
-import { randomInt } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -12,6 +9,7 @@ import { systemHashes } from '#kit/hashes.ts';
 import type { Outcome, SipEndpoint, Target } from '#kit/sip-endpoint.ts';
 import { BRISK, type Ran, asks, openEndpoint, portOf, run, until } from './sip-rig.ts';
 import { Capture } from './capture.ts';
+import { freePort, isUnbound } from './free-port.ts';
 
 const SDP = { contentType: 'application/sdp', body: Buffer.from('v=0\r\no=1 0 0 IN IP4 127.0.0.1\r\ns=Play\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 30002 RTP/AVP 96\r\na=sendonly\r\na=rtpmap:96 PS/90000\r\ny=0100000001\r\n') };
 const HERE = import.meta.dirname;
@@ -19,24 +17,6 @@ const CALLS = 20;
 
 const scratch = mkdtempSync(join(tmpdir(), 'sipp-'));
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
-
-/** A port that is free for both transports, below those that the system hands out: SIPp has no "any". */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + randomInt(12_000);
-    const datagrams = createSocket('udp4');
-    const isFree = await new Promise<boolean>(resolve => datagrams.once('error', () => resolve(false)).bind(port, '127.0.0.1', () => resolve(true)));
-    if (isFree) await new Promise<void>(resolve => datagrams.close(() => resolve()));
-    if (isFree && (await isUnbound(port))) return port;
-  }
-}
-
-async function isUnbound(port: number): Promise<boolean> {
-  const probe = createServer();
-  const free = await new Promise<boolean>(resolve => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
-  if (free) await new Promise<void>(resolve => probe.close(() => resolve()));
-  return free;
-}
 
 function sipp(scenario: string, port: number, transport: 'UDP' | 'TCP', calls: number, rest: readonly string[]): { readonly done: Promise<Ran>; stop(): void } {
   const common = ['-sf', join(HERE, 'sipp', `${scenario}.xml`), '-i', '127.0.0.1', '-p', String(port), '-t', transport === 'UDP' ? 'u1' : 't1', '-m', String(calls)];
