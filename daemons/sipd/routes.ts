@@ -105,9 +105,10 @@ export class Routes {
     const here = this.#deps.upstreams.links.filter(link => link.config.enabled && ip !== undefined && link.owns(ip));
     const named = here.filter(({ config }) => config.id === from || (config.localId === from && userOf(request.to) === config.id));
     if (named.length <= 1) return named[0] ?? here.find(({ target }) => sameIp(target.address, flow.remoteAddress) && target.port === flow.remotePort);
-    // Two links to one platform: our own ID toward it tells which.
-    const meant = new Set([userOf(request.to), userOf({ uri: request.uri })]);
-    return named.find(({ config }) => meant.has(config.localId)) ?? named[0];
+    // Two links to one platform: our own ID toward it tells which, or the channel that only one of them shows.
+    const meant = [userOf(request.to), userOf({ uri: request.uri })];
+    const shows = ({ config }: UpstreamLink): boolean => meant.some(id => typeof this.#deps.upstreams.resolve(config.name, id) !== 'string');
+    return named.find(({ config }) => meant.includes(config.localId)) ?? named.find(shows) ?? named[0];
   }
 
   #stranger(incoming: IncomingRequest): void {

@@ -22,6 +22,8 @@ import { UpstreamLink } from './upstream-link.ts';
 
 const MANUFACTURER = 'ViewLink';
 const MODEL = 'Gateway';
+/** Catalogues of many devices that come together get their IDs together: each time waits for the disk. */
+const ASSIGN_AFTER_MS = 100;
 
 /** Configuration that is told to the platform when we register: a change of it means to register anew. */
 const IDENTITY = ['enabled', 'id', 'domain', 'address', 'port', 'transport', 'localId', 'localAddress', 'username', 'realm', 'password', 'ha1', 'version', 'expiresS', 'retryS', 'keepaliveS', 'keepaliveMisses'] as const;
@@ -49,9 +51,13 @@ export class Upstreams implements Disposable {
   readonly #links = new Map<string, UpstreamLink>();
   readonly #mapping: IdMapping;
   readonly #pagers = new Set<Alarm>();
+  /** Devices whose channels may lack an ID. */
+  readonly #changed = new Set<string>();
+  readonly #assignSoon: Alarm;
 
   constructor(deps: UpstreamsDeps) {
     this.#deps = deps;
+    this.#assignSoon = new Alarm(deps.clock, () => this.#assignChanged());
     this.#mapping = new IdMapping(deps.store.loadMappings(), upstream => deps.store.lastSerial(upstream));
   }
 
@@ -64,12 +70,15 @@ export class Upstreams implements Disposable {
       else this.#close(name, link, next);
     }
     for (const [name, config] of wanted) if (!this.#links.has(name)) this.#open(config);
-    this.assignAll();
+    this.#changed.clear();
+    for (const { config } of this.#links.values()) this.#assign(config, [this.shares(config)]);
   }
 
   [Symbol.dispose](): void {
     for (const link of this.#links.values()) link[Symbol.dispose]();
     for (const alarm of this.#pagers) alarm[Symbol.dispose]();
+    this.#assignChanged();
+    this.#assignSoon[Symbol.dispose]();
   }
 
   get links(): readonly UpstreamLink[] {
@@ -101,18 +110,21 @@ export class Upstreams implements Disposable {
     return [...this.#deps.catalogs.allChannels()].filter(channel => isShared(config, channel));
   }
 
-  /** Gives every shared channel its ID, stored before anybody hears of it. */
-  assignAll(): void {
-    for (const { config } of this.#links.values()) this.#assign(config);
+  /** Channels of this device came, went or changed: the shared ones get their ID before anybody hears of them. */
+  channelsChanged(deviceId: string): void {
+    if (this.#changed.size === 0) this.#assignSoon.arm(addMs(this.#deps.clock.now(), ASSIGN_AFTER_MS));
+    this.#changed.add(deviceId);
   }
 
   idOf(upstream: string, channel: ChannelRef): string | undefined {
+    this.#assignChanged();
     return this.#mapping.idOf(upstream, channel);
   }
 
   resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
     const config = this.#links.get(upstream)?.config;
     if (config === undefined) return 'unknown';
+    this.#assignChanged();
     const channel = this.#mapping.resolve(upstream, requestedId);
     if (channel !== undefined && this.#deps.catalogs.channels(channel.deviceId).has(channel.channelId)) return isShared(config, channel) ? channel : 'not-shared';
     for (const { channelId } of this.#deps.catalogs.allChannels()) if (channelId === requestedId) return 'not-shared';
@@ -139,6 +151,7 @@ export class Upstreams implements Disposable {
   /** What this upstream sees. */
   tree(config: UpstreamConfig): CatalogTree {
     const { catalogs } = this.#deps;
+    this.#assignChanged();
     const channels = this.shares(config).flatMap((channel): SharedChannel[] => {
       const mappedId = this.#mapping.idOf(config.name, channel);
       const item = catalogs.channels(channel.deviceId).get(channel.channelId);
@@ -165,12 +178,23 @@ export class Upstreams implements Disposable {
     if (next === undefined || next.id !== link.config.id || !next.enabled) this.#deps.onRemoved(name);
   }
 
-  #assign(config: UpstreamConfig): void {
+  /** One device after another, in the order in which they came; all other channels have theirs already. */
+  #assignChanged(): void {
+    if (this.#changed.size === 0) return;
+    const byDevice = [...this.#changed].map(deviceId => [...this.#deps.catalogs.channels(deviceId).keys()].map(channelId => ({ deviceId, channelId })));
+    this.#changed.clear();
+    for (const { config } of this.#links.values()) this.#assign(config, byDevice.map(channels => channels.filter(channel => isShared(config, channel))));
+  }
+
+  /** Stored before anybody hears of it. */
+  #assign(config: UpstreamConfig, groups: readonly (readonly ChannelRef[])[]): void {
     const { sip, upstreams } = this.#deps.config();
-    const reserved = [sip.id, ...upstreams.flatMap(({ id, localId }) => [id, localId])];
-    const { rows, failed } = this.#mapping.assign({ name: config.name, localId: config.localId, reserved }, this.shares(config));
+    const asked = { name: config.name, localId: config.localId, reserved: [sip.id, ...upstreams.flatMap(({ id, localId }) => [id, localId])] };
+    const assigned = groups.map(shares => this.#mapping.assign(asked, shares));
+    const rows = assigned.flatMap(each => each.rows);
+    const failed = assigned.reduce((sum, each) => sum + each.failed.length, 0);
     if (rows.length > 0) this.#deps.store.putMappings(rows);
-    if (failed.length > 0) this.#deps.log.error({ upstream: config.name, channels: failed.length }, 'upstream.ids-exhausted');
+    if (failed > 0) this.#deps.log.error({ upstream: config.name, channels: failed }, 'upstream.ids-exhausted');
   }
 
   #say(link: UpstreamLink, xml: string): void {
