@@ -61,7 +61,7 @@ interface Connection {
 export class TcpTransport implements AsyncDisposable {
   readonly #servers: { readonly server: Server; readonly address: string; readonly port: number }[] = [];
   readonly #connections = new Map<number, Connection>();
-  readonly #byRemote = new Map<string, Connection>();
+  readonly #byPath = new Map<string, Connection>();
   readonly #perPeer = new Map<string, number>();
   readonly #deadlines = new Deadlines<Connection>();
   readonly #clock: Clock;
@@ -101,7 +101,7 @@ export class TcpTransport implements AsyncDisposable {
   /** The connection that a message to `target` takes: a living one, or a new one that is being opened. */
   route(target: Target): Flow | undefined {
     const named = target.connectionId === undefined ? undefined : this.#connections.get(target.connectionId);
-    const known = named ?? this.#byRemote.get(remoteKey(target.address, target.port));
+    const known = named ?? this.#byPath.get(pathKey(this.localFor(target)?.address, target.address, target.port));
     return (known ?? this.#dial(target))?.flow;
   }
 
@@ -187,7 +187,7 @@ export class TcpTransport implements AsyncDisposable {
   #adopt(socket: Socket, flow: Flow, inbound: boolean): Connection {
     const connection: Connection = { socket, flow, framer: new StreamFramer(), inbound, established: inbound, proven: false, since: this.#clock.now(), begun: 0, why: 'closed by the peer' };
     this.#connections.set(this.#lastId, connection);
-    this.#byRemote.set(remoteKey(flow.remoteAddress, flow.remotePort), connection);
+    this.#byPath.set(pathOf(flow), connection);
     this.#perPeer.set(flow.remoteAddress, (this.#perPeer.get(flow.remoteAddress) ?? 0) + 1);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.on('connect', () => {
@@ -204,7 +204,7 @@ export class TcpTransport implements AsyncDisposable {
   #close(connection: Connection, why: string): void {
     const { flow, socket } = connection;
     if (flow.connectionId === undefined || !this.#connections.delete(flow.connectionId)) return;
-    if (this.#byRemote.get(remoteKey(flow.remoteAddress, flow.remotePort)) === connection) this.#byRemote.delete(remoteKey(flow.remoteAddress, flow.remotePort));
+    if (this.#byPath.get(pathOf(flow)) === connection) this.#byPath.delete(pathOf(flow));
     const left = (this.#perPeer.get(flow.remoteAddress) ?? 1) - 1;
     if (left > 0) this.#perPeer.set(flow.remoteAddress, left);
     else this.#perPeer.delete(flow.remoteAddress);
@@ -279,4 +279,6 @@ export class TcpTransport implements AsyncDisposable {
   }
 }
 
-const remoteKey = (address: string, port: number): string => `${address} ${port}`;
+/** Our own address is part of it: toward one peer we may stand for several parties, each with its address (`Target.localAddress`). */
+const pathKey = (local: string | undefined, address: string, port: number): string => `${local ?? ''} ${address} ${port}`;
+const pathOf = (flow: Flow): string => pathKey(flow.localAddress, flow.remoteAddress, flow.remotePort);
