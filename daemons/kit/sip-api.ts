@@ -41,8 +41,8 @@ export interface Dialog {
 export interface IncomingInvite extends IncomingRequest {
   /** 180/183 with our To tag. */
   provisional(status: number, parts?: ResponseParts): void;
-  /** 2xx: retransmitted until the ACK comes (13.3.1.4). The dialog exists from here on. */
-  accept(parts: ResponseParts): Dialog;
+  /** 2xx: retransmitted until the ACK comes (13.3.1.4). The dialog exists from here on; `commit` gets it before the answer leaves. */
+  accept(parts: ResponseParts, commit?: (dialog: Dialog) => void): Dialog;
   onAck: ((ack: SipRequest) => void) | undefined;
   /** No ACK in 64*T1. The owner sends BYE. */
   onAckTimeout: (() => void) | undefined;

@@ -17,7 +17,8 @@ export interface HandleHost {
   requestInDialog(dialog: CoreDialog, method: string, parts: InDialogParts): PendingRequest;
   closeDialog(dialog: CoreDialog): void;
   handleOf(dialog: CoreDialog): DialogHandle;
-  accept(invite: CoreIncomingInvite, parts: ResponseParts): CoreDialog;
+  /** `commit` runs before the answer leaves. */
+  accept(invite: CoreIncomingInvite, parts: ResponseParts, commit: (dialog: CoreDialog) => void): CoreDialog;
   acknowledge(invite: CoreOutgoingInvite, parts: InDialogParts): void;
   cancel(invite: CoreOutgoingInvite): void;
 }
@@ -84,8 +85,8 @@ export class IncomingInviteHandle extends RequestHandle implements IncomingInvit
     this.respond(status, parts);
   }
 
-  accept(parts: ResponseParts): Dialog {
-    return this.host.handleOf(this.host.accept(this.#invite, parts));
+  accept(parts: ResponseParts, commit: (dialog: Dialog) => void = () => undefined): Dialog {
+    return this.host.handleOf(this.host.accept(this.#invite, parts, dialog => commit(this.host.handleOf(dialog))));
   }
 }
 

@@ -191,8 +191,9 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
     return this.#up.ofDialog(dialog);
   }
 
-  accept(invite: CoreIncomingInvite, parts: ResponseParts): CoreDialog {
+  accept(invite: CoreIncomingInvite, parts: ResponseParts, commit: (dialog: CoreDialog) => void): CoreDialog {
     const dialog = this.#agent.accept(invite, parts, this.now());
+    commit(dialog);
     this.#drain();
     return dialog;
   }

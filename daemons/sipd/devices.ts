@@ -39,6 +39,9 @@ export interface DeviceReach {
   readonly config: DevicePolicy;
 }
 
+/** `new`: it began anew and knows nothing of old dialogs. `refreshed`: it may have. `back`: it was silent for a while. */
+export type Arrival = 'new' | 'refreshed' | 'back';
+
 export interface DevicesDeps {
   readonly clock: Clock;
   readonly random: Random;
@@ -47,8 +50,7 @@ export interface DevicesDeps {
   readonly store: StateStore;
   readonly counters: Counters;
   config(): GatewayConfig;
-  /** Registered, or back after having been offline. `fresh`: it began anew and knows nothing of old dialogs. */
-  onOnline(deviceId: string, fresh: boolean): void;
+  onOnline(deviceId: string, how: Arrival): void;
   onOffline(deviceId: string, reason: string): void;
 }
 
@@ -58,6 +60,8 @@ export class Devices implements Disposable {
   readonly #alarm: Alarm;
   readonly #refusals = new Map<string, { readonly status: number; readonly why: string; readonly from: string; readonly atMs: number }>();
   readonly #notedAtMs = new Map<string, number>();
+  /** Our address that each device talks to: it may reach no other one. */
+  readonly #localAddress = new Map<string, string>();
   readonly #refused: CountedLog;
   #admissions: Admissions;
   #guard: DigestGuard;
@@ -118,7 +122,7 @@ export class Devices implements Disposable {
   reach(deviceId: string): DeviceReach | null {
     const binding = this.#registrar.binding(deviceId);
     if (!binding?.online) return null;
-    return { id: deviceId, target: binding.target, config: this.policy(deviceId, binding.source.address) };
+    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address) };
   }
 
   policy(deviceId: string, address: string): DevicePolicy {
@@ -157,7 +161,10 @@ export class Devices implements Disposable {
     );
     counters.add(`register.${answer.status ?? 'silent'}`);
     this.#noteRefusal(deviceId, answer, flow);
-    if (answer.status === 200) this.#save(deviceId);
+    if (answer.status === 200) {
+      this.#localAddress.set(deviceId, flow.localAddress);
+      this.#save(deviceId);
+    }
     this.#answer(incoming, answer, contact);
     this.#apply(events);
   }
@@ -169,6 +176,7 @@ export class Devices implements Disposable {
     incoming.respond(status);
     counters.add(`keepalive.${status}`);
     if (status === 200) {
+      this.#localAddress.set(deviceId, incoming.flow.localAddress);
       const noted = this.#notedAtMs.get(deviceId) ?? -Infinity;
       if (clock.now() - noted >= NOTE_KEEPALIVE_MS) {
         this.#notedAtMs.set(deviceId, clock.now());
@@ -202,12 +210,12 @@ export class Devices implements Disposable {
       case 'online':
         log.info({ deviceId: event.deviceId, how: event.how, address: this.binding(event.deviceId)?.source.address }, 'device.online');
         counters.add('device.online');
-        return this.#deps.onOnline(event.deviceId, event.how === 'registered');
+        return this.#deps.onOnline(event.deviceId, event.how === 'registered' ? 'new' : 'back');
       case 'rebooted':
-        if (event.refreshWasDue) return;
-        log.warn({ deviceId: event.deviceId }, 'device.rebooted');
+        // With a refresh due anyway it may only be a device that takes a new Call-ID each time: it is asked again, its sessions stay.
+        log.info({ deviceId: event.deviceId, refreshWasDue: event.refreshWasDue }, 'device.rebooted');
         counters.add('device.rebooted');
-        return this.#deps.onOnline(event.deviceId, true);
+        return this.#deps.onOnline(event.deviceId, event.refreshWasDue ? 'refreshed' : 'new');
       case 'moved':
         log.info({ deviceId: event.deviceId, from: `${event.from.address}:${event.from.port}`, to: `${event.to.address}:${event.to.port}` }, 'device.moved');
         return this.#save(event.deviceId);
@@ -216,6 +224,7 @@ export class Devices implements Disposable {
         counters.add(`device.offline.${event.reason}`);
         if (event.reason === 'unregistered' || event.reason === 'expired') store.deleteBinding(event.deviceId);
         this.#notedAtMs.delete(event.deviceId);
+        this.#localAddress.delete(event.deviceId);
         return this.#deps.onOffline(event.deviceId, event.reason);
       case 'duplicate-id':
         counters.add('device.duplicate-id');

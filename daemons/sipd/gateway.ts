@@ -13,7 +13,7 @@ import { SqliteStore } from '#kit/sqlite-store.ts';
 import { AttemptLog } from './attempts.ts';
 import { Catalogs } from './catalogs.ts';
 import { Counters } from './counters.ts';
-import { type DeviceReach, Devices } from './devices.ts';
+import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
 import { Relay } from './relay.ts';
 import { Routes } from './routes.ts';
@@ -39,8 +39,8 @@ export class Gateway {
     this.#log = log;
     this.endpoint = endpoint;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
-    this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, fresh) => this.#deviceOnline(deviceId, fresh), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
-    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: () => this.upstreams.assignAll() }));
+    this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
+    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.upstreams.channelsChanged(deviceId) }));
     this.media = closer.use(
       new MediaPool({
         ...common,
@@ -124,9 +124,9 @@ export class Gateway {
     return null;
   }
 
-  #deviceOnline(deviceId: string, fresh: boolean): void {
-    if (fresh) this.relay.deviceOffline(deviceId, 'it registered anew');
-    this.catalogs.deviceOnline(deviceId, fresh);
+  #deviceOnline(deviceId: string, how: Arrival): void {
+    if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
+    this.catalogs.deviceOnline(deviceId, how !== 'back');
   }
 
   #deviceOffline(deviceId: string, reason: string): void {

@@ -167,9 +167,10 @@ export class Viewer {
   }
 
   #answer(): void {
-    const parts = this.#world.answer(this, this.#local!);
-    this.#watch(this.#invite!.accept(parts));
-    this.#world.answered(this);
+    this.#invite!.accept(this.#world.answer(this, this.#local!), dialog => {
+      this.#watch(dialog);
+      this.#world.answered(this);
+    });
   }
 
   #watch(dialog: Dialog): void {

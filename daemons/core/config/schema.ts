@@ -51,6 +51,8 @@ const unknownRule = z.strictObject({
   networks: z.array(cidr).min(1).max(256).describe('and come from here'),
   ...secret,
   digest: z.boolean().default(true).describe('false: admitted without digest'),
+  contactElsewhere: z.boolean().default(false).describe('true: their Contact may name another address than they send from (NAT)'),
+  nat: z.boolean().default(false).describe('true: their media may come from another port than their SDP says'),
 });
 
 const upstream = z.strictObject({

@@ -17,8 +17,6 @@ export type Admission =
   | { readonly how: 'open'; readonly policy: DevicePolicy; readonly known: boolean }
   | { readonly how: 'denied'; readonly why: string };
 
-const DEFAULT_POLICY: DevicePolicy = { contactElsewhere: false, nat: false, mediaNetworks: [] };
-
 type Rule = GatewayConfig['devices']['admit'][number];
 type Secret = Pick<DeviceConfig, 'password' | 'ha1' | 'digest'>;
 
@@ -52,7 +50,7 @@ export class Admissions {
     if (this.#reserved.has(deviceId)) return { how: 'denied', why: 'the ID is a platform of ours or above us' };
     if (!isGbId(deviceId)) return { how: 'denied', why: 'the ID has not 20 digits' };
     const match = this.#rules.find(({ rule, networks }) => deviceId.startsWith(rule.prefix) && networks.some(network => contains(network, ip)));
-    return match === undefined ? { how: 'denied', why: 'no rule admits it' } : judge(match.rule, DEFAULT_POLICY, false);
+    return match === undefined ? { how: 'denied', why: 'no rule admits it' } : judge(match.rule, { contactElsewhere: match.rule.contactElsewhere, nat: match.rule.nat, mediaNetworks: [] }, false);
   }
 }
 
