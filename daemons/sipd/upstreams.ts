@@ -10,6 +10,7 @@ import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
 import { ShareRule } from '#core/gb/share-rule.ts';
 import { parseIp } from '#core/ip.ts';
+import { addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
