@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   scripts: FOUNDATION,
   test: [...FOUNDATION, ...DAEMONS, 'cli', 'scripts'],
 };
-const CORE_PACKAGES = ['zod', 'fast-xml-parser'];
+const CORE_PACKAGES = ['zod'];
 /** Names of time, chance, IO and Node that core must not know. */
 const IMPURE = new Set(['Date', 'performance', 'process', 'Buffer', 'console', 'setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'TextEncoder', 'TextDecoder', 'crypto', 'fetch', 'require', 'globalThis', 'Promise']);
 const MAX_FILE_P95 = 300;
