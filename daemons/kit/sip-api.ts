@@ -64,7 +64,7 @@ export interface OutgoingInvite {
 export interface IncomingSubscribe extends IncomingRequest {
   /** Value of Event; empty when there was none. */
   readonly event: string;
-  /** What the peer asks for; 3600 when it does not say. 0: one NOTIFY and good-bye. */
+  /** What the peer asks for, a day at most; 3600 when it does not say. 0: `end` it with its one NOTIFY, or an empty one leaves by itself. */
   readonly expiresS: number;
   /** 200 with Expires. Send the first NOTIFY yourself, as soon as possible (4.2.1.4). Undefined when it was answered before. */
   accept(parts?: ResponseParts & { readonly expiresS?: number }): Notifier | undefined;

@@ -100,7 +100,9 @@ export class TcpTransport implements AsyncDisposable {
 
   /** The connection that a message to `target` takes: a living one, or a new one that is being opened. */
   route(target: Target): Flow | undefined {
-    const named = target.connectionId === undefined ? undefined : this.#connections.get(target.connectionId);
+    // A number that was saved and outlived its process may be somebody else's by now.
+    const numbered = target.connectionId === undefined ? undefined : this.#connections.get(target.connectionId);
+    const named = numbered?.flow.remoteAddress === target.address ? numbered : undefined;
     const known = named ?? this.#byPath.get(pathKey(this.localFor(target)?.address, target.address, target.port));
     return (known ?? this.#dial(target))?.flow;
   }

@@ -77,7 +77,9 @@ export class Subscriber implements Expiring {
     const value = parseSubscriptionState(header(request, 'Subscription-State'));
     this.#host.engine.out({ type: 'subscription-notify', subscriber: this, transaction, request, value });
     if (value.state === 'terminated') return this.#run(this.machine.terminated(value.reason ?? ''), now);
-    if (this.machine.state === 'subscribing' || value.expiresS !== undefined) this.machine.granted(value.expiresS ?? this.#expiresS, now);
+    // Nought is no span but the habit of peers that fill in every field.
+    const expiresS = value.expiresS === 0 ? undefined : value.expiresS;
+    if (this.machine.state === 'subscribing' || expiresS !== undefined) this.machine.granted(Math.min(expiresS ?? this.#expiresS, this.#expiresS), now);
     this.#host.engine.deadlines.set(this, this.deadline);
   }
 
@@ -119,8 +121,8 @@ export class Subscriber implements Expiring {
     if (response.status >= 300) return this.#onRefused(response, now);
     this.dialog?.refresh(response, flow);
     if (this.machine.state !== 'subscribing' && this.machine.state !== 'active') return;
-    // A 2xx must say how long (RFC 6665 4.1.2.1); where it does not, we get what we asked for.
-    const expiresS = response.expires ?? this.#expiresS;
+    // A 2xx says how long, and never longer than we asked (RFC 6665 4.1.2.1); where it says nothing, we got what we asked for.
+    const expiresS = Math.min(response.expires ?? this.#expiresS, this.#expiresS);
     this.machine.granted(expiresS, now);
     this.#host.engine.deadlines.set(this, this.deadline);
     this.#host.engine.out({ type: 'subscription-active', subscriber: this, expiresS });

@@ -47,7 +47,8 @@ export class SubscriberMachine {
     if (this.state !== 'subscribing' && this.state !== 'active') return;
     this.state = 'active';
     this.expiresAt = addMs(now, seconds(expiresS));
-    this.#timers.set('refresh', addMs(now, seconds(expiresS * REFRESH_AT)));
+    if (expiresS > 0) this.#timers.set('refresh', addMs(now, seconds(expiresS * REFRESH_AT)));
+    else this.#timers.stop('refresh');
     this.#timers.set('expiry', this.expiresAt);
   }
 

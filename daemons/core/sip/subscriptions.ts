@@ -38,6 +38,10 @@ export interface SubscriptionState {
 
 /** Of a SUBSCRIBE without Expires: Huawei leaves it out (gb28181.md 5.2). */
 export const DEFAULT_SUBSCRIPTION_S = 3600;
+/** Nobody gets more at once: who wants to stay refreshes. */
+export const MAX_SUBSCRIPTION_S = 86_400;
+
+const wantedS = (request: SipRequest): number => Math.min(request.expires ?? DEFAULT_SUBSCRIPTION_S, MAX_SUBSCRIPTION_S);
 
 export class Subscriptions implements SubscriptionHost<SubscriptionOutput> {
   readonly engine: Engine<SubscriptionOutput>;
@@ -111,7 +115,7 @@ export class Subscriptions implements SubscriptionHost<SubscriptionOutput> {
   // --- requests that reach us ------------------------------------------------------------------------------------------
 
   onSubscribe(transaction: ServerTransaction, request: SipRequest): void {
-    this.engine.out({ type: 'subscribe', transaction, request, event: header(request, 'Event') ?? '', expiresS: request.expires ?? DEFAULT_SUBSCRIPTION_S });
+    this.engine.out({ type: 'subscribe', transaction, request, event: header(request, 'Event') ?? '', expiresS: wantedS(request) });
   }
 
   /** A NOTIFY whose dialog it makes itself; false when nobody waits for one. */
@@ -127,7 +131,7 @@ export class Subscriptions implements SubscriptionHost<SubscriptionOutput> {
     if (request.method === 'NOTIFY' && subscription instanceof Subscriber) return subscription.onNotify(transaction, request, now);
     if (request.method !== 'SUBSCRIBE' || !(subscription instanceof Notifier)) return this.#link.reply(transaction, request, 481, {}, now);
     dialog.refresh(request, transaction.flow);
-    const expiresS = request.expires ?? DEFAULT_SUBSCRIPTION_S;
+    const expiresS = wantedS(request);
     const contact = dialog.localContact ?? contactFor(transaction.flow, userOf(request.to));
     this.#link.reply(transaction, request, 200, { contact, expires: expiresS }, now);
     subscription.refreshed(request, expiresS, now);
