@@ -76,7 +76,7 @@ function labelOf(bytes: Uint8Array): Charset | undefined {
  * Chinese takes three octets in UTF-8. GB octets that happen to be valid UTF-8 are nearly always two-octet sequences (the
  * well-known one is the name of a carrier), so only a longer sequence proves UTF-8 against a GB label.
  */
-// eslint-disable-next-line no-control-regex
+ 
 const hasLongSequence = (text: string): boolean => /[^\0-\u07ff]/.test(text);
 
 /** More whole three-octet sequences than broken places among the first ones: UTF-8 with a damaged tail rather than GB. */

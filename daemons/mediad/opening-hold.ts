@@ -44,7 +44,7 @@ export class OpeningHold {
       return;
     }
     const copy = new Uint8Array(RTP_HEADER_BYTES + length);
-    copy.set(batch.memory[i]!.subarray(batch.payloadOffset[i]!, batch.payloadOffset[i]! + length), RTP_HEADER_BYTES);
+    copy.set(batch.memory[i]!.subarray(batch.payloadOffset[i], batch.payloadOffset[i]! + length), RTP_HEADER_BYTES);
     this.#held.add(copy, RTP_HEADER_BYTES, length, batch.marker[i]!, batch.timestamp[i]!, batch.index[i]!);
     this.#bytes += length;
   }

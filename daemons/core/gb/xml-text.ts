@@ -15,9 +15,9 @@ const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '
 
 /** Text as content or attribute value. Characters that XML 1.0 has no place for (2.2) are left out. */
 export function escapeXml(text: string): string {
-  // eslint-disable-next-line no-control-regex
+   
   if (!/[&<>"'\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/.test(text)) return text;
-  // eslint-disable-next-line no-control-regex
+   
   return text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, '').replace(/[&<>"']/g, char => ESCAPES[char]!);
 }
 
