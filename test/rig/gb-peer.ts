@@ -119,9 +119,9 @@ export class GbDevice extends GbPeer {
     return xml('Response', 'Catalog', sn, this.id, `<SumNum>${sumNum}</SumNum><DeviceList Num="${items.length}">${items.join('')}</DeviceList>`);
   }
 
-  /** The gateway's 200 is nobody's subject here, and the peer may be closed before it comes. */
+  /** The gateway's 200 is nobody's subject here, and the peer may be closed before it comes. Characters are octets: tests write GB2312 as escapes. */
   #say(body: string): void {
-    this.raw.request(this.parts('MESSAGE', LAB_ID, { body }));
+    this.raw.request(this.parts('MESSAGE', LAB_ID, { body: Buffer.from(body, 'latin1') }));
   }
 
   #onRequest(request: SipText): boolean {
@@ -212,3 +212,74 @@ export const xml = (root: string, cmdType: string, sn: number | string, deviceId
 export const item = (id: string, name = `camera ${id.slice(-3)}`, parent = ''): string =>
   `<Item><DeviceID>${id}</DeviceID><Name>${name}</Name><Manufacturer>M</Manufacturer><Model>IPC</Model><Owner>O</Owner><CivilCode>340200</CivilCode><Address>A</Address><Parental>0</Parental>` +
   `${parent === '' ? '' : `<ParentID>${parent}</ParentID>`}<SafetyWay>0</SafetyWay><RegisterWay>1</RegisterWay><Secrecy>0</Secrecy><Status>ON</Status></Item>`;
+
+export interface OfferParts {
+  readonly address?: string;
+  readonly port?: number | string;
+  readonly session?: string;
+  readonly protocol?: string;
+  readonly payload?: string;
+  readonly attributes?: readonly string[];
+  readonly time?: string;
+  /** Value of y=; null: none. */
+  readonly y?: string | null;
+  /** Lines behind everything. */
+  readonly tail?: readonly string[];
+  readonly end?: string;
+}
+
+/** The SDP of a platform that wants to see something, with every part open to be wrong. */
+export function offer({ address = '127.0.0.1', port = 40_000, session = 'Play', protocol = 'RTP/AVP', payload = '96', attributes = ['rtpmap:96 PS/90000'], time = '0 0', y = '0100009001', tail = [], end = '\r\n' }: OfferParts = {}): string {
+  const lines = [
+    'v=0', `o=34020000002000000099 0 0 IN IP4 ${address}`, `s=${session}`, `c=IN IP4 ${address}`, `t=${time}`, `m=video ${port} ${protocol} ${payload}`, 'a=recvonly',
+    ...attributes.map(attribute => `a=${attribute}`), ...(y === null ? [] : [`y=${y}`]), ...tail,
+  ];
+  return `${lines.join(end)}${end}`;
+}
+
+/** The SDP of a camera that answers an INVITE of the gateway, with the SSRC that it was given. */
+export const cameraAnswer = (invite: SipText, place: Place, channelId: string): string =>
+  ['v=0', `o=${channelId} 0 0 IN IP4 ${place.address}`, 's=Play', `c=IN IP4 ${place.address}`, 't=0 0', `m=video ${place.port} RTP/AVP 96`, 'a=sendonly', 'a=rtpmap:96 PS/90000', `y=${sdpLine(invite, 'y')}`, ''].join('\r\n');
+
+/** Value of the first line of that letter in an SDP body. */
+export const sdpLine = (message: SipText, letter: string): string => new RegExp(`^${letter}=(.*?)\\r?$`, 'm').exec(message.body.toString())?.[1] ?? '';
+
+/** An INVITE of a party and what came of it. */
+export class Call {
+  readonly peer: GbPeer;
+  readonly parts: RequestParts;
+  /** Set by `final`. */
+  answer: SipText | undefined;
+
+  constructor(peer: GbPeer, channelId: string, body: string | Buffer, over: Partial<RequestParts> = {}) {
+    this.peer = peer;
+    this.parts = { ...peer.parts('INVITE', channelId, { contentType: 'APPLICATION/SDP', body, contact: peer.raw.contact(peer.id), callId: token(), branch: `z9hG4bK${token()}`, ...over }) };
+    peer.raw.request(this.parts);
+  }
+
+  /** The final answer. */
+  async final(limitMs?: number): Promise<SipText> {
+    return (this.answer = await this.peer.raw.final(this.parts.callId!, this.parts.seq!, 'INVITE', limitMs));
+  }
+
+  /** What a request in this dialog looks like. */
+  inside(method: string, over: Partial<RequestParts> = {}): RequestParts {
+    const answer = this.answer!;
+    const target = /<([^>]*)>/.exec(answer.header('Contact'))?.[1] ?? this.parts.uri;
+    return { method, uri: target, from: this.parts.from, to: answer.header('To'), callId: this.parts.callId!, seq: this.parts.seq! + 1, ...over };
+  }
+
+  ack(over: Partial<RequestParts> = {}): void {
+    this.peer.raw.request(this.inside('ACK', { seq: this.parts.seq!, ...over }));
+  }
+
+  bye(over: Partial<RequestParts> = {}): Promise<SipText> {
+    return this.peer.raw.ask(this.inside('BYE', over));
+  }
+
+  /** CANCEL repeats what names the INVITE; the answer to the CANCEL itself. */
+  cancel(over: Partial<RequestParts> = {}): Promise<SipText> {
+    const { contact: _contact, body: _body, contentType: _type, ...rest } = this.parts;
+    return this.peer.raw.ask({ ...rest, method: 'CANCEL', ...over });
+  }
+}
