@@ -277,7 +277,7 @@ export class Devices implements Disposable {
 
   #newGuard(): DigestGuard {
     this.#realm = realmOf(this.#deps.config());
-    return new DigestGuard({ realm: this.#realm, algorithms: ['MD5', 'SHA-256'], secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
+    return new DigestGuard({ realm: this.#realm, algorithms: this.#deps.config().sip.digestAlgorithms, secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
   }
 }
 

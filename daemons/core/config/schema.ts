@@ -93,6 +93,7 @@ const sip = z.strictObject({
   domain: domain.default('').describe('our SIP domain and digest realm; empty: first ten digits of id'),
   listen: z.array(listen).max(16).default([]).describe('where SIP is received; empty: nowhere'),
   userAgent: plainText.max(64).default('ViewLink Gateway').describe('User-Agent that we send'),
+  digestAlgorithms: z.array(z.enum(['MD5', 'SHA-256'])).min(1).max(2).default(['MD5', 'SHA-256']).describe('offered to devices, in this order; some old ones stumble over a second challenge'),
   dateHeader: z.boolean().default(true).describe('send Date in the 200 to REGISTER, for clock sync'),
   tcpMaxConnections: z.int().min(8).max(65535).default(2048).describe('SIP/TCP connections in all'),
   tcpMaxPerPeer: z.int().min(1).max(1024).default(8).describe('SIP/TCP connections from one address'),
