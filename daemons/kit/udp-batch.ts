@@ -119,11 +119,21 @@ class DgramPort implements UdpPort {
         this.dropped += batch.count - i;
         break;
       }
-      if (this.#connected) socket.send(batch.memory[i]!, batch.offset[i]!, batch.length[i]!);
-      else socket.send(batch.memory[i]!, batch.offset[i]!, batch.length[i]!, batch.port[i]!, batch.address[i]!);
+      this.#sendOne(batch, i);
       if (taken) taken = socket.getSendQueueCount() === 0;
     }
     return taken;
+  }
+
+  #sendOne(batch: DatagramBatch, i: number): void {
+    const memory = batch.memory[i]!;
+    const length = batch.length[i]!;
+    // dgram makes a view of its own of whatever is not the whole memory.
+    if (length === memory.length) {
+      if (this.#connected) this.#socket.send(memory);
+      else this.#socket.send(memory, batch.port[i]!, batch.address[i]!);
+    } else if (this.#connected) this.#socket.send(memory, batch.offset[i]!, length);
+    else this.#socket.send(memory, batch.offset[i]!, length, batch.port[i]!, batch.address[i]!);
   }
 
   close(): Promise<void> {
