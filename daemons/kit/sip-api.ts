@@ -123,6 +123,16 @@ export interface SipEndpoint extends AsyncDisposable {
   restoreNotifier(state: SubscriptionState): Notifier;
   /** The local address that packets to this peer would carry (for Via, Contact, SDP). */
   localAddressFor(target: Target): { readonly address: string; readonly port: number };
+  /**
+   * Since the start, by name; one that is absent is 0.
+   * - traffic: sip.in.requests, sip.in.responses, sip.out.messages, sip.keepalive
+   * - not taken: sip.malformed, sip.rejected (answered by form), sip.dropped.rate, sip.dropped.rate-total, sip.dropped.scanner, sip.dropped.busy
+   * - not matched: sip.response.stray, sip.ack.stray, sip.quirk.dialog-tag (taken although the tags were wrong)
+   * - owners: sip.unanswered, sip.response.superfluous (a second answer), sip.response.lost (its way was gone)
+   * - calls: sip.timer.ack (none came), sip.invite.disowned (2xx that nobody wanted), sip.invite.forks
+   * - TCP: sip.tcp.header-timeout, .message-timeout, .idle-timeout, .connect-timeout, .broken, .oversize, .write-overflow, .fallback,
+   *   .evicted, .refused.peer, .refused.total, .accept-failed; sip.udp.error
+   */
   readonly counters: Readonly<Record<string, number>>;
   /** What is held at this moment: transactions, dialogs, invites, timers, connections. All fall to 0 in an idle endpoint. */
   readonly sizes: Readonly<Record<string, number>>;
@@ -139,6 +149,8 @@ export interface SipEndpointOptions {
   readonly unknownRequestsPerS?: number;
   /** The same for all untrusted addresses together, so that no number of them takes the machine. */
   readonly unknownTotalPerS?: number;
+  /** Peers whose Content-Length is known to be wrong: their datagrams count as they arrived (gb28181.md 11, 2). Absent: none. */
+  readonly hasWrongLengths?: (address: string) => boolean;
   /** Words in User-Agent that scanners use; such a request of an untrusted source gets no answer. */
   readonly scannerAgents?: readonly string[];
   /** Round-trip estimate and its kin; the RFC's values when absent. */

@@ -23,6 +23,7 @@ export type Admission =
 export class SipDoor {
   readonly #clock: Clock;
   readonly #isTrusted: (address: string) => boolean;
+  readonly #hasWrongLengths: (address: string) => boolean;
   readonly #count: (name: string) => void;
   readonly #scanners: readonly string[];
   readonly #perSource: SourceBuckets | undefined;
@@ -34,6 +35,7 @@ export class SipDoor {
     this.#clock = clock;
     this.#count = count;
     this.#isTrusted = options.isTrusted ?? ((): boolean => true);
+    this.#hasWrongLengths = options.hasWrongLengths ?? ((): boolean => false);
     this.#scanners = (options.scannerAgents ?? SCANNERS).map(word => word.toLowerCase());
     this.#perSource = options.unknownRequestsPerS === undefined ? undefined : new SourceBuckets(options.unknownRequestsPerS, random.int(2 ** 32));
     this.#allSources = new SourceBuckets(options.unknownTotalPerS ?? DEFAULT_UNKNOWN_TOTAL_PER_S, 0);
@@ -48,7 +50,7 @@ export class SipDoor {
     const trusted = this.#isTrusted(address);
     if (!trusted && !this.#isWithinRate(address)) return undefined;
     if (isKeepalive(bytes)) return this.#refuse('sip.keepalive');
-    const parsed = parseMessage(bytes, mode);
+    const parsed = parseMessage(bytes, mode, { lenientLength: this.#hasWrongLengths(address) });
     if (!parsed.ok) {
       this.noteMalformed(address, parsed.error.why);
       return { type: 'malformed', error: parsed.error };

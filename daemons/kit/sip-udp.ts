@@ -28,7 +28,7 @@ export class UdpTransport implements AsyncDisposable {
     const lookup = (name: string, _options: unknown, done: (error: Error | null, address: string, family: number) => void): void => done(null, name, isIP(name));
     const socket = createSocket({ type: ip6 ? 'udp6' : 'udp4', ipv6Only: ip6, lookup } as Parameters<typeof createSocket>[0]);
     await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
+      socket.once('error', error => socket.close(() => reject(error)));
       socket.bind({ address, port, exclusive: true }, () => resolve());
     });
     socket.removeAllListeners('error');

@@ -12,6 +12,7 @@ import { SipDoor } from '#kit/sip-door.ts';
 import { systemHashes } from '#kit/hashes.ts';
 import { createLog } from '#kit/log.ts';
 import { systemRandom } from '#kit/random.ts';
+import { anomalies } from '../../scripts/fuzz/sip-anomalies.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
 import { RFC4475, type TortureAnswer, streamVerdict, tortureBytes } from '../vectors/rfc4475/index.ts';
 import { RFC5118 } from '../vectors/rfc5118/index.ts';
@@ -102,6 +103,38 @@ t.test('a branch used again with another body: same answer, no second action (fa
   for (const body of ['one', 'two', 'one']) peer.send(write({ method: 'MESSAGE', branch: 'z9hG4bKforged', callId: 'c', body }));
   for (let i = 0; i < 3; i++) t.equal(Buffer.from((await peer.response(200)).body).toString(), 'answer 1');
   t.equal(asked, 1);
+});
+
+t.test('4,527 messages with one thing wrong each: never more than one answer, and always a good OPTIONS (fault 3)', async t => {
+  await using endpoint = await victim({ unknownTotalPerS: 1_000_000 });
+  const port = portOf(endpoint, 'UDP');
+  const batch = 100;
+  const all = [...anomalies()];
+  for (let at = 0; at < all.length; at += batch) {
+    // Another source for each batch: they share their branches.
+    await using peer = await UdpPeer.open(port, '127.0.0.1', `127.0.5.${at / batch + 1}`);
+    for (const { bytes } of all.slice(at, at + batch)) peer.send(bytes);
+    peer.send(write({ callId: 'proof' }));
+    await until(`the proof after ${all[at]!.name}`, () => peer.received.some(message => message.callId === 'proof'));
+    const finals = peer.received.filter(message => message.callId !== 'proof' && message.type === 'response' && message.status >= 200).length;
+    if (finals > batch) t.fail(`${finals} answers from ${all[at]!.name} on`);
+  }
+  t.ok(endpoint.counters['sip.malformed']! > 1000, `${endpoint.counters['sip.malformed']} of ${all.length} were no messages at all`);
+});
+
+t.test('a peer whose lengths are wrong is believed when he is known for it', async t => {
+  await using endpoint = await victim({ hasWrongLengths: address => address === '127.0.0.8' });
+  const bodies: string[] = [];
+  endpoint.onRequest = incoming => {
+    bodies.push(Buffer.from(incoming.request.body).toString());
+    incoming.respond(200);
+  };
+  for (const from of ['127.0.0.7', '127.0.0.8']) {
+    await using peer = await UdpPeer.open(portOf(endpoint, 'UDP'), '127.0.0.1', from);
+    peer.send(write({ method: 'MESSAGE', body: '<Notify/>' }).replace('Content-Length: 9', 'Content-Length: 99'));
+    await peer.response(from === '127.0.0.8' ? 200 : 400);
+  }
+  t.same(bodies, ['<Notify/>']);
 });
 
 t.test('strangers are weighed before they are parsed; scanners hear nothing (faults 23, 25)', async t => {
