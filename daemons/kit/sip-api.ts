@@ -127,7 +127,7 @@ export interface SipEndpoint extends AsyncDisposable {
    * Since the start, by name; one that is absent is 0.
    * - traffic: sip.in.requests, sip.in.responses, sip.out.messages, sip.keepalive
    * - not taken: sip.malformed, sip.rejected (answered by form), sip.dropped.rate, sip.dropped.rate-total, sip.dropped.scanner, sip.dropped.busy
-   * - not matched: sip.response.stray, sip.ack.stray, sip.quirk.dialog-tag (taken although the tags were wrong)
+   * - not matched: sip.response.stray, sip.ack.stray, sip.quirk.dialog-tag and sip.quirk.cseq-method (taken although these were wrong)
    * - owners: sip.unanswered, sip.response.superfluous (a second answer), sip.response.lost (its way was gone)
    * - calls: sip.timer.ack (none came), sip.invite.disowned (2xx that nobody wanted), sip.invite.forks
    * - TCP: sip.tcp.header-timeout, .message-timeout, .idle-timeout, .connect-timeout, .broken, .oversize, .write-overflow, .fallback,

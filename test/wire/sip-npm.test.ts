@@ -51,6 +51,8 @@ const asked = (from: Other, message: Message): Promise<Message> => new Promise(r
 const status = (outcome: Outcome): number | string => (outcome.type === 'response' ? outcome.response.status : outcome.type);
 
 const scratch = mkdtempSync(join(tmpdir(), 'npm-sip-'));
+// Foreign programs take their time on a busy machine.
+t.setTimeout(120_000);
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
 
 const endpoint = await openEndpoint();

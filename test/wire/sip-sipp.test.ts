@@ -16,6 +16,8 @@ const HERE = import.meta.dirname;
 const CALLS = 20;
 
 const scratch = mkdtempSync(join(tmpdir(), 'sipp-'));
+// Foreign programs take their time on a busy machine.
+t.setTimeout(120_000);
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
 
 function sipp(scenario: string, port: number, transport: 'UDP' | 'TCP', calls: number, rest: readonly string[]): { readonly done: Promise<Ran>; stop(): void } {

@@ -20,6 +20,7 @@ import { type SipMessage, type SipRequest, tagOf, userOf } from './message.ts';
 import { OutgoingInvite, type OutgoingInviteOutput } from './outgoing-invite.ts';
 import type { SipParseError } from './parse.ts';
 import { type Outcome, type OutcomeOutput, PendingRequest } from './pending-request.ts';
+import { meant } from './quirks.ts';
 import { serializeRejection } from './serialize.ts';
 import { type SubscriptionLink, type SubscriptionOutput, Subscriptions } from './subscriptions.ts';
 import { type ServerTransaction, type TransactionLimits, type TransactionUser, Transactions } from './transactions.ts';
@@ -189,7 +190,9 @@ export class UserAgent implements TransactionUser, SubscriptionLink {
   onRequest(transaction: ServerTransaction, now: Ms): void {
     const request = transaction.request;
     if (request === undefined) return;
-    const rejection = validateRequest(request, this.#rules);
+    const forgiven = transaction.trusted ? meant(request) : undefined;
+    if (forgiven !== undefined) this.#engine.count('sip.quirk.cseq-method');
+    const rejection = validateRequest(forgiven ?? request, this.#rules);
     if (rejection !== null) {
       this.#engine.count('sip.rejected');
       return this.reply(transaction, request, rejection.status, { reason: rejection.reason, headers: rejection.headers }, now);

@@ -228,6 +228,20 @@ t.test('validation answers in a transaction of its own', async t => {
   t.equal(header(world.log[0]!.message, 'Unsupported'), '100rel');
 });
 
+t.test('a known peer whose MESSAGE says REGISTER in CSeq (field.md 3)', async t => {
+  const world = new World();
+  const b = world.node(B, { trusts: address => address === A });
+  worlds.set(b, world);
+  answering(b);
+  const keepalive = message('branch=z9hG4bKm').replace('CSeq: 1 MESSAGE', 'CSeq: 1 REGISTER');
+  world.inject(keepalive, A, B);
+  world.inject(keepalive, '198.51.100.7', B);
+  world.inject(message('branch=z9hG4bKn', '', 1, 'OPTIONS').replace('CSeq: 1 OPTIONS', 'CSeq: 1 INVITE'), A, B);
+  world.run(100);
+  t.same(world.kinds(), ['200 REGISTER', '400 REGISTER', '400 INVITE'], 'of a stranger, or of another kind, it is a mistake');
+  t.equal(b.counters['sip.quirk.cseq-method'], 1);
+});
+
 t.test('an owner who never answers, one who answers twice, one who drops', async t => {
   const { world, b } = pair();
   b.on = () => undefined;
