@@ -3,15 +3,17 @@ import { type Ms, NEVER } from './units.ts';
 interface Entry<Key> {
   readonly key: Key;
   at: Ms;
+  /** Where it stands in the heap. */
+  place: number;
 }
 
 /**
- * Deadlines of many things of one kind: a binary heap with the place of every key, so that moving one costs O(log n) and
+ * Deadlines of many things of one kind: a binary heap whose entries know their place, so that moving one costs O(log n) and
  * nothing is ever scanned. For the few timers of one automaton there is TimerTable.
  */
 export class Deadlines<Key> {
   readonly #heap: Entry<Key>[] = [];
-  readonly #places = new Map<Key, number>();
+  readonly #entries = new Map<Key, Entry<Key>>();
 
   get size(): number {
     return this.#heap.length;
@@ -25,24 +27,25 @@ export class Deadlines<Key> {
   /** Sets or moves. NEVER removes. */
   set(key: Key, at: Ms): void {
     if (at === NEVER) return this.delete(key);
-    const place = this.#places.get(key);
-    if (place === undefined) {
-      this.#put({ key, at }, this.#heap.length);
-      this.#raise(this.#heap.length - 1);
-      return;
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { key, at, place: this.#heap.length };
+      this.#entries.set(key, entry);
+      this.#heap.push(entry);
+      return void this.#raise(entry.place);
     }
-    this.#heap[place]!.at = at;
-    this.#sink(this.#raise(place));
+    entry.at = at;
+    this.#sink(this.#raise(entry.place));
   }
 
   delete(key: Key): void {
-    const place = this.#places.get(key);
-    if (place === undefined) return;
-    this.#places.delete(key);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
     const last = this.#heap.pop()!;
-    if (place === this.#heap.length) return;
-    this.#put(last, place);
-    this.#sink(this.#raise(place));
+    if (last === entry) return;
+    this.#put(last, entry.place);
+    this.#sink(this.#raise(entry.place));
   }
 
   /** Takes the earliest key that is due; undefined when none is. Call until undefined. */
@@ -55,7 +58,7 @@ export class Deadlines<Key> {
 
   #put(entry: Entry<Key>, place: number): void {
     this.#heap[place] = entry;
-    this.#places.set(entry.key, place);
+    entry.place = place;
   }
 
   #swap(a: number, b: number): void {
