@@ -25,11 +25,16 @@ export const systemClock: Clock = {
   },
 };
 
-/** Keeps one wakeup for an automaton: call `arm(deadline)` after every input; `wake` runs when it is due. */
+/**
+ * Keeps one wakeup for an automaton: call `arm(deadline)` after every input; `wake` runs when it is due. A deadline that moves
+ * away leaves the timer where it is: most of them move with every message and never come.
+ */
 export class Alarm implements Disposable {
   readonly #clock: Clock;
   readonly #wake: () => void;
-  #armedFor: Ms = NEVER;
+  #wanted: Ms = NEVER;
+  /** Of the timer; never later than what is wanted. */
+  #pendingAt: Ms = NEVER;
   #pending: Disposable | undefined;
 
   constructor(clock: Clock, wake: () => void) {
@@ -38,17 +43,30 @@ export class Alarm implements Disposable {
   }
 
   arm(deadline: Ms): void {
-    if (deadline === this.#armedFor) return;
-    this.#pending?.[Symbol.dispose]();
-    this.#armedFor = deadline;
-    this.#pending = this.#clock.schedule(deadline, () => {
-      this.#armedFor = NEVER;
-      this.#wake();
-    });
+    this.#wanted = deadline;
+    if (deadline === NEVER) this.#cancel();
+    else if (this.#pending === undefined || deadline < this.#pendingAt) this.#schedule(deadline);
   }
 
   [Symbol.dispose](): void {
+    this.arm(NEVER);
+  }
+
+  #schedule(at: Ms): void {
+    this.#cancel();
+    this.#pendingAt = at;
+    this.#pending = this.#clock.schedule(at, () => this.#onDue());
+  }
+
+  #onDue(): void {
+    this.#pending = undefined;
+    if (this.#clock.now() < this.#wanted) return this.#schedule(this.#wanted);
+    this.#wanted = NEVER;
+    this.#wake();
+  }
+
+  #cancel(): void {
     this.#pending?.[Symbol.dispose]();
-    this.#armedFor = NEVER;
+    this.#pending = undefined;
   }
 }
