@@ -6,6 +6,8 @@ import { openSqliteFile, type SqliteDatabase } from './sqlite-file.ts';
 import { WriteQueue } from './sqlite-writes.ts';
 import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
 
+/** Ten thousand devices tell all the time that they live: that alone shall not write to the disk five times a second. */
+const KEEPALIVES_WITHIN_MS = 5000;
 const FILE_NAME = 'sipd.sqlite3';
 
 /** Columns and key of each table: statements are made from here. */
@@ -103,7 +105,7 @@ export class SqliteStore implements StateStore {
 
   touchBinding(deviceId: string, lastKeepaliveWallMs: number): void {
     this.#keepalives.set(deviceId, lastKeepaliveWallMs);
-    this.#writes.flushSoon();
+    this.#writes.flushWithin(KEEPALIVES_WITHIN_MS);
   }
 
   deleteBinding(deviceId: string): void {

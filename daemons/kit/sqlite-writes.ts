@@ -8,7 +8,7 @@
  *    +---------- every queued write done <+------------------------+   tried again every second
  */
 import { GatewayError } from '#core/result.ts';
-import { addMs } from '#core/units.ts';
+import { type Ms, NEVER, addMs } from '#core/units.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { isStorageTrouble, sqliteCode, type OpenedFile, type SqliteDatabase } from './sqlite-file.ts';
@@ -37,6 +37,7 @@ export class WriteQueue implements Disposable {
   #lastError: string | null = null;
   #unsynced = false;
   #timer: Disposable | undefined;
+  #timerAt: Ms = NEVER;
 
   constructor({ database, durable }: OpenedFile, options: WriteQueueOptions) {
     this.#database = database;
@@ -60,6 +61,11 @@ export class WriteQueue implements Disposable {
 
   flushSoon(): void {
     this.#arm(SYNC_EVERY_MS);
+  }
+
+  /** For what may be lost: it waits for other writes, but not longer than this. */
+  flushWithin(delayMs: number): void {
+    this.#arm(delayMs);
   }
 
   /** All that was written is on the disk when it returns, unless `health` says otherwise. */
@@ -130,8 +136,13 @@ export class WriteQueue implements Disposable {
     this.#lastError = null;
   }
 
+  /** A timer that comes earlier stands. */
   #arm(delayMs: number): void {
     const { clock } = this.#options;
-    this.#timer ??= clock.schedule(addMs(clock.now(), delayMs), () => this.flush());
+    const at = addMs(clock.now(), delayMs);
+    if (this.#timer !== undefined && this.#timerAt <= at) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timerAt = at;
+    this.#timer = clock.schedule(at, () => this.flush());
   }
 }

@@ -78,7 +78,7 @@ export interface StateStore extends Disposable {
   loadBindings(): readonly BindingStateRow[];
   /** May be written up to 200 ms later. */
   putBinding(row: BindingStateRow): void;
-  /** May be written up to 200 ms later. Nothing when there is no binding. */
+  /** May be written up to 5 s later. Nothing when there is no binding. */
   touchBinding(deviceId: string, lastKeepaliveWallMs: number): void;
   deleteBinding(deviceId: string): void;
 

@@ -117,6 +117,15 @@ t.test('keepalives and bindings wait at most 200 ms and cost one write', async t
   const rows = store.loadBindings();
   t.equal(rows.length, 999);
   t.ok(rows.every(row => row.lastKeepaliveWallMs === 50));
+  store.touchBinding('d1', 51);
+  clock.advance(4999);
+  t.equal(clock.scheduled, 1, 'a keepalive alone is in no hurry');
+  clock.advance(1);
+  t.equal(clock.scheduled, 0);
+  store.touchBinding('d1', 52);
+  store.putBinding({ ...binding, deviceId: 'd2' });
+  clock.advance(200);
+  t.equal(clock.scheduled, 0, 'and goes along with what is');
   store[Symbol.dispose]();
   store[Symbol.dispose]();
 });
