@@ -51,6 +51,29 @@ export const SIP_STATUS: Readonly<Record<ErrorCode, number>> = {
   DAEMON_UNREACHABLE: 503,
 };
 
+/**
+ * The same in words for the people at a peer: what the other side of the gateway looks like, its addresses and IDs, stays with
+ * us (faults.md 5, rule 5). Our own log says more.
+ */
+export const PEER_WORDS: Readonly<Record<ErrorCode, string>> = {
+  BAD_REQUEST: 'the request cannot be read',
+  CONFIG_INVALID: 'internal failure',
+  PEER_UNKNOWN: 'no such device',
+  PEER_OFFLINE: 'the device is offline',
+  CHANNEL_UNKNOWN: 'no such channel',
+  NOT_PERMITTED: 'not permitted',
+  SIP_TIMEOUT: 'the device did not answer',
+  SIP_REJECTED: 'the device refused, or its answer cannot be served',
+  MEDIA_TARGET_REFUSED: 'media may not go there',
+  MEDIA_SILENT: 'the device sends nothing',
+  PORTS_EXHAUSTED: 'no media port is free',
+  CAPACITY_EXHAUSTED: 'no capacity is free',
+  MEDIA_UNAVAILABLE: 'the media ended or cannot be served now',
+  BRIDGE_UNKNOWN: 'the media ended',
+  STORE_FAILED: 'internal failure',
+  DAEMON_UNREACHABLE: 'the media ended or cannot be served now',
+};
+
 /** Exit code of `vlink` (sysexits(3) where one fits). */
 export const EXIT_CODE: Readonly<Record<ErrorCode, number>> = {
   BAD_REQUEST: 64,

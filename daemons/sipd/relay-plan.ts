@@ -15,10 +15,13 @@ import type { DeviceReach } from './devices.ts';
 
 export interface Refused {
   readonly refused: number;
+  /** For the people of the upstream. */
   readonly why: string;
+  /** For our log, when that says more. */
+  readonly detail?: string | undefined;
 }
 
-export const refusal = (refused: number, why: string): Refused => ({ refused, why });
+export const refusal = (refused: number, why: string, detail?: string): Refused => ({ refused, why, detail });
 
 export interface Asked {
   readonly requestedId: string;

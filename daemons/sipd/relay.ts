@@ -9,7 +9,7 @@
 import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
-import { GatewayError, SIP_STATUS } from '#core/result.ts';
+import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
@@ -74,7 +74,7 @@ export class Relay implements AsyncDisposable {
     const planned = this.#admit(invite, upstream, sourceAddress);
     if ('refused' in planned) {
       counters.add(`relay.refused.${planned.refused}`);
-      log.info({ upstream: upstream.name, status: planned.refused, why: planned.why, callId: invite.request.callId }, 'relay.refused');
+      log.info({ upstream: upstream.name, status: planned.refused, why: planned.detail ?? planned.why, callId: invite.request.callId }, 'relay.refused');
       invite.respond(planned.refused, { headers: [{ name: 'Warning', value: `399 viewlink "${planned.why.replace(/["\\\r\n]/g, ' ').slice(0, 200)}"` }] });
       return;
     }
@@ -102,7 +102,7 @@ export class Relay implements AsyncDisposable {
     const source = this.#sourceFor(channel.deviceId, channel.channelId, asked.offer.media.streamNumber);
     if (source instanceof GatewayError) {
       this.#release(sinkId);
-      return refusal(SIP_STATUS[source.code], source.message);
+      return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
     }
     const plan: ViewerPlan = {
       sessionId: `s${sinkId.slice(1)}`,

@@ -218,6 +218,7 @@ await t.test('answers of a camera that cannot be served: the platform hears so a
     const { answer } = await invited(offer(good()), {}, channelOf(device.id));
     t.ok([480, 486, 488].includes(answer!.status!), `${what}: ${answer!.status} ${answer!.header('Warning')}`);
     t.ok(performance.now() - began < 1000, 'within a second');
+    t.notMatch(answer!.bytes.toString(), /127\.0\.0\.(2\d|66)/, 'and learns no address of the other side');
     const { callId } = invitesOf(device).at(-1)!;
     await device.raw.wait(message => message.method === 'ACK' && message.callId === callId, 'its ACK');
     device.raw.answer(await device.raw.wait(message => message.method === 'BYE' && message.callId === callId, 'its BYE'), 200);

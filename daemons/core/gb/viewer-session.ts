@@ -11,7 +11,7 @@
  *
  * Every way into `closed` leaves the source and closes the sink if it was asked for (RFC 3261 13.3, 15).
  */
-import { type ErrorCode, SIP_STATUS, assertNever } from '../result.ts';
+import { type ErrorCode, PEER_WORDS, SIP_STATUS, assertNever } from '../result.ts';
 import type { SourceFailure } from './source-session.ts';
 
 export type ViewerPhase = 'waiting' | 'opening' | 'answered' | 'active' | 'closed';
@@ -32,6 +32,7 @@ export type ViewerInput =
 export type ViewerOutput =
   | { readonly type: 'open-sink' }
   | { readonly type: 'answer' }
+  /** `why` is for the upstream's people. */
   | { readonly type: 'reject'; readonly status: number; readonly why: string }
   | { readonly type: 'start-sink' }
   | { readonly type: 'close-sink' }
@@ -107,7 +108,7 @@ export class ViewerSession {
     const outputs: ViewerOutput[] = [];
     if (cause !== 'peer') {
       if (phase === 'answered' || phase === 'active') outputs.push({ type: 'send-bye' });
-      else if (cause !== null) outputs.push({ type: 'reject', status: statusFor(cause), why });
+      else if (cause !== null) outputs.push({ type: 'reject', status: statusFor(cause), why: PEER_WORDS[cause.code] });
     }
     if (phase !== 'waiting') outputs.push({ type: 'close-sink' });
     outputs.push({ type: 'leave-source' }, { type: 'closed', why });

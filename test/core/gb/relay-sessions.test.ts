@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { SourceSession, type SourceInput, type SourceOutput } from '#core/gb/source-session.ts';
 import { ViewerSession, statusFor, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
+import { PEER_WORDS } from '#core/result.ts';
 import { ms } from '#core/units.ts';
 
 const TIMING = { inviteTimeoutMs: 15_000, firstPacketMs: 10_000, lingerMs: 5_000 };
@@ -96,7 +97,7 @@ await t.test('viewer: the usual life and the ways out', async t => {
   };
   const ready: ViewerInput[] = [{ type: 'source-ready' }];
   const answered: ViewerInput[] = [...ready, { type: 'sink-opened' }];
-  t.same(until([]).handle({ type: 'source-ended', failure: { code: 'SIP_REJECTED', why: '603', status: 603 } })[0], { type: 'reject', status: 486, why: '603' });
+  t.same(until([]).handle({ type: 'source-ended', failure: { code: 'SIP_REJECTED', why: '603', status: 603 } })[0], { type: 'reject', status: 486, why: PEER_WORDS.SIP_REJECTED }, 'in words that say nothing of the other side');
   t.same(types(until([]).handle({ type: 'cancel' })), ['leave-source', 'closed']);
   t.same(types(until(ready).handle({ type: 'cancel' })), ['close-sink', 'leave-source', 'closed']);
   t.same(types(until(ready).handle({ type: 'sink-failed', failure: { code: 'PORTS_EXHAUSTED', why: 'none' } })), ['reject', 'close-sink', 'leave-source', 'closed']);
