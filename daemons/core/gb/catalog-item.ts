@@ -97,6 +97,8 @@ export type CatalogItem = { readonly [K in Exclude<ItemKey, 'status'>]?: string 
   /** NOTIFY only: ON, OFF, VLOST, DEFECT, ADD, DEL, UPDATE. */
   readonly event?: string;
   readonly status?: 'ON' | 'OFF';
+  /** Why it is OFF although its device is there, as the device reported it. */
+  readonly fault?: 'VLOST' | 'DEFECT';
   readonly info?: CatalogInfo;
   /** Elements that the table does not know. */
   readonly extras?: readonly XmlElement[];

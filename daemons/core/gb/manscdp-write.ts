@@ -40,6 +40,12 @@ export function buildCatalogPage(head: Head, sumNum: number, items: readonly str
   return buildManscdp('Response', 'Catalog', head, `${xmlText('SumNum', sumNum)}\r\n${list}`);
 }
 
+/** NOTIFY of a catalogue subscription: its numbers are those of this message alone (5.4). */
+export function buildCatalogNotify(head: Head, items: readonly string[]): string {
+  const list = items.length === 0 ? '' : `<DeviceList Num="${items.length}">\r\n${items.join('')}</DeviceList>\r\n`;
+  return buildManscdp('Notify', 'Catalog', head, `${xmlText('SumNum', items.length)}\r\n${list}`);
+}
+
 export const buildCatalogResponse = (head: Head, sumNum: number, items: readonly CatalogItem[], version: GbVersion): string =>
   buildCatalogPage(head, sumNum, items.map(item => formatCatalogItem(item, version)));
 
