@@ -4,7 +4,7 @@ import { systemClock, type Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { openSqliteFile, type SqliteDatabase } from './sqlite-file.ts';
 import { WriteQueue } from './sqlite-writes.ts';
-import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
+import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, OutboxStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
 
 /** Ten thousand devices tell all the time that they live: that alone shall not write to the disk five times a second. */
 const KEEPALIVES_WITHIN_MS = 5000;
@@ -17,6 +17,8 @@ const TABLES = {
   channels: { key: ['deviceId', 'channelId'], columns: ['deviceId', 'channelId', 'ordinal', 'name', 'status', 'civilCode', 'parentId', 'manufacturer', 'itemJson'] },
   mappings: { key: ['upstream', 'deviceId', 'channelId'], columns: ['upstream', 'deviceId', 'channelId', 'mappedId', 'serial'] },
   sessions: { key: ['sessionId'], columns: ['sessionId', 'kind', 'json'] },
+  told: { key: ['subscriptionId', 'itemId'], columns: ['subscriptionId', 'itemId', 'mark'] },
+  outbox: { key: ['id'], columns: ['id', 'upstream', 'priority', 'json'] },
   meta: { key: ['key'], columns: ['key', 'value'] },
 } as const;
 type Table = keyof typeof TABLES;
@@ -82,6 +84,7 @@ export class SqliteStore implements StateStore {
   loadChannels = (): readonly ChannelStateRow[] => this.#all('channels', 'deviceId, ordinal');
   loadMappings = (): readonly MappingStateRow[] => this.#all('mappings', 'upstream, serial');
   loadSessions = (): readonly SessionStateRow[] => this.#all('sessions', 'sessionId');
+  loadOutbox = (): readonly OutboxStateRow[] => this.#all('outbox', 'id');
 
   putDevice(row: DeviceStateRow): void {
     this.#writes.write(() => this.#upsert('devices', row));
@@ -154,6 +157,35 @@ export class SqliteStore implements StateStore {
 
   deleteSession(sessionId: string): void {
     this.#writes.write(() => this.#run(`DELETE FROM sessions WHERE ${where('sessions')}`, { sessionId }));
+  }
+
+  loadTold(subscriptionId: string): readonly (readonly [string, number])[] {
+    return this.#prepared('SELECT itemId, mark FROM told WHERE subscriptionId = @subscriptionId').raw().all({ subscriptionId }) as [string, number][];
+  }
+
+  putTold(subscriptionId: string, rows: readonly (readonly [string, number | null])[]): void {
+    this.#writes.write(() => {
+      for (const [itemId, mark] of rows) {
+        if (mark === null) this.#run(`DELETE FROM told WHERE ${where('told')}`, { subscriptionId, itemId });
+        else this.#upsert('told', { subscriptionId, itemId, mark });
+      }
+    });
+  }
+
+  deleteTold(subscriptionId: string): void {
+    this.#writes.write(() => this.#run('DELETE FROM told WHERE subscriptionId = @subscriptionId', { subscriptionId }));
+  }
+
+  putOutbox(rows: readonly OutboxStateRow[]): void {
+    this.#writes.write(() => {
+      for (const row of rows) this.#upsert('outbox', row);
+    });
+  }
+
+  deleteOutbox(ids: readonly number[]): void {
+    this.#writes.write(() => {
+      for (const id of ids) this.#run(`DELETE FROM outbox WHERE ${where('outbox')}`, { id });
+    });
   }
 
   getMeta(key: string): string | undefined {

@@ -60,6 +60,15 @@ export interface SessionStateRow {
   readonly json: string;
 }
 
+/** Something that one upstream has yet to accept. */
+export interface OutboxStateRow {
+  readonly id: number;
+  readonly upstream: string;
+  /** 1 is the highest. */
+  readonly priority: number;
+  readonly json: string;
+}
+
 export interface StoreHealth {
   /** `failing`: writes wait in memory. `volatile`: the file could not be opened, nothing survives a restart. */
   readonly state: 'ok' | 'failing' | 'volatile';
@@ -99,6 +108,19 @@ export interface StateStore extends Disposable {
   /** Survives the process at once, a power cut after 200 ms. */
   putSession(row: SessionStateRow): void;
   deleteSession(sessionId: string): void;
+
+  /** What a subscriber was told of each item, as core/gb/catalog-changes writes it. */
+  loadTold(subscriptionId: string): readonly (readonly [itemId: string, mark: number])[];
+  /** All or nothing; null forgets the item. Survives the process at once, a power cut after 200 ms. */
+  putTold(subscriptionId: string, rows: readonly (readonly [itemId: string, mark: number | null])[]): void;
+  /** Of one subscription. */
+  deleteTold(subscriptionId: string): void;
+
+  /** By id. */
+  loadOutbox(): readonly OutboxStateRow[];
+  /** All or nothing. Survives the process at once, a power cut after 200 ms. */
+  putOutbox(rows: readonly OutboxStateRow[]): void;
+  deleteOutbox(ids: readonly number[]): void;
 
   getMeta(key: string): string | undefined;
   putMeta(key: string, value: string): void;

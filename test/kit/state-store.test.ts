@@ -69,6 +69,25 @@ t.test('everything comes back after a restart', async t => {
   t.equal(store.loadMappings().length, 2, 'mappings outlive the device');
 });
 
+t.test('what subscribers were told, and what nobody has accepted yet', async t => {
+  const path = directory(t);
+  {
+    using store = open(path);
+    store.putTold('s1', [['a', 1], ['b', -1], ['c', 2 ** 53 - 1]]);
+    store.putTold('s2', [['a', 7]]);
+    store.putTold('s1', [['a', 2], ['b', null], ['never', null]]);
+    store.putOutbox([{ id: 2, upstream: 'city', priority: 4, json: '{}' }, { id: 1, upstream: 'city', priority: 1, json: '{"视":1}' }]);
+    store.deleteOutbox([2, 99]);
+  }
+  using store = open(path);
+  t.same([...store.loadTold('s1')].sort(), [['a', 2], ['c', 2 ** 53 - 1]]);
+  t.same(store.loadTold('s2'), [['a', 7]]);
+  t.same(store.loadTold('s3'), []);
+  t.same(store.loadOutbox(), [{ id: 1, upstream: 'city', priority: 1, json: '{"视":1}' }]);
+  store.deleteTold('s1');
+  t.same([store.loadTold('s1'), store.loadTold('s2')], [[], [['a', 7]]]);
+});
+
 t.test('catalogues: 10,000 channels, replaced and amended', async t => {
   using store = open(directory(t));
   const rows = Array.from({ length: 10_000 }, (_, n) => channel(n));

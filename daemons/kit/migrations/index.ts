@@ -1,5 +1,6 @@
 import base from './0001-base.ts';
+import subscriptions from './0002-subscriptions.ts';
 import type { Migration } from './migration.ts';
 
 /** In order. */
-export const MIGRATIONS: readonly Migration[] = [base];
+export const MIGRATIONS: readonly Migration[] = [base, subscriptions];
