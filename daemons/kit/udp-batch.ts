@@ -56,13 +56,16 @@ export interface UdpPort {
 /** What may wait inside one socket when the kernel's buffer is full. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
+/** Odd, so that bursts of even length do not hide the errors. */
+const ASK_EVERY = 31;
+
 /** Only addresses come here: nothing to look up, and nothing to wait for. */
 const noLookup = (host: string, _options: unknown, done: (error: null, address: string, family: number) => void): void => done(null, host, isIPv6(host) ? 6 : 4);
 
 /** Binds. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL ...). */
 export async function openUdp(options: UdpPortOptions): Promise<UdpPort> {
   const type = isIPv6(options.address) ? 'udp6' : 'udp4';
-  const socket = createSocket({ type, ipv6Only: type === 'udp6', lookup: noLookup as never });
+  const socket = createSocket({ type, ipv6Only: type === 'udp6', lookup: noLookup });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     socket.bind({ address: options.address, port: options.port, exclusive: true }, () => {
@@ -86,6 +89,8 @@ class DgramPort implements UdpPort {
   readonly port: number;
   #connected = false;
   #closing: Promise<void> | undefined;
+  readonly #onSent: (error: Error | null) => void;
+  #unasked = 0;
   dropped = 0;
 
   constructor(socket: Socket, { onBatch, onError }: UdpPortOptions) {
@@ -98,6 +103,9 @@ class DgramPort implements UdpPort {
       onBatch(inbound);
     });
     socket.on('error', onError);
+    this.#onSent = error => {
+      if (error !== null) onError(error);
+    };
   }
 
   connect(address: string, port: number): Promise<void> {
@@ -130,10 +138,16 @@ class DgramPort implements UdpPort {
     const length = batch.length[i]!;
     // dgram makes a view of its own of whatever is not the whole memory.
     if (length === memory.length) {
-      if (this.#connected) this.#socket.send(memory);
-      else this.#socket.send(memory, batch.port[i]!, batch.address[i]!);
-    } else if (this.#connected) this.#socket.send(memory, batch.offset[i]!, length);
-    else this.#socket.send(memory, batch.offset[i]!, length, batch.port[i]!, batch.address[i]!);
+      if (this.#connected) this.#socket.send(memory, this.#verdict());
+      else this.#socket.send(memory, batch.port[i], batch.address[i]);
+    } else if (this.#connected) this.#socket.send(memory, batch.offset[i]!, length, this.#verdict());
+    else this.#socket.send(memory, batch.offset[i]!, length, batch.port[i], batch.address[i]);
+  }
+
+  /** A send takes a pending ICMP error with it and drops it, unless it was asked for: so one in some is. */
+  #verdict(): ((error: Error | null) => void) | undefined {
+    this.#unasked = (this.#unasked + 1) % ASK_EVERY;
+    return this.#unasked === 0 ? this.#onSent : undefined;
   }
 
   close(): Promise<void> {

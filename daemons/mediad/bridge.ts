@@ -14,8 +14,8 @@ import { Alarm } from '#kit/clock.ts';
 import { LegCounters } from './leg-counters.ts';
 import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
-import { OpeningHold } from './opening-hold.ts';
-import { Peer } from './peer-rule.ts';
+import { CatchUp, OpeningHold } from './opening-hold.ts';
+import { localAddressOf, Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
 import { SourceIntake } from './source-intake.ts';
@@ -38,6 +38,8 @@ interface Sink {
   readonly params: OpenSinkParams;
   readonly counters: LegCounters;
   leg: SinkLeg | undefined;
+  /** While it is behind the live stream. */
+  catchUp: CatchUp | undefined;
   state: LegStats['state'];
 }
 
@@ -63,7 +65,7 @@ export class Bridge {
   constructor(plane: Plane, params: OpenSourceParams) {
     this.id = params.bridgeId;
     this.#plane = plane;
-    this.#params = params;
+    this.#params = { ...params, localAddress: localAddressOf(params.localAddress) };
     this.#peer = new Peer(params.peer);
     this.#openedAt = plane.clock.now();
     this.#intake = new SourceIntake({
@@ -116,13 +118,14 @@ export class Bridge {
 
   async openSink(params: OpenSinkParams): Promise<Endpoint> {
     if (this.#sinks.has(params.sinkId)) throw new GatewayError('BAD_REQUEST', { sinkId: params.sinkId, why: 'sink exists' });
+    const localAddress = localAddressOf(params.localAddress);
     const peer = new Peer(params.peer);
-    const remote = peer.target(params.remote, params.localAddress, params.transport !== 'tcp-passive');
-    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, state: 'opening' };
+    const remote = peer.target(params.remote, localAddress, params.transport !== 'tcp-passive');
+    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, state: 'opening' };
     this.#sinks.set(params.sinkId, sink);
     this.#updateHolding();
     try {
-      const { transport, localAddress, ssrc, payloadType, connectTimeoutMs } = params;
+      const { transport, ssrc, payloadType, connectTimeoutMs } = params;
       const leg = await OPEN_SINK[transport]({
         plane: this.#plane,
         bridgeId: this.id,
@@ -175,14 +178,23 @@ export class Bridge {
 
   /** The hot path's only loop over sinks. */
   #relay(batch: MediaBatch, now: Ms): void {
-    if (this.#holding) this.#hold.take(batch);
+    if (this.#holding) this.#hold.take(batch, now);
     const receivers = this.#receivers;
     for (let i = 0; i < receivers.length; i++) {
       const sink = receivers[i]!;
+      if (sink.catchUp !== undefined) {
+        this.#deliverBehind(sink, sink.catchUp, batch, now);
+        continue;
+      }
       const mayRewrite = sink.leg!.deliver(batch, now);
       if (sink.state === 'connecting') this.#onSinkFlowing(sink);
       if (!mayRewrite && i + 1 < receivers.length) batch.detach();
     }
+  }
+
+  #deliverBehind(sink: Sink, catchUp: CatchUp, live: MediaBatch, now: Ms): void {
+    sink.leg!.deliver(catchUp.next(live), now);
+    if (catchUp.done) sink.catchUp = undefined;
   }
 
   #onFlowing(): void {
@@ -206,11 +218,14 @@ export class Bridge {
 
   #onSinkReady(sink: Sink): void {
     if (sink.state !== 'connecting' || this.#receivers.includes(sink)) return;
-    const { batch } = this.#hold;
-    if (batch.count > 0) {
-      // The sink may write into the memory that it is given, or keep it: another one that waits gets its own.
-      sink.leg!.deliver(batch, this.#plane.clock.now());
-      batch.detach();
+    const now = this.#plane.clock.now();
+    const held = this.#hold.batch(now);
+    if (held.count > 0) {
+      const catchUp = new CatchUp(held);
+      // What is sent writes its headers into this memory: another sink that waits gets its own.
+      held.detach();
+      sink.leg!.deliver(sink.params.transport === 'udp' ? catchUp.first() : catchUp.all(), now);
+      if (!catchUp.done) sink.catchUp = catchUp;
       this.#onSinkFlowing(sink);
     }
     this.#receivers = [...this.#receivers, sink];

@@ -14,7 +14,7 @@ import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
-import { createLog, type Log } from '#kit/log.ts';
+import { CountedLog, createLog, type Log } from '#kit/log.ts';
 import { shareOf } from '#kit/port-pool.ts';
 import { systemRandom } from '#kit/random.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
@@ -25,6 +25,9 @@ import { FixedPorts } from './fixed-ports.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
 import { Strays } from './strays.ts';
+
+/** Packets and connections of nobody: one log line in this time. */
+const STRAY_LOG_MS = 10_000;
 
 function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log: Log): MediaPorts {
   const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, clock: systemClock };
@@ -52,7 +55,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
   const log = createLog('mediad', config.log.level).child({ instance });
   await using opening = new Closer();
-  const strays = new Strays();
+  const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
   const bridges = opening.use(
     new Bridges({

@@ -34,7 +34,7 @@ export class MediaBatch {
   detach(): void {
     for (let i = 0; i < this.count; i++) {
       const copy = new Uint8Array(RTP_HEADER_BYTES + this.payloadLength[i]!);
-      copy.set(this.memory[i]!.subarray(this.payloadOffset[i]!, this.payloadOffset[i]! + this.payloadLength[i]!), RTP_HEADER_BYTES);
+      copy.set(this.memory[i]!.subarray(this.payloadOffset[i], this.payloadOffset[i]! + this.payloadLength[i]!), RTP_HEADER_BYTES);
       this.memory[i] = copy;
       this.payloadOffset[i] = RTP_HEADER_BYTES;
     }

@@ -35,3 +35,10 @@ export class Peer {
     return { address, port: remote.port };
   }
 }
+
+/** Our own side of a leg, in the text that sockets report. BAD_REQUEST when it is no address: names are never looked up. */
+export function localAddressOf(text: string): string {
+  const address = normalizeIp(text);
+  if (address === undefined) throw new GatewayError('BAD_REQUEST', { localAddress: text, why: 'not an address' });
+  return address;
+}

@@ -1,6 +1,9 @@
 import t from 'tap';
 import type { Endpoint, LegTransport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
+import { ms } from '#core/units.ts';
+import { MediaBatch } from '../../daemons/mediad/media-batch.ts';
+import { OpeningHold } from '../../daemons/mediad/opening-hold.ts';
 import { type CameraStream, cameraStream, framed, LOCAL, nextPicture, openRig, type Parsed, picture, type Rig, rtp, sinkParams, sourceParams, TcpHost, TcpPeer, UdpPeer, until } from './mediad-peers.ts';
 
 const TRANSPORTS: readonly LegTransport[] = ['udp', 'tcp-active', 'tcp-passive'];
@@ -491,6 +494,7 @@ t.test('refusals have codes, and refusing leaves nothing behind', async t => {
   t.equal(await code(() => bridges.openSource(sourceParams('b'))), 'BAD_REQUEST');
   t.equal(await code(() => bridges.openSource(sourceParams('x', { localAddress: '203.0.113.1' }))), 'MEDIA_UNAVAILABLE');
   t.equal(await code(() => bridges.openSource(sourceParams('x', { peer: { allowed: ['nonsense'], latch: 'strict' } }))), 'BAD_REQUEST');
+  for (const localAddress of ['localhost', '', '127.0.0.1:5000', '0x7f000001']) t.equal(await code(() => bridges.openSource(sourceParams('x', { localAddress }))), 'BAD_REQUEST', localAddress);
   const to = (address: string, port = 5000): Promise<string> => code(() => bridges.openSink(sinkParams('b', { address, port }, { peer: { allowed: ['0.0.0.0/0', '::/0'], latch: 'strict' } })));
   for (const address of ['0.0.0.0', '224.0.0.1', '239.1.2.3', '255.255.255.255', '::', 'ff02::1', '::1', 'localhost', '127.0.0.1.']) t.equal(await to(address), 'MEDIA_TARGET_REFUSED', address);
   t.equal(await to(LOCAL, 0), 'MEDIA_TARGET_REFUSED');
@@ -514,6 +518,62 @@ t.test('refusals have codes, and refusing leaves nothing behind', async t => {
   await bridges[Symbol.asyncDispose]();
 });
 
+t.test('a sink that starts behind the key picture catches up without a burst, in order', async t => {
+  const rig = openRig();
+  const camera = await openCamera(rig, 'udp');
+  const stream = cameraStream(SOURCE_SSRC);
+  const received = (): number => rig.bridges.listBridges().bridges[0]!.source.packets;
+  for (let i = 0; i < 9; i++) await camera.send(...nextPicture(stream, { bytes: 20_000 }));
+  await until('nine pictures', () => received() === 9 * 15);
+  const [udp, other] = [await UdpPeer.open(), await UdpPeer.open()];
+  await rig.bridges.openSink(sinkParams('b', udp.endpoint));
+  await rig.bridges.openSink(sinkParams('b', other.endpoint, { sinkId: 's2', ssrc: 5 }));
+  rig.bridges.startSink({ bridgeId: 'b', sinkId: 's1' });
+  t.equal(rig.bridges.listBridges().bridges[0]!.sinks[0]!.packets, 32, 'the first burst is small');
+  const [next, ...rest] = nextPicture(stream, { bytes: 20_000, key: false });
+  await camera.send(next!);
+  await until('the next packet', () => received() === 9 * 15 + 1);
+  t.equal(rig.bridges.listBridges().bridges[0]!.sinks[0]!.packets, 40, 'eight for one');
+  rig.bridges.startSink({ bridgeId: 'b', sinkId: 's2' });
+  await camera.send(...rest);
+  for (let i = 0; i < 3; i++) await feed(camera, stream, 1);
+  for (const platform of [udp, other]) {
+    await until('everything', () => platform.payload.length >= sentBytes(stream).length);
+    t.ok(platform.payload.equals(sentBytes(stream)));
+    t.ok(consecutive(platform.packets));
+  }
+  await rig.bridges[Symbol.asyncDispose]();
+  camera.close();
+  for (const platform of [udp, other]) await platform.close();
+});
+
+t.test('what is held for a sink: from the latest key picture, at most 1 MiB and 2 s of it', async t => {
+  const hold = new OpeningHold();
+  const live = new MediaBatch();
+  live.kind = 'ps';
+  const take = (bytes: number, key: boolean, at: number): void => {
+    const content = picture(at, bytes, key);
+    live.count = 0;
+    live.add(Buffer.concat([Buffer.alloc(12), content]), 12, content.length, true, 0, at);
+    hold.take(live, ms(at));
+  };
+  take(1000, false, 0);
+  t.equal(hold.batch(ms(1)).count, 0, 'no key picture yet');
+  take(1000, true, 10);
+  take(1000, false, 20);
+  take(1000, true, 30);
+  take(1000, false, 40);
+  t.same(hold.batch(ms(41)).index, [30, 40]);
+  t.equal(hold.batch(ms(2031)).count, 0, 'too old');
+  take(1000, false, 2032);
+  t.equal(hold.batch(ms(2033)).count, 0);
+  take(60_000, true, 3000);
+  for (let i = 1; i < 18; i++) take(60_000, false, 3000 + i);
+  t.equal(hold.batch(ms(3100)).count, 0, 'too much');
+  take(60_000, true, 4000);
+  t.equal(hold.batch(ms(4001)).count, 1, 'the next key picture is a new chance');
+});
+
 t.test('a datagram receiver that is not there is noticed; nothing is sent before startSink', async t => {
   const rig = openRig();
   const camera = await openCamera(rig, 'udp');
@@ -521,11 +581,12 @@ t.test('a datagram receiver that is not there is noticed; nothing is sent before
   await rig.bridges.openSink(sinkParams('b', platform.endpoint));
   const stream = cameraStream(SOURCE_SSRC);
   await feed(camera, stream, 3);
-  await rig.event('source-flowing');
+  await until('three pictures came', () => rig.bridges.listBridges().bridges[0]!.source.packets === 9);
   t.equal(platform.packets.length, 0);
   rig.bridges.startSink({ bridgeId: 'b', sinkId: 's1' });
+  await until('what came since the key picture', () => platform.payload.equals(sentBytes(stream)));
   await feed(camera, stream, 1);
-  await until('picture', () => platform.packets.length === 3);
+  await until('the next', () => platform.payload.equals(sentBytes(stream)));
   await platform.close();
   const refused = (): number => rig.bridges.listBridges().bridges[0]!.sinks[0]!.dropped['unreachable'] ?? 0;
   while (refused() < 3) {

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { LOOPBACK, PACKET_BYTES, PACKETS_PER_SECOND, type SenderAnswer, type SenderCommand, type StreamTarget, writePacket } from './wire.ts';
 
 const answer = (message: SenderAnswer): void => void process.send!(message);
-const socket = createSocket({ type: 'udp4', lookup: ((host: string, _options: unknown, done: (error: null, address: string, family: number) => void) => done(null, host, 4)) as never });
+const socket = createSocket({ type: 'udp4', lookup: ((host: string, _options: unknown, done: (error: null, address: string, family: number) => void) => done(null, host, 4)) });
 socket.bind(0, LOOPBACK, () => answer({ type: 'bound', port: socket.address().port }));
 
 let targets: readonly StreamTarget[] = [];
