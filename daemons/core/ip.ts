@@ -19,7 +19,7 @@ export function parseIp(text: string): IpAddress | undefined {
   if (bare.length === 0 || bare.length > MAX_TEXT) return undefined;
   if (!bare.includes(':')) {
     const octets = bare === text ? ipv4Octets(bare) : undefined;
-    return octets && { family: 4, octets: Uint8Array.from(octets) };
+    return octets && { family: 4, octets: new Uint8Array(octets) };
   }
   const octets = ipv6Octets(bare);
   if (octets === undefined) return undefined;
@@ -103,6 +103,8 @@ function longestZeroRun(groups: readonly number[]): { at: number; length: number
 
 /** One text for one address: `[2001:DB8::0:1]` -> `2001:db8::1`, `::ffff:192.0.2.1` -> `192.0.2.1`. Undefined when it is no address. */
 export function normalizeIp(text: string): string | undefined {
+  // Of IPv4 only the canonical form is read at all; asked several times for every message.
+  if (!text.includes(':')) return ipv4Octets(text) === undefined ? undefined : text;
   const address = parseIp(text);
   return address && formatIp(address);
 }

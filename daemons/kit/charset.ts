@@ -3,6 +3,7 @@
  * through; nothing throws.
  */
 import iconv from 'iconv-lite';
+import { toByteString } from '#core/bytes.ts';
 import type { Charset } from '#core/gb/dialect.ts';
 
 export interface DecodedBody {
@@ -68,7 +69,7 @@ function isAscii(bytes: Uint8Array): boolean {
 }
 
 function labelOf(bytes: Uint8Array): Charset | undefined {
-  const head = String.fromCharCode(...bytes.subarray(0, PROLOGUE_BYTES));
+  const head = toByteString(bytes, 0, Math.min(PROLOGUE_BYTES, bytes.length));
   return LABELS.get(LABEL.exec(head)?.[1]?.toLowerCase() ?? '');
 }
 

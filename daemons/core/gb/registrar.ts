@@ -189,12 +189,14 @@ export class Registrar {
   /** Takes over where the device is now. */
   #follow(entry: Entry, source: Source, contact: ContactAddress | undefined, events: RegistrarEvent[]): void {
     const target = targetOf(source, contact);
-    this.#unindex(entry);
+    // A device that stays where it is, as nearly all do, is found already.
+    const elsewhere = !entry.online || entry.source.address !== source.address || entry.source.connectionId !== source.connectionId;
+    if (elsewhere) this.#unindex(entry);
     if (!sameTarget(entry.target, target)) events.push({ type: 'moved', deviceId: entry.deviceId, from: entry.target, to: target });
     entry.source = source;
     entry.contact = contact;
     entry.target = target;
-    this.#index(entry);
+    if (elsewhere) this.#index(entry);
   }
 
   #touch(entry: Entry, now: Ms): void {
