@@ -11,6 +11,7 @@ import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport
 import { GatewayError } from '#core/result.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
+import { countersOf, sinkStats } from './bridge-stats.ts';
 import { LegCounters } from './leg-counters.ts';
 import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -258,7 +259,7 @@ export class Bridge {
       label: this.#params.label,
       ageMs: Math.round(now - this.#openedAt),
       source: { ...this.#sourceStats(now), payload: this.#intake.probe.kind, codecs: this.#intake.probe.codecs },
-      sinks: [...this.#sinks.values()].map(sink => sinkStats(sink, now)),
+      sinks: [...this.#sinks.values()].map(({ params, leg, state, counters }) => sinkStats(params, leg, state, counters, now)),
     };
   }
 
@@ -284,33 +285,4 @@ export class Bridge {
     if (flow === 'flowing' || flow === 'silent') return flow;
     return flow === 'waiting' ? 'connecting' : 'opening';
   }
-}
-
-function sinkStats(sink: Sink, now: Ms): BridgeStats['sinks'][number] {
-  const { sinkId, label, transport, localAddress, ssrc } = sink.params;
-  return {
-    sinkId,
-    label,
-    transport,
-    local: sink.leg?.local ?? { address: localAddress, port: 0 },
-    remote: sink.leg?.remote ?? null,
-    state: sink.state,
-    ssrc,
-    ...countersOf(sink.counters, now),
-    lost: 0,
-    reordered: 0,
-    duplicates: 0,
-    jitterMs: 0,
-  };
-}
-
-function countersOf(counters: LegCounters, now: Ms): Pick<LegStats, 'packets' | 'bytes' | 'dropped' | 'lastPacketAgeMs' | 'firstPacketMs'> {
-  const round = (value: number | null): number | null => (value === null ? null : Math.round(value));
-  return {
-    packets: counters.packets,
-    bytes: counters.bytes,
-    dropped: { ...counters.dropped },
-    lastPacketAgeMs: round(counters.lastPacketAgeMs(now)),
-    firstPacketMs: round(counters.firstPacketMs),
-  };
 }

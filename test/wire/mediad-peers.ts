@@ -3,13 +3,12 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Endpoint, MediadEvent, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
-import { ms } from '#core/units.ts';
-import { systemClock } from '#kit/clock.ts';
+import { type Clock, systemClock } from '#kit/clock.ts';
 import { createLog } from '#kit/log.ts';
 import { systemRandom } from '#kit/random.ts';
 import { Bridges } from '../../daemons/mediad/bridges.ts';
 import { FixedPorts } from '../../daemons/mediad/fixed-ports.ts';
-import { RangePorts } from '../../daemons/mediad/media-ports.ts';
+import { type MediaPorts, RangePorts } from '../../daemons/mediad/media-ports.ts';
 import { Strays } from '../../daemons/mediad/strays.ts';
 
 export const LOCAL = '127.0.0.1';
@@ -219,15 +218,17 @@ export interface RigOptions {
   readonly fixed?: boolean;
   readonly range?: { first: number; last: number };
   readonly maxBridges?: number;
+  readonly clock?: Clock;
+  readonly ports?: MediaPorts;
 }
 
-export function openRig({ fixed = false, range = { first: 41_000, last: 41_999 }, maxBridges = 1000 }: RigOptions = {}): Rig {
+export function openRig({ fixed = false, range = { first: 41_000, last: 41_999 }, maxBridges = 1000, clock = systemClock, ports: given }: RigOptions = {}): Rig {
   const events: MediadEvent[] = [];
   const strays = new Strays();
-  const common = { receiveBufferBytes: 4 * 1024 * 1024, clock: systemClock, strays };
+  const common = { receiveBufferBytes: 4 * 1024 * 1024, clock, strays };
   const log = createLog('mediad', 'silent');
-  const ports = fixed ? new FixedPorts({ udp: range.first, tcp: range.first, log, ...common }) : new RangePorts(range, common);
-  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, strays, maxBridges, clock: systemClock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
+  const ports = given ?? (fixed ? new FixedPorts({ udp: range.first, tcp: range.first, log, ...common }) : new RangePorts(range, common));
+  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, strays, maxBridges, clock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
   return {
     bridges,
     events,
@@ -265,5 +266,3 @@ export const sinkParams = (bridgeId: string, remote: Endpoint, more: Partial<Ope
   label: 'platform',
   ...more,
 });
-
-export const asMs = ms;

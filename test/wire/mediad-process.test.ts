@@ -23,11 +23,13 @@ interface Mediad {
   configure(media: object): void;
 }
 
-function launch(directory: string, instance = 1): Mediad {
+function launch(directory: string, instance = 1, maxFiles?: number): Mediad {
   const config = join(directory, 'gateway.yaml');
   const configure = (media: object): void => writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { ports: { first: 46_000, last: 46_099 }, ...media } }));
   if (!existsSync(config)) configure({});
-  const child = spawn(process.execPath, [MAIN, '--config', config, '--instance', String(instance)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = [process.execPath, MAIN, '--config', config, '--instance', String(instance)];
+  const limited = maxFiles === undefined ? command : ['bash', '-c', `ulimit -n ${maxFiles}; exec "$@"`, 'limited', ...command];
+  const child = spawn(limited[0]!, limited.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
   const lines: Record<string, unknown>[] = [];
   createInterface(child.stdout).on('line', line => lines.push(JSON.parse(line) as Record<string, unknown>));
   return { child, lines, directory, socket: join(directory, `mediad-${instance}.sock`), configure };
@@ -86,6 +88,40 @@ t.test('the process: owners come and go, media flows on; reload; a clean end', {
   const outOfRange = launch(directory, 2);
   const [wrong] = (await once(outOfRange.child, 'exit')) as [number];
   t.equal(wrong, 2, 'an instance that the configuration does not have');
+});
+
+t.test('descriptors run out: refused with a code, nothing lost, and good again afterwards (fault 109)', { timeout: 60_000 }, async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'mediad-limit-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const mediad = launch(directory, 1, 64);
+  t.teardown(() => mediad.child.kill('SIGKILL'));
+  await ready(mediad);
+  const rpc = await connectRpc<MediadRequests>(mediad.socket);
+  const [camera, platform] = [await UdpPeer.open(), await UdpPeer.open()];
+  const { local } = await rpc.call('openSource', sourceParams('first', { ssrc: 7 }));
+  await rpc.call('connectSource', { bridgeId: 'first', remote: camera.endpoint, ssrc: 7, ssrcPolicy: 'exact', payloadType: 96 });
+  await rpc.call('openSink', sinkParams('first', platform.endpoint));
+  await rpc.call('startSink', { bridgeId: 'first', sinkId: 's1' });
+  let opened = 0;
+  const open = (): Promise<unknown> => rpc.call('openSource', sourceParams(`b${opened}`, { transport: opened % 2 === 0 ? 'udp' : 'tcp-passive' }));
+  await t.rejects(
+    (async () => {
+      for (; opened < 60; opened++) await open();
+    })(),
+    { code: 'MEDIA_UNAVAILABLE', detail: { why: 'EMFILE' } },
+  );
+  t.ok(opened > 5);
+  const stream = cameraStream(7);
+  for (let i = 0; i < 5; i++) await camera.send(local, ...nextPicture(stream));
+  await until('the running bridge', () => platform.packets.length === 15);
+  await rpc.call('closeBridge', { bridgeId: 'b0' });
+  await open();
+  t.equal((await rpc.call('load', {})).bridges, opened + 1);
+  await rpc[Symbol.asyncDispose]();
+  mediad.child.kill('SIGTERM');
+  t.same(await once(mediad.child, 'exit'), [0, null]);
+  await camera.close();
+  await platform.close();
 });
 
 t.test('orphans: closed when nobody was connected for the limit and they are silent for as long', async t => {

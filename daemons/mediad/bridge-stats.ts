@@ -1,0 +1,34 @@
+/** Counters of legs in the words of contracts/mediad.ts. */
+import type { BridgeStats, LegStats, OpenSinkParams } from '#contracts/mediad.ts';
+import type { Ms } from '#core/units.ts';
+import type { LegCounters } from './leg-counters.ts';
+import type { SinkLeg } from './leg.ts';
+
+/** A sink loses, reorders and repeats nothing: what it did not send stands in `dropped`. */
+export function sinkStats({ sinkId, label, transport, localAddress, ssrc }: OpenSinkParams, leg: SinkLeg | undefined, state: LegStats['state'], counters: LegCounters, now: Ms): BridgeStats['sinks'][number] {
+  return {
+    sinkId,
+    label,
+    transport,
+    local: leg?.local ?? { address: localAddress, port: 0 },
+    remote: leg?.remote ?? null,
+    state,
+    ssrc,
+    ...countersOf(counters, now),
+    lost: 0,
+    reordered: 0,
+    duplicates: 0,
+    jitterMs: 0,
+  };
+}
+
+export function countersOf(counters: LegCounters, now: Ms): Pick<LegStats, 'packets' | 'bytes' | 'dropped' | 'lastPacketAgeMs' | 'firstPacketMs'> {
+  const round = (value: number | null): number | null => (value === null ? null : Math.round(value));
+  return {
+    packets: counters.packets,
+    bytes: counters.bytes,
+    dropped: { ...counters.dropped },
+    lastPacketAgeMs: round(counters.lastPacketAgeMs(now)),
+    firstPacketMs: round(counters.firstPacketMs),
+  };
+}
