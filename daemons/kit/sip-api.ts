@@ -78,6 +78,8 @@ export interface Notifier {
   notify(parts: InDialogParts, state?: 'active' | 'pending'): Promise<Outcome>;
   /** Last NOTIFY, with this reason (RFC 6665 4.1.3): `noresource`, `deactivated`, `timeout` ... */
   end(reason: string, parts?: InDialogParts): Promise<Outcome>;
+  /** Over without a word, because the same peer began another one for the same; onEnded follows. */
+  replace(): void;
   /** The peer refreshed, perhaps with a new body; 200 was sent. RFC 6665 4.2.1.4 wants a NOTIFY now. */
   onRefreshed: ((request: SipRequest, expiresS: number) => void) | undefined;
   /** Over: expired, unsubscribed, or nobody answers our NOTIFYs. */

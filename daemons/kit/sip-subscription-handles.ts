@@ -60,6 +60,10 @@ export class NotifierHandle implements Notifier {
     const pending = this.#notifier.end(parts, reason, `terminated:${reason}`, this.#host.now());
     return pending === undefined ? Promise.resolve({ type: 'transport-error', why: 'the subscription is over' }) : this.#host.outcomeOf(pending);
   }
+
+  replace(): void {
+    this.#host.run(now => this.#notifier.replace(now));
+  }
 }
 
 export class SubscriptionHandle implements Subscription {

@@ -19,6 +19,7 @@ import { Relay } from './relay.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
 import { SessionStore } from './session-store.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { Upstreams } from './upstreams.ts';
 
 export class Gateway {
@@ -29,6 +30,7 @@ export class Gateway {
   readonly media: MediaPool;
   readonly relay: Relay;
   readonly upstreams: Upstreams;
+  readonly subscriptions: Subscriptions;
   readonly rows: Rows;
   readonly #log: Log;
   /** In force; all parts see it through `config()`. */
@@ -40,7 +42,7 @@ export class Gateway {
     this.endpoint = endpoint;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
-    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.upstreams.channelsChanged(deviceId) }));
+    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId) }));
     this.media = closer.use(
       new MediaPool({
         ...common,
@@ -58,9 +60,13 @@ export class Gateway {
         ...common,
         catalogs: this.catalogs,
         isOnline: deviceId => this.devices.binding(deviceId)?.online === true,
-        onRemoved: name => this.relay.stopUpstream(name, 'this upstream is no longer configured'),
+        onRemoved: name => {
+          this.relay.stopUpstream(name, 'this upstream is no longer configured');
+          this.subscriptions.dropUpstream(name);
+        },
       }),
     );
+    this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams }));
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
   }
 
@@ -77,16 +83,19 @@ export class Gateway {
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start(): Promise<void> {
+    this.subscriptions.restore();
     await this.media.start();
     await this.relay.restore();
     const routes = new Routes({ ...this, clock, log: this.#log });
     this.endpoint.onRequest = incoming => routes.request(incoming);
     this.endpoint.onInvite = incoming => routes.invite(incoming);
+    this.endpoint.onSubscribe = incoming => routes.subscribe(incoming);
     this.endpoint.onFlowClosed = flow => {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
     this.upstreams.configure();
+    this.subscriptions.resync();
   }
 
   /** Applies what changed without touching running sessions, or says why it cannot. */
@@ -99,6 +108,7 @@ export class Gateway {
     if (changed.includes('upstreams') || changed.includes('devices')) {
       this.devices.configure();
       this.upstreams.configure();
+      this.subscriptions.changed();
     }
     this.#log.info({ changed }, 'config.reloaded');
     return null;
@@ -127,10 +137,17 @@ export class Gateway {
   #deviceOnline(deviceId: string, how: Arrival): void {
     if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
     this.catalogs.deviceOnline(deviceId, how !== 'back');
+    this.subscriptions.statesChanged(deviceId);
+  }
+
+  #channelsChanged(deviceId: string): void {
+    this.upstreams.channelsChanged(deviceId);
+    this.subscriptions.changed();
   }
 
   #deviceOffline(deviceId: string, reason: string): void {
     this.catalogs.deviceOffline(deviceId);
+    this.subscriptions.statesChanged(deviceId);
     this.relay.deviceOffline(deviceId, reason);
   }
 }

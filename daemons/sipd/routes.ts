@@ -3,7 +3,7 @@
  *
  *   REGISTER            -> devices (anybody may try; digest and the rate limit stand before it)
  *   known device        -> keepalive, answers to our queries; never INVITE
- *   known upstream      -> queries, INVITE
+ *   known upstream      -> queries, INVITE, SUBSCRIBE
  *   keepalive of others -> the registrar says whether it may come back so
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
@@ -14,11 +14,12 @@ import { type SipRequest, userOf } from '#core/sip/message.ts';
 import { decodeBody } from '#kit/charset.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Clock } from '#kit/clock.ts';
-import type { Flow, IncomingInvite, IncomingRequest } from '#kit/sip-endpoint.ts';
+import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#kit/sip-endpoint.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { Devices } from './devices.ts';
 import type { Relay } from './relay.ts';
+import type { Subscriptions } from './subscriptions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 
@@ -34,6 +35,7 @@ export interface RoutesDeps {
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
   readonly relay: Relay;
+  readonly subscriptions: Subscriptions;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -64,8 +66,6 @@ export class Routes {
         return this.#message(incoming, peer);
       case 'OPTIONS':
         return incoming.respond(200, { headers: [ALLOW, ACCEPT] });
-      case 'SUBSCRIBE':
-        return incoming.respond(489, { headers: [{ name: 'Allow-Events', value: 'none' }] });
       case 'NOTIFY':
       case 'INFO':
       case 'BYE':
@@ -73,6 +73,16 @@ export class Routes {
       default:
         return incoming.respond(405, { headers: [ALLOW] });
     }
+  }
+
+  /** Outside any dialog; refreshes go their own way. */
+  subscribe(incoming: IncomingSubscribe): void {
+    const { request, flow } = incoming;
+    this.#deps.counters.add('in.SUBSCRIBE');
+    const peer = this.#peerOf(request, flow);
+    if (peer.kind === 'upstream') return this.#deps.subscriptions.subscribe(incoming, peer.link);
+    if (peer.kind === 'device') return incoming.respond(489, { headers: [{ name: 'Allow-Events', value: 'none' }] });
+    this.#stranger(incoming);
   }
 
   invite(incoming: IncomingInvite): void {

@@ -3,6 +3,7 @@
  * (gb28181.md 8.2, 8.5). Registration itself is upstream-link.
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import { type ItemState, stateOf } from '#core/gb/catalog-changes.ts';
 import { CatalogPager, MAX_UDP_MESSAGE_BYTES, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
 import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
 import { IdMapping } from '#core/gb/id-mapping.ts';
@@ -115,6 +116,18 @@ export class Upstreams implements Disposable {
   channelsChanged(deviceId: string): void {
     if (this.#changed.size === 0) this.#assignSoon.arm(addMs(this.#deps.clock.now(), ASSIGN_AFTER_MS));
     this.#changed.add(deviceId);
+  }
+
+  /** Channels of this device that it sees, or those named, and how they are. */
+  statesOf(config: UpstreamConfig, deviceId: string, channelIds?: readonly string[]): { readonly mappedId: string; readonly state: ItemState }[] {
+    const channels = this.#deps.catalogs.channels(deviceId);
+    const online = this.#deps.isOnline(deviceId);
+    return [...(channelIds ?? channels.keys())].flatMap(channelId => {
+      const item = channels.get(channelId);
+      const channel = { deviceId, channelId };
+      const mappedId = item !== undefined && isShared(config, channel) ? this.idOf(config.name, channel) : undefined;
+      return item === undefined || mappedId === undefined ? [] : [{ mappedId, state: stateOf(item, online) }];
+    });
   }
 
   idOf(upstream: string, channel: ChannelRef): string | undefined {

@@ -83,6 +83,7 @@ const upstream = z.strictObject({
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),
       civilTree: z.boolean().default(true).describe('publish civil regions as items of their own'),
+      notifyAfterMs: z.int().min(0).max(60000).default(500).describe('to a subscriber: changes are collected so long, unless a full message waits'),
     })
     .prefault({})
     .describe('how our catalogue looks to it'),

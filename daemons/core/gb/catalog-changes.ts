@@ -30,10 +30,13 @@ export interface Wanted {
 export const markOf = ({ content, state }: Pick<Wanted, 'content' | 'state'>): Mark => content * WIDTH + STATES.indexOf(state);
 export const contentOf = (mark: Mark): number => Math.floor(mark / WIDTH);
 
+/** Of a channel whose device is there or not. */
+export const stateOf = ({ status, fault }: CatalogItem, online: boolean): ItemState => (online ? (fault ?? status ?? 'ON') : 'OFF');
+
 /** Items without a status, such as regions, count as ON. */
 export function wantedOf(item: CatalogItem, version: GbVersion): Wanted {
-  const { status, fault, ...content } = item;
-  return { item, content: fingerprint(formatCatalogItem(content, version)), state: fault ?? status ?? 'ON' };
+  const { status: _status, fault: _fault, ...content } = item;
+  return { item, content: fingerprint(formatCatalogItem(content, version)), state: stateOf(item, true) };
 }
 
 /** Undefined: the subscriber knows. `told` undefined: it does not have the item. `wanted` null: the item is gone. */

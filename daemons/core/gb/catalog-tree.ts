@@ -2,6 +2,7 @@
  * The catalogue that one upstream sees (gb28181.md 1.7 mode A): our system, the civil regions, the shared channels; parents before
  * children, low-side addresses and passwords left out (faults.md 5.5).
  */
+import { stateOf } from './catalog-changes.ts';
 import type { CatalogItem } from './catalog-item.ts';
 import { civilCodeOf, civilPath, kindOf, normalizeCivilCode } from './device-id.ts';
 
@@ -30,7 +31,7 @@ export interface TreeOptions {
 }
 
 /** Where a channel is in the network below and how to get into it, its groups there, and what nobody has checked. */
-const PRIVATE_FIELDS: ReadonlySet<string> = new Set(['ipAddress', 'port', 'password', 'event', 'businessGroupId', 'extras']);
+const PRIVATE_FIELDS: ReadonlySet<string> = new Set(['ipAddress', 'port', 'password', 'event', 'businessGroupId', 'extras', 'fault']);
 
 const publicPart = (item: CatalogItem): Partial<CatalogItem> => Object.fromEntries(Object.entries(item).filter(([field]) => !PRIVATE_FIELDS.has(field)));
 
@@ -105,7 +106,8 @@ export class CatalogTree {
       safetyWay: item.safetyWay ?? '0',
       registerWay: item.registerWay ?? '1',
       secrecy: item.secrecy ?? '0',
-      status: online && item.status !== 'OFF' ? 'ON' : 'OFF',
+      status: stateOf(item, online) === 'ON' ? 'ON' : 'OFF',
+      ...(online && item.fault !== undefined && { fault: item.fault }),
     };
   }
 }

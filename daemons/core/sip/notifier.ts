@@ -47,6 +47,11 @@ export class Notifier implements Expiring {
     return this.machine.ending(cause) ? this.#send(parts, `terminated;reason=${reason}`, now) : undefined;
   }
 
+  /** Over without a last NOTIFY, which a peer that began anew would take for the end of its new subscription. */
+  replace(now: Ms): void {
+    this.#run(this.machine.replaced(), now);
+  }
+
   /** SUBSCRIBE in the dialog was answered with `expiresS`; 0 ends it. */
   refreshed(request: SipRequest, expiresS: number, now: Ms): void {
     if (expiresS === 0) return void this.end({}, 'timeout', 'unsubscribed', now);

@@ -15,7 +15,7 @@ const MAX_UNANSWERED = 3;
 export type SubscriberAction = 'refresh' | 'ended';
 
 /** Why it ended. Of a NOTIFY with `terminated`: its reason (RFC 6665 4.1.3). */
-export type EndCause = 'rejected' | 'expired' | 'unsubscribed' | 'gone' | 'unanswered' | `terminated:${string}`;
+export type EndCause = 'rejected' | 'expired' | 'unsubscribed' | 'gone' | 'unanswered' | 'replaced' | `terminated:${string}`;
 
 /**
  * Subscriber. The first NOTIFY may come before the 2xx, or, from GB/T 28181 platforms, not before something happens; so nothing
@@ -141,6 +141,11 @@ export class NotifierMachine {
     this.cause = cause;
     this.#timers.stopAll();
     return true;
+  }
+
+  /** Another one took its place: nothing more is said in this one. */
+  replaced(): readonly NotifierAction[] {
+    return this.state === 'terminated' ? [] : this.#end('replaced');
   }
 
   /** Final status of a NOTIFY; undefined: none came. */

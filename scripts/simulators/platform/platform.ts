@@ -30,6 +30,7 @@ import { openSharedPort } from './shared-port.ts';
 import { type CatalogAnswer, Queries, infoOf, statusOf } from './queries.ts';
 import type { PlayTransport } from './receivers.ts';
 import { type Peer, PlatformRegistrar } from './registrar.ts';
+import { PlatformSubscription } from './subscriptions.ts';
 
 export type { PlayReport } from './play.ts';
 export { Play, PlayFailed } from './play.ts';
@@ -52,6 +53,20 @@ export interface PlatformOptions {
   readonly report?: Report;
   readonly ambience?: Ambience;
   readonly onTrace?: (direction: 'in' | 'out', message: SipMessage) => void;
+}
+
+export interface SubscribeOptions {
+  /** Which of the registered ones to ask; default: the first. */
+  readonly peer?: string;
+  /** Default: the peer itself. */
+  readonly deviceId?: string;
+  readonly expiresS?: number;
+  /** Value of Event. */
+  readonly event?: string;
+  /** More elements of the Query. */
+  readonly content?: string;
+  /** In place of the whole Query; empty: no body. */
+  readonly body?: string;
 }
 
 export interface PlayOptions {
@@ -84,6 +99,10 @@ export class Platform implements AsyncDisposable {
   readonly endpoint: SipEndpoint;
   readonly registrar: PlatformRegistrar;
   readonly plays = new Set<Play>();
+  /** Notify MESSAGEs except keepalives, as they came; each was answered 200. */
+  readonly notices: Manscdp[] = [];
+  /** Status for the next of these; `drop`: no answer. Undefined: 200. */
+  noticePolicy: ((notice: Manscdp) => number | 'drop' | undefined) | undefined;
   /** Requests that were not expected, by method or CmdType. */
   readonly strays = new Map<string, number>();
   readonly #options: PlatformOptions;
@@ -162,6 +181,23 @@ export class Platform implements AsyncDisposable {
   /** DeviceControl without an answer, such as `<IFameCmd>Send</IFameCmd>`. */
   async control(channelId: string, content: string, peer?: string): Promise<void> {
     await this.message(buildManscdp('Control', 'DeviceControl', { sn: this.#queries.begin('DeviceControl'), deviceId: channelId }, content), this.#peer(peer), channelId);
+  }
+
+  /** SUBSCRIBE; what comes of it is told by the subscription. */
+  subscribe(cmdType: string, options: SubscribeOptions = {}): PlatformSubscription {
+    const peer = this.#peer(options.peer);
+    const target = this.#targetOf(peer);
+    const { deviceId = peer, expiresS = 600, event = `${cmdType === 'Catalog' ? 'Catalog' : 'presence'};id=${this.#queries.begin('Subscribe')}`, content = '' } = options;
+    const xml = options.body ?? buildManscdp('Query', cmdType, { sn: this.#queries.begin(cmdType), deviceId }, content);
+    const subscription = this.endpoint.subscribe(
+      {
+        uri: uriOf(peer, target.address, target.port), from: recordOf(this.id, this.domain), to: party(peer, target.address, target.port), event, expires: expiresS,
+        contact: contact(this.id, this.address, this.port, target.transport === 'TCP' ? 'tcp' : 'udp'),
+        ...(xml !== '' && { contentType: MANSCDP_TYPE, body: encodeBody(xml, this.#options.charset ?? 'gb2312') }),
+      },
+      target,
+    );
+    return new PlatformSubscription(subscription, this.#ambience.clock);
   }
 
   async #ask(cmdType: string, build: (head: { sn: number; deviceId: string }) => string, peer: string | undefined, timeoutMs: number): Promise<Manscdp> {
@@ -247,8 +283,16 @@ export class Platform implements AsyncDisposable {
     if (!message.ok) return this.#stray(incoming, `broken ${method}`, 400);
     if (message.value.cmdType === 'Keepalive') return this.registrar.onKeepalive(incoming, message.value.deviceId);
     if (message.value.root === 'Response') this.#queries.onResponse(message.value);
+    else if (message.value.root === 'Notify' && method === 'MESSAGE') return this.#onNotice(incoming, message.value);
     else this.strays.set(message.value.cmdType, (this.strays.get(message.value.cmdType) ?? 0) + 1);
     incoming.respond(200);
+  }
+
+  #onNotice(incoming: IncomingRequest, notice: Manscdp): void {
+    const verdict = this.noticePolicy?.(notice) ?? 200;
+    if (verdict === 'drop') return incoming.drop();
+    incoming.respond(verdict);
+    if (verdict === 200) this.notices.push(notice);
   }
 
   #stray(incoming: IncomingRequest, what: string, status: number): void {
