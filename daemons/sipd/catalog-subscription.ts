@@ -80,7 +80,7 @@ export class CatalogSubscription implements Disposable {
   #settled(batch: number, outcome: Outcome): void {
     if (this.#isOver) return;
     const verdict = verdictOf(outcome);
-    if (verdict !== 'accepted') this.#parts.counters.add(`subscription.notify-${verdict}`);
+    this.#parts.counters.add(`subscription.notify-${verdict}`);
     this.#run(this.#machine.settled(batch, verdict, this.#parts.clock.now()));
   }
 

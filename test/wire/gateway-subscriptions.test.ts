@@ -64,6 +64,7 @@ await t.test('a lost NOTIFY is said again, and nothing is lost over a restart', 
   await subscription.when('OFF after all', ({ events }) => events.length === before + 2);
   t.equal(dropped, 2);
   t.same(subscription.events.slice(before), [`OFF ${id(0, 0)}`, `OFF ${id(0, 1)}`], 'the third one was OFF already');
+  await until('the answer is noted', async () => (await rig.rpc.call('counters', {}))['subscription.notify-accepted'] === subscription.notifications.length);
   const lastSeq = subscription.notifications.at(-1)!.request.cseq.seq;
 
   const ready = rig.gateway.sipd.next(line => line.msg === 'sipd.ready');
