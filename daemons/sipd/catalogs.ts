@@ -142,7 +142,7 @@ export class Catalogs implements Disposable {
     if (!fresh && device.items.size > 0) return;
     // A device that began anew has forgotten what it was asked.
     if (fresh) this.#finish(deviceId, device);
-    void this.#ask(deviceId, buildDeviceInfoQuery({ sn: this.#nextSn(), deviceId }));
+    void this.ask(deviceId, buildDeviceInfoQuery({ sn: this.#nextSn(), deviceId }));
     if (this.#deps.config().devices.catalogOnRegister || device.items.size === 0) this.refresh(deviceId);
   }
 
@@ -162,7 +162,7 @@ export class Catalogs implements Disposable {
     const alarm = new Alarm(this.#deps.clock, () => this.#take(deviceId, device, collector.tick(this.#deps.clock.now())));
     device.collecting = { sn, collector, alarm };
     alarm.arm(collector.deadline);
-    void this.#ask(deviceId, buildCatalogQuery({ sn, deviceId })).then(accepted => {
+    void this.ask(deviceId, buildCatalogQuery({ sn, deviceId })).then(accepted => {
       if (!accepted && device.collecting?.sn === sn) this.#finish(deviceId, device);
     });
   }
@@ -252,8 +252,8 @@ export class Catalogs implements Disposable {
     this.#deps.store.putDevice({ id: deviceId, ...device.facts, infoJson: null });
   }
 
-  /** One Query to the device; false when it was not accepted. */
-  async #ask(deviceId: string, xml: string): Promise<boolean> {
+  /** One Query or Control to the device; false when it was not accepted. */
+  async ask(deviceId: string, xml: string): Promise<boolean> {
     const { endpoint, config, log } = this.#deps;
     const device = this.#deps.reach(deviceId);
     if (device === null) return false;

@@ -6,6 +6,7 @@
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type Admission, Admissions, type DevicePolicy } from '#core/gb/admission.ts';
 import { type Binding, type ContactAddress, type Source, bindingRow } from '#core/gb/binding.ts';
+import { type GbVersion, versionOf } from '#core/gb/dialect.ts';
 import { formatGbTime } from '#core/gb/gb-time.ts';
 import { Registrar } from '#core/gb/registrar.ts';
 import type { RegisterAnswer, RegistrarEvent, RegistrarOptions } from '#core/gb/register-rules.ts';
@@ -37,6 +38,8 @@ export interface DeviceReach {
   readonly id: string;
   readonly target: Target;
   readonly config: DevicePolicy;
+  /** As its last REGISTER said; after a restart of ours 2016 until the next one. */
+  readonly version: GbVersion;
 }
 
 /** `new`: it began anew and knows nothing of old dialogs. `refreshed`: it may have. `back`: it was silent for a while. */
@@ -62,6 +65,7 @@ export class Devices implements Disposable {
   readonly #notedAtMs = new Map<string, number>();
   /** Our address that each device talks to: it may reach no other one. */
   readonly #localAddress = new Map<string, string>();
+  readonly #versions = new Map<string, GbVersion>();
   readonly #refused: CountedLog;
   #admissions: Admissions;
   #guard: DigestGuard;
@@ -122,7 +126,7 @@ export class Devices implements Disposable {
   reach(deviceId: string): DeviceReach | null {
     const binding = this.#registrar.binding(deviceId);
     if (!binding?.online) return null;
-    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address) };
+    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address), version: this.#versions.get(deviceId) ?? '2016' };
   }
 
   policy(deviceId: string, address: string): DevicePolicy {
@@ -163,6 +167,7 @@ export class Devices implements Disposable {
     this.#noteRefusal(deviceId, answer, flow);
     if (answer.status === 200) {
       this.#localAddress.set(deviceId, flow.localAddress);
+      this.#versions.set(deviceId, versionOf(header(request, 'X-GB-Ver')));
       this.#save(deviceId);
     }
     this.#answer(incoming, answer, contact);
@@ -222,7 +227,10 @@ export class Devices implements Disposable {
       case 'offline':
         log.warn({ deviceId: event.deviceId, reason: event.reason }, 'device.offline');
         counters.add(`device.offline.${event.reason}`);
-        if (event.reason === 'unregistered' || event.reason === 'expired') store.deleteBinding(event.deviceId);
+        if (event.reason === 'unregistered' || event.reason === 'expired') {
+          store.deleteBinding(event.deviceId);
+          this.#versions.delete(event.deviceId);
+        }
         this.#notedAtMs.delete(event.deviceId);
         this.#localAddress.delete(event.deviceId);
         return this.#deps.onOffline(event.deviceId, event.reason);

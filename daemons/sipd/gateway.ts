@@ -12,6 +12,7 @@ import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { SqliteStore } from '#kit/sqlite-store.ts';
 import { AttemptLog } from './attempts.ts';
 import { Catalogs } from './catalogs.ts';
+import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
@@ -30,6 +31,7 @@ export class Gateway {
   readonly media: MediaPool;
   readonly relay: Relay;
   readonly upstreams: Upstreams;
+  readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly rows: Rows;
   readonly #log: Log;
@@ -60,6 +62,8 @@ export class Gateway {
         ...common,
         catalogs: this.catalogs,
         isOnline: deviceId => this.devices.binding(deviceId)?.online === true,
+        onCommand: (link, message) => this.controls.command(link, message),
+        onOffline: name => this.controls.upstreamGone(name),
         onRemoved: name => {
           this.relay.stopUpstream(name, 'this upstream is no longer configured');
           this.subscriptions.dropUpstream(name);
@@ -67,6 +71,7 @@ export class Gateway {
       }),
     );
     this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams }));
+    this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams }));
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
   }
 
@@ -147,6 +152,7 @@ export class Gateway {
 
   #deviceOffline(deviceId: string, reason: string): void {
     this.catalogs.deviceOffline(deviceId);
+    this.controls.deviceOffline(deviceId);
     this.subscriptions.statesChanged(deviceId);
     this.relay.deviceOffline(deviceId, reason);
   }

@@ -16,6 +16,7 @@ import { CountedLog, type Log } from '#kit/log.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#kit/sip-endpoint.ts';
 import type { Catalogs } from './catalogs.ts';
+import type { Controls } from './controls.ts';
 import type { Counters } from './counters.ts';
 import type { Devices } from './devices.ts';
 import type { Relay } from './relay.ts';
@@ -35,6 +36,7 @@ export interface RoutesDeps {
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
   readonly relay: Relay;
+  readonly controls: Controls;
   readonly subscriptions: Subscriptions;
 }
 
@@ -152,7 +154,7 @@ export class Routes {
     }
     if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
     incoming.respond(200);
-    if (!this.#deps.catalogs.response(peer.deviceId, message, charset)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+    if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }
 
   /** 400, and to a platform that asked also a Response with Result ERROR, so that its wait ends (fault 41). */

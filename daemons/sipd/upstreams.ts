@@ -9,6 +9,7 @@ import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
 import { IdMapping } from '#core/gb/id-mapping.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
+import type { RegistrationState } from '#core/gb/registration-io.ts';
 import { ShareRule } from '#core/gb/share-rule.ts';
 import { parseIp } from '#core/ip.ts';
 import { addMs } from '#core/units.ts';
@@ -46,6 +47,10 @@ export interface UpstreamsDeps {
   isOnline(deviceId: string): boolean;
   /** No longer configured, or another platform under its name: its sessions end. */
   onRemoved(name: string): void;
+  /** A Query or Control that a camera may answer. False: not one of those. */
+  onCommand(link: UpstreamLink, message: Manscdp): boolean;
+  /** Its registration ended, for now at least. */
+  onOffline(name: string): void;
 }
 
 export class Upstreams implements Disposable {
@@ -156,8 +161,10 @@ export class Upstreams implements Disposable {
       case 'device-info-query':
         return this.#say(link, this.#deviceInfo(link, head));
       case 'device-status-query':
-        return this.#say(link, this.#deviceStatus(link, head));
+        if (head.deviceId === link.config.localId || !this.#deps.onCommand(link, message)) this.#say(link, this.deviceStatus(link, head));
+        return;
       default:
+        if (this.#deps.onCommand(link, message)) return;
         if (message.root === 'Query' || message.root === 'Control') this.#say(link, buildResult(message.cmdType, head, 'ERROR'));
     }
   }
@@ -178,10 +185,15 @@ export class Upstreams implements Disposable {
   }
 
   #open(config: UpstreamConfig): void {
-    const { endpoint, clock, random, hashes, log, counters } = this.#deps;
-    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: state => counters.add(`upstream.state.${state}`) });
+    const { endpoint, clock, random, hashes, log } = this.#deps;
+    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: state => this.#onState(config.name, state) });
     this.#links.set(config.name, link);
     link.start();
+  }
+
+  #onState(name: string, state: RegistrationState): void {
+    this.#deps.counters.add(`upstream.state.${state}`);
+    if (state !== 'online') this.#deps.onOffline(name);
   }
 
   /** Where we stay registered under the same ID, the next link's REGISTER takes the binding over: unregistering would end it there first. */
@@ -265,7 +277,8 @@ export class Upstreams implements Disposable {
     });
   }
 
-  #deviceStatus(link: UpstreamLink, head: { sn: number; deviceId: string }): string {
+  /** What we know of it ourselves. */
+  deviceStatus(link: UpstreamLink, head: { sn: number; deviceId: string }): string {
     const { catalogs, clock } = this.#deps;
     if (head.deviceId === link.config.localId) return buildDeviceStatusResponse(head, { online: true, status: 'OK', encode: true, record: false, deviceTime: clock.wall() });
     const channel = this.resolve(link.config.name, head.deviceId);

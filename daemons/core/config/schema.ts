@@ -79,6 +79,17 @@ const upstream = z.strictObject({
   ssrc: z.enum(['echo', 'own']).default('echo').describe('echo: send the SSRC of its y=; own: answer one of our domain'),
   share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
   maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
+  permissions: z
+    .strictObject({
+      query: z.boolean().default(true).describe('questions to a camera: recordings, presets, configuration, status'),
+      ptz: z.boolean().default(true).describe('pan, tilt, zoom, lens, presets, cruises, home position, tracking'),
+      control: z.boolean().default(true).describe('recording, guard, alarm reset, I-frame'),
+      config: z.boolean().default(true).describe('configuration of a camera'),
+      maintenance: z.boolean().default(true).describe('restart, upgrade, formatting of its cards'),
+      ptzMaxSpeed: z.int().min(1).max(255).default(255).describe('higher speeds are lowered to this'),
+    })
+    .prefault({})
+    .describe('what it may do with the cameras that it sees'),
   catalog: z
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),

@@ -10,7 +10,7 @@ import { type PtzCommand, isStop } from './ptz.ts';
 import { type Ms, ms } from '../units.ts';
 import type { ChannelKey } from './id-mapping.ts';
 
-/** For one upstream and channel; as many at once. */
+/** Controls, and questions, of one upstream for one channel; as many at once. */
 export const CONTROLS_PER_S = 10;
 /** Buckets that are kept; the longest unused goes first, and is full again if it comes back. */
 const MAX_BUCKETS = 20_000;
@@ -32,10 +32,10 @@ export class ControlPolicy {
   readonly #buckets = new Map<string, { tokens: number; at: Ms }>();
   readonly #moving = new Map<string, Moving>();
 
-  /** Whether one more control is within its rate. A stop always is. */
-  admit(upstream: string, channel: ChannelKey, command: PtzCommand | undefined, now: Ms): boolean {
-    if (command !== undefined && isStop(command)) return true;
-    const key = `${upstream}\n${keyOf(channel)}`;
+  /** Whether one more is within its rate: controls together, questions together. A stop always is. */
+  admit(upstream: string, channel: ChannelKey, what: PtzCommand | 'control' | 'question', now: Ms): boolean {
+    if (typeof what !== 'string' && isStop(what)) return true;
+    const key = `${what === 'question' ? '?' : ''}${upstream}\n${keyOf(channel)}`;
     const bucket = this.#buckets.get(key) ?? { tokens: CONTROLS_PER_S, at: now };
     this.#buckets.delete(key);
     this.#buckets.set(key, bucket);

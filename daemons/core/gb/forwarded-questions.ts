@@ -42,6 +42,8 @@ export interface Question {
   readonly content: string;
   /** Blocks that ConfigDownload asks for. */
   readonly parts?: number;
+  /** How long the first answer may take; default QUIET_MS. */
+  readonly patienceMs?: number;
 }
 
 export type QuestionInput =
@@ -133,7 +135,7 @@ export class ForwardedQuestions {
   #send(running: Running, now: Ms): QuestionOutput[] {
     running.phase = 'asked';
     running.endsAt = addMs(now, TOTAL_MS);
-    this.#deadlines.set(running.sn, addMs(now, QUIET_MS));
+    this.#deadlines.set(running.sn, addMs(now, running.question.patienceMs ?? QUIET_MS));
     return [{ type: 'send', sn: running.sn, question: running.question }];
   }
 

@@ -3,6 +3,7 @@
  * Devices count wrongly, repeat themselves and write times in their own way (quirks 31-35); a FilePath is an opaque string
  * (faults.md 48).
  */
+import { SharedText } from './catalog-item.ts';
 import { type Charset, PROLOGUE_BYTES, encodedLength } from './dialect.ts';
 import { formatGbTime, parseGbTime } from './gb-time.ts';
 import { type Head, buildManscdp } from './manscdp-write.ts';
@@ -11,6 +12,8 @@ import { xmlText } from './xml-text.ts';
 
 export const MAX_RECORDS = 10_000;
 const MAX_TEXT = 1024;
+/** Characters of all recordings of one answer. */
+const MAX_CHARS = 4 * 1024 * 1024;
 const MAX_SUM = 999_999;
 
 const ITEM_FIELDS = ['Name', 'FilePath', 'Address', 'StartTime', 'EndTime', 'Secrecy', 'Type', 'RecorderID', 'FileSize', 'RecordLocation', 'StreamNumber'] as const;
@@ -38,15 +41,16 @@ export function readRecordQuery(element: XmlElement): { readonly content: string
 /** One message of a device. A list that is missing is an empty one (quirk 34). */
 export function readRecordPart(element: XmlElement): RecordPart {
   const sum = textOf(element, 'sumnum');
-  const items = (childOf(element, 'recordlist')?.children ?? []).filter(({ key }) => key === 'item').map(readItem);
+  const shared = new SharedText();
+  const items = (childOf(element, 'recordlist')?.children ?? []).filter(({ key }) => key === 'item').map(item => readItem(item, shared));
   return { name: textOf(element, 'name')?.slice(0, MAX_TEXT), sumNum: sum !== undefined && /^\d{1,6}$/.test(sum) ? Math.min(Number(sum), MAX_SUM) : undefined, items };
 }
 
-function readItem(element: XmlElement): RecordItem {
+function readItem(element: XmlElement, shared: SharedText): RecordItem {
   const item: { -readonly [field in keyof RecordItem]: string } = {};
   for (const field of ITEM_FIELDS) {
     const text = fieldOf(element, field);
-    if (text !== undefined) item[field] = text;
+    if (text !== undefined) item[field] = shared.share(text);
   }
   return item;
 }
@@ -61,6 +65,7 @@ function fieldOf(element: XmlElement, field: string): string | undefined {
 export class RecordList {
   readonly #items = new Map<string, RecordItem>();
   #arrived = 0;
+  #chars = 0;
   #expected: number | undefined;
   #name: string | undefined;
 
@@ -70,7 +75,9 @@ export class RecordList {
     this.#arrived += items.length;
     for (const item of items) {
       const key = keyOf(item);
-      if (this.#items.size < MAX_RECORDS && !this.#items.has(key)) this.#items.set(key, item);
+      if (this.#items.size >= MAX_RECORDS || this.#chars > MAX_CHARS || this.#items.has(key)) continue;
+      this.#items.set(key, item);
+      for (const text of Object.values(item)) this.#chars += text.length;
     }
   }
 

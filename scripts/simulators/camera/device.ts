@@ -9,6 +9,7 @@ import { pause, recordOf, uriOf } from '../common/names.ts';
 import { encodeXml } from './charsets.ts';
 import { type Channel, type DeviceFacts, catalogPages, controlResult, deviceInfo, deviceStatus } from './catalogue.ts';
 import { Registration, type RegistrationOptions, describeOutcome } from './registration.ts';
+import { FrontEnd } from './front-end.ts';
 import { CameraSession, type SessionHost } from './session.ts';
 
 export interface DeviceOptions extends RegistrationOptions {
@@ -28,6 +29,9 @@ export class CameraDevice {
   readonly counters = { queries: 0, controls: 0, keyFrameRequests: 0, catalogMessages: 0, invites: 0, unknownChannel: 0 };
   /** The controls that came, newest last, at most 64. */
   readonly controls: { readonly channelId: string; readonly command: string; readonly value: string }[] = [];
+  readonly frontEnd = new FrontEnd();
+  /** Messages in place of its own answer to a query or control; undefined: its own. */
+  onCommand: ((message: Manscdp) => readonly string[] | undefined) | undefined;
   readonly #endpoint: SipEndpoint;
   readonly #target: Target;
   readonly #host: SessionHost;
@@ -83,6 +87,8 @@ export class CameraDevice {
 
   async #onMessage(message: Manscdp): Promise<void> {
     if (message.root === 'Query') this.counters.queries += 1;
+    const answers = this.onCommand?.(message) ?? this.frontEnd.answers(message);
+    if (answers !== undefined) return this.#sendAll(answers);
     switch (`${message.root} ${message.cmdType}`) {
       case 'Query Catalog':
         return this.#sendCatalog(message.sn);
@@ -95,8 +101,13 @@ export class CameraDevice {
     }
   }
 
+  async #sendAll(answers: readonly string[]): Promise<void> {
+    for (const answer of answers) if (!(await this.#send(answer))) return;
+  }
+
   async #onControl(message: Manscdp): Promise<void> {
     this.counters.controls += 1;
+    this.frontEnd.control(message);
     const command = message.element.children.find(child => !['cmdtype', 'sn', 'deviceid', 'info'].includes(child.key));
     if (command === undefined) return;
     if (this.controls.push({ channelId: message.deviceId, command: command.name, value: command.text }) > 64) this.controls.shift();

@@ -27,7 +27,7 @@ import { type Mischief, type Mischiefs, NO_MISCHIEF } from './mischief.ts';
 import { writeOffer } from './offer.ts';
 import { Play } from './play.ts';
 import { openSharedPort } from './shared-port.ts';
-import { type CatalogAnswer, Queries, infoOf, statusOf } from './queries.ts';
+import { type CatalogAnswer, Queries, type RecordsAnswer, infoOf, statusOf } from './queries.ts';
 import type { PlayTransport } from './receivers.ts';
 import { type Peer, PlatformRegistrar } from './registrar.ts';
 import { PlatformSubscription } from './subscriptions.ts';
@@ -198,6 +198,21 @@ export class Platform implements AsyncDisposable {
       target,
     );
     return new PlatformSubscription(subscription, this.#ambience.clock);
+  }
+
+  /** A query, or a control that wants an answer, about a channel: its one answer. */
+  async ask(root: 'Query' | 'Control', cmdType: string, channelId: string, content = '', { peer, timeoutMs = DEFAULT_TIMEOUT_MS }: { peer?: string; timeoutMs?: number } = {}): Promise<Manscdp> {
+    const sn = this.#queries.begin(cmdType);
+    await this.message(buildManscdp(root, cmdType, { sn, deviceId: channelId }, content), this.#peer(peer), channelId);
+    return this.#queries.single(sn, timeoutMs);
+  }
+
+  /** What a camera recorded between two times (`2026-03-10T00:00:00`). */
+  async records(channelId: string, startTime: string, endTime: string, { peer, timeoutMs = DEFAULT_TIMEOUT_MS }: { peer?: string; timeoutMs?: number } = {}): Promise<RecordsAnswer> {
+    const sn = this.#queries.begin('RecordInfo');
+    const content = `<StartTime>${startTime}</StartTime>\r\n<EndTime>${endTime}</EndTime>\r\n<Secrecy>0</Secrecy>\r\n<Type>all</Type>\r\n`;
+    await this.message(buildManscdp('Query', 'RecordInfo', { sn, deviceId: channelId }, content), this.#peer(peer), channelId);
+    return this.#queries.records(sn, timeoutMs);
   }
 
   async #ask(cmdType: string, build: (head: { sn: number; deviceId: string }) => string, peer: string | undefined, timeoutMs: number): Promise<Manscdp> {

@@ -1,6 +1,7 @@
 /** Queries of the platform and the answers collected by SN (gb28181.md 3.1: SN, CmdType and DeviceID tie them together). */
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import type { DeviceInfoBody, DeviceStatusBody, Manscdp } from '#core/gb/manscdp.ts';
+import { type XmlElement, childOf, textOf } from '#core/gb/xml.ts';
 import type { Clock } from '#kit/clock.ts';
 import { Conditions, within } from '../common/waiting.ts';
 
@@ -18,11 +19,20 @@ export interface CatalogAnswer {
   readonly lastMs: number | undefined;
 }
 
+export interface RecordsAnswer {
+  /** Item elements, as they came. */
+  readonly items: readonly XmlElement[];
+  readonly sumNum: number;
+  readonly parts: readonly Manscdp[];
+  readonly complete: boolean;
+}
+
 interface Running {
   readonly cmdType: string;
   readonly startedAt: number;
   count: number;
   last: Manscdp | undefined;
+  readonly parts: Manscdp[];
   readonly items: Map<string, CatalogItem>;
   sumNum: number | undefined;
   repeated: number;
@@ -44,7 +54,7 @@ export class Queries {
 
   begin(cmdType: string): number {
     this.#sn += 1;
-    this.#running.set(this.#sn, { cmdType, startedAt: this.#clock.now(), count: 0, last: undefined, items: new Map(), sumNum: undefined, repeated: 0, firstMs: undefined, lastMs: undefined });
+    this.#running.set(this.#sn, { cmdType, startedAt: this.#clock.now(), count: 0, last: undefined, parts: [], items: new Map(), sumNum: undefined, repeated: 0, firstMs: undefined, lastMs: undefined });
     return this.#sn;
   }
 
@@ -59,6 +69,7 @@ export class Queries {
     running.lastMs = sinceMs;
     running.count += 1;
     running.last = message;
+    if (message.cmdType === 'RecordInfo') running.parts.push(message);
     if (message.body.kind === 'catalog') {
       running.sumNum = message.body.sumNum;
       for (const item of message.body.items) {
@@ -77,6 +88,17 @@ export class Queries {
     this.#running.delete(sn);
     const { items, sumNum, repeated, firstMs, lastMs, count: messages } = running;
     return { items: [...items.values()], sumNum, messages, complete: isComplete(), repeated, firstMs, lastMs };
+  }
+
+  /** Until as many recordings came as announced, or with what there is after `timeoutMs`. */
+  async records(sn: number, timeoutMs: number): Promise<RecordsAnswer> {
+    const { parts } = this.#running.get(sn)!;
+    const items = (): XmlElement[] => parts.flatMap(({ element }) => [...(childOf(element, 'recordlist')?.children ?? [])]);
+    const sumNum = (): number => Number(parts[0] === undefined ? NaN : textOf(parts[0].element, 'sumnum'));
+    const isComplete = (): boolean => items().length >= sumNum();
+    await within(this.#clock, timeoutMs, () => 'recordings not complete', this.#conditions.when(isComplete)).catch(() => undefined);
+    this.#running.delete(sn);
+    return { items: items(), sumNum: sumNum(), parts, complete: isComplete() };
   }
 
   /** The one answer to another query. */

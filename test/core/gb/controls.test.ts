@@ -36,7 +36,8 @@ t.test('rate: ten a second for one upstream and channel, stops always (fault 22)
   t.equal(passed('county', left, 1000, 5), 5, 'another upstream has its own');
   t.ok(policy.admit('city', { ...channel, channelId: 'x' }, left, ms(1000)), 'so has another channel');
   t.equal(passed('city', left, 60_000, 10), 10, 'and after a rest it is full again');
-  t.equal(passed('city', left, 60_000, 10), 0, 'time that stands still gives nothing');
+  t.equal(policy.admit('city', channel, left, ms(60_000)), false, 'time that goes back gives nothing');
+  t.ok(policy.admit('city', channel, 'question', ms(60_000)), 'questions have their own');
 });
 
 t.test('dead-man: what an upstream moves is stopped when it goes', async t => {

@@ -1,0 +1,237 @@
+/**
+ * Controls and questions of upstreams that concern one camera.
+ *
+ *   upstreams.message -> command -> permission, rate, ID -> control line or forwarded question -> device
+ *   routes (Response) -> response -> core/gb/forwarded-questions -> IDs back -> upstream
+ */
+import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import { ControlLine, type Departure } from '#core/gb/control-line.ts';
+import { ControlPolicy, type Motion } from '#core/gb/control-policy.ts';
+import { CONTROL_GROUP, type DeviceControl, describeControl, formatDeviceControl, parseDeviceControl, wantsResponse } from '#core/gb/device-control.ts';
+import { ForwardedQuestions, type Question, type QuestionInput, type QuestionOutput } from '#core/gb/forwarded-questions.ts';
+import type { Manscdp } from '#core/gb/manscdp.ts';
+import { buildManscdp } from '#core/gb/manscdp-write.ts';
+import { LENS_STOP, PTZ_STOP, type PtzCommand, clampSpeed, isStop } from '#core/gb/ptz.ts';
+import { configBlocks } from '#core/gb/relayed-content.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import { CountedLog, type Log } from '#kit/log.ts';
+import type { Random } from '#kit/random.ts';
+import type { Catalogs, ChannelRef } from './catalogs.ts';
+import { Answers } from './control-answers.ts';
+import type { Counters } from './counters.ts';
+import type { DeviceReach } from './devices.ts';
+import { type QueryContent, readQuestion } from './questions.ts';
+import type { UpstreamLink } from './upstream-link.ts';
+import type { Upstreams } from './upstreams.ts';
+
+const MAX_FIRST_SN = 1_000_000_000;
+
+export interface ControlsDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly catalogs: Catalogs;
+  readonly upstreams: Upstreams;
+  config(): GatewayConfig;
+  reach(deviceId: string): DeviceReach | null;
+}
+
+/** Who asked, and for which channel. */
+interface Asked {
+  readonly link: UpstreamLink;
+  readonly message: Manscdp;
+  readonly channel: ChannelRef;
+  readonly reach: DeviceReach;
+}
+
+interface Line {
+  readonly line: ControlLine<string>;
+  readonly alarm: Alarm;
+}
+
+export class Controls implements Disposable {
+  readonly #deps: ControlsDeps;
+  readonly #policy = new ControlPolicy();
+  readonly #questions: ForwardedQuestions;
+  readonly #alarm: Alarm;
+  readonly #answers: Answers;
+  readonly #refused: CountedLog;
+  /** By device and channel; only while something is under way. */
+  readonly #lines = new Map<string, Line>();
+
+  constructor(deps: ControlsDeps) {
+    this.#deps = deps;
+    this.#questions = new ForwardedQuestions(deps.random.int(MAX_FIRST_SN));
+    this.#answers = new Answers(deps);
+    this.#refused = new CountedLog(deps.log, deps.clock, 'control.refused');
+    this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#alarm[Symbol.dispose]();
+    for (const { alarm } of this.#lines.values()) alarm[Symbol.dispose]();
+  }
+
+  /** A Query or Control of this platform, already answered with 200. False: not one that a camera answers. */
+  command(link: UpstreamLink, message: Manscdp): boolean {
+    const content = message.root === 'Query' ? readQuestion(message) : undefined;
+    const isControl = message.root === 'Control' && (message.cmdType === 'DeviceControl' || message.cmdType === 'DeviceConfig');
+    if (content === undefined && !isControl) return false;
+    const channel = this.#deps.upstreams.resolve(link.config.name, message.deviceId);
+    if (typeof channel === 'string') return this.#refuse(link, message, channel === 'unknown' ? 'no such channel' : 'the channel is not shared to it');
+    const reach = this.#deps.reach(channel.deviceId);
+    if (reach === null) return this.#refuse(link, message, 'the device is offline');
+    const asked: Asked = { link, message, channel, reach };
+    if (content !== undefined) return this.#question(asked, content);
+    return message.cmdType === 'DeviceConfig' ? this.#configure(asked) : this.#control(asked);
+  }
+
+  /** A Response of this device, already answered with 200. True when it was one of ours to take. */
+  response(deviceId: string, message: Manscdp): boolean {
+    if (message.root !== 'Response' || !message.known) return false;
+    this.#feed({ type: 'response', deviceId, message });
+    return true;
+  }
+
+  deviceOffline(deviceId: string): void {
+    this.#policy.deviceGone(deviceId);
+    this.#feed({ type: 'device-gone', deviceId });
+  }
+
+  /** Nobody is there who could stop what moves, or hear an answer. */
+  upstreamGone(upstream: string): void {
+    for (const { channel, motion } of this.#policy.upstreamGone(upstream)) {
+      this.#deps.counters.add('control.dead-man');
+      this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
+      this.#sendPtz(channel, { kind: 'ptz', instruction: { command: motion === 'move' ? PTZ_STOP : LENS_STOP, address: 1 } });
+    }
+    this.#feed({ type: 'upstream-gone', upstream });
+  }
+
+  #question(asked: Asked, content: QueryContent): boolean {
+    const { link, message } = asked;
+    if (!link.config.permissions.query) return this.#refuse(link, message, 'questions are not permitted');
+    if (typeof content === 'string') return this.#refuse(link, message, content);
+    if (!this.#policy.admit(link.config.name, asked.channel, 'question', this.#deps.clock.now())) return this.#refuse(link, message, 'too many questions a second');
+    this.#ask(asked, content);
+    return true;
+  }
+
+  #control(asked: Asked): boolean {
+    const { link, message, channel, reach } = asked;
+    const read = parseDeviceControl(message.element);
+    if (!read.ok) {
+      // A PTZ command that is damaged is dropped: its sender waits for nothing (fault 22).
+      this.#deps.counters.add('control.malformed');
+      return this.#refuse(link, message, read.error.why, !read.error.why.startsWith('PTZCmd'));
+    }
+    const control = this.#adapt(link.config, read.value);
+    if (typeof control === 'string') return this.#refuse(link, message, control);
+    if (!link.config.permissions[CONTROL_GROUP[control.kind]]) return this.#refuse(link, message, `${CONTROL_GROUP[control.kind]} is not permitted`);
+    const command = control.kind === 'ptz' ? control.instruction.command : undefined;
+    if (!this.#policy.admit(link.config.name, channel, command ?? 'control', this.#deps.clock.now())) {
+      this.#deps.counters.add('control.too-fast');
+      return this.#refuse(link, message, 'too many controls a second', wantsResponse(control));
+    }
+    this.#audit(asked, describeControl(control));
+    if (command !== undefined) this.#policy.sent(link.config.name, channel, command);
+    if (control.kind === 'ptz') this.#sendPtz(channel, control);
+    else if (wantsResponse(control)) this.#ask(asked, { content: formatDeviceControl(control, reach.version) });
+    else this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), CONTROL_GROUP[control.kind] === 'ptz' ? 'move' : undefined, false);
+    return true;
+  }
+
+  /** Within what this upstream may, and with the IDs of the device. */
+  #adapt({ name, permissions }: UpstreamConfig, control: DeviceControl): DeviceControl | string {
+    if (control.kind === 'ptz') return { ...control, instruction: { ...control.instruction, command: clampSpeed(control.instruction.command, permissions.ptzMaxSpeed) } };
+    if (control.kind !== 'target-track' || control.panoramicId === undefined) return control;
+    const panoramic = this.#deps.upstreams.resolve(name, control.panoramicId);
+    return typeof panoramic === 'string' ? 'no such panoramic channel' : { ...control, panoramicId: panoramic.channelId };
+  }
+
+  #configure(asked: Asked): boolean {
+    const { link, message, channel } = asked;
+    if (!link.config.permissions.config) return this.#refuse(link, message, 'config is not permitted');
+    const content = configBlocks(message, id => (id === message.deviceId ? channel.channelId : undefined));
+    if (content === undefined) return this.#refuse(link, message, 'no configuration that we know');
+    if (!this.#policy.admit(link.config.name, channel, 'control', this.#deps.clock.now())) return this.#refuse(link, message, 'too many controls a second');
+    this.#audit(asked, 'config');
+    this.#ask(asked, { content });
+    return true;
+  }
+
+  #ask({ link, message, channel }: Asked, { content, parts, patienceMs }: Exclude<QueryContent, string>): void {
+    const { root, cmdType, sn, deviceId: askedId } = message;
+    const question: Question = { upstream: link.config.name, sn, askedId, ...channel, root: root === 'Control' ? 'Control' : 'Query', cmdType, content, ...(parts !== undefined && { parts }), ...(patienceMs !== undefined && { patienceMs }) };
+    this.#feed({ type: 'ask', question });
+  }
+
+  #feed(input: QuestionInput): void {
+    for (const output of this.#questions.handle(input, this.#deps.clock.now())) this.#carryOut(output);
+    this.#alarm.arm(this.#questions.deadline);
+  }
+
+  #carryOut(output: QuestionOutput): void {
+    switch (output.type) {
+      case 'send': {
+        const { sn, question } = output;
+        const { root, cmdType, deviceId, channelId, content } = question;
+        void this.#deps.catalogs.ask(deviceId, buildManscdp(root, cmdType, { sn, deviceId: channelId }, content)).then(accepted => {
+          if (!accepted) this.#feed({ type: 'refused', sn });
+        });
+        return;
+      }
+      case 'unasked':
+        return this.#deps.counters.add(`device.unasked.${output.cmdType}`);
+      default:
+        return this.#answers.give(output);
+    }
+  }
+
+  /** Always true: the command was dealt with. */
+  #refuse(link: UpstreamLink, message: Manscdp, why: string, answer = true): true {
+    const { root, cmdType, sn, deviceId: askedId } = message;
+    this.#deps.counters.add('control.refused');
+    this.#refused.count({ upstream: link.config.name, askedId, cmdType, why });
+    if (answer) this.#answers.fail({ upstream: link.config.name, sn, askedId, root: root === 'Control' ? 'Control' : 'Query', cmdType });
+    return true;
+  }
+
+  /** One line a control, for whoever asks later who moved the camera. */
+  #audit({ link, message, channel }: Asked, command: string): void {
+    this.#deps.counters.add('control.forwarded');
+    this.#deps.log.info({ upstream: link.config.name, askedId: message.deviceId, deviceId: channel.deviceId, channelId: channel.channelId, command }, 'control.forwarded');
+  }
+
+  #sendPtz(channel: ChannelRef, control: DeviceControl & { readonly kind: 'ptz' }): void {
+    const { command } = control.instruction;
+    this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, '2016')), motionOf(command), isStop(command));
+  }
+
+  #xmlOf = ({ channelId }: ChannelRef, content: string): string => buildManscdp('Control', 'DeviceControl', { sn: this.#questions.nextSn(), deviceId: channelId }, content);
+
+  #put(channel: ChannelRef, value: string, motion: Motion | undefined, stop: boolean): void {
+    const key = `${channel.deviceId}\n${channel.channelId}`;
+    let entry = this.#lines.get(key);
+    if (entry === undefined) {
+      const line = new ControlLine<string>();
+      entry = { line, alarm: new Alarm(this.#deps.clock, () => this.#depart(key, channel, line.tick(this.#deps.clock.now()))) };
+      this.#lines.set(key, entry);
+    }
+    this.#depart(key, channel, entry.line.put({ motion, stop, value }, this.#deps.clock.now()));
+  }
+
+  #depart(key: string, channel: ChannelRef, departure: Departure<string> | undefined): void {
+    const entry = this.#lines.get(key);
+    if (entry === undefined) return;
+    if (departure !== undefined) {
+      void this.#deps.catalogs.ask(channel.deviceId, departure.value).then(() => this.#depart(key, channel, entry.line.answered(departure.ticket, this.#deps.clock.now())));
+    }
+    entry.alarm.arm(entry.line.deadline);
+    if (entry.line.idle && this.#lines.get(key) === entry) this.#lines.delete(key);
+  }
+}
+
+/** What sets the camera moving by itself gives way to a later movement or stop too. */
+const motionOf = ({ kind }: PtzCommand): Motion | undefined => (kind === 'lens' ? kind : kind === 'move' || kind === 'preset-call' || kind === 'cruise-start' || kind === 'scan-start' ? 'move' : undefined);
