@@ -64,7 +64,9 @@ export class Viewer {
   }
 
   static start(plan: ViewerPlan, source: Source, invite: IncomingInvite, world: ViewerWorld, startedAtMs: number): Viewer {
-    const viewer = new Viewer(plan, source, invite, new ViewerSession(), world, startedAtMs);
+    const { session, outputs } = ViewerSession.start();
+    const viewer = new Viewer(plan, source, invite, session, world, startedAtMs);
+    for (const output of outputs) viewer.#carryOut(output);
     invite.onCancel = () => viewer.feed({ type: 'cancel' });
     invite.onAck = () => viewer.feed({ type: 'ack' });
     invite.onAckTimeout = () => viewer.feed({ type: 'ack-timeout' });
@@ -135,6 +137,7 @@ export class Viewer {
   #openSink(): void {
     const { plan, source } = this;
     const open = async (): Promise<void> => {
+      if (this.phase === 'closed') return;
       const { local } = await this.#world.media.call(source.plan.instance, 'openSink', {
         bridgeId: source.plan.bridgeId,
         sinkId: plan.sinkId,

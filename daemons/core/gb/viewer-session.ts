@@ -1,20 +1,23 @@
 /**
  * The upstream half of a relay: one INVITE that a platform sent us and the sink leg that serves it.
  *
- *              source-ready            sink-opened: 200            ACK: start
- *   waiting ───────────────► opening ───────────────► answered ───────────────► active
- *      │                        │                         │                        │
- *      │ source failed: 4xx/5xx │ sink failed: 4xx/5xx    │ no ACK, sink or source │ BYE, sink or source ended
- *      │ CANCEL                 │ CANCEL                  │ ended: BYE             │ (BYE when not theirs)
- *      ▼                        ▼                         ▼                        ▼
- *    closed ◄───────────────────┴─────────────────────────┴────────────────────────┘
+ * The sink is opened while the camera is asked, so that its port is known when the camera has answered, and so that it is
+ * there when the first picture comes.
  *
- * Every way into `closed` leaves the source and closes the sink if it was asked for (RFC 3261 13.3, 15).
+ *              source-ready and sink-opened, whichever is last: 200        ACK: start
+ *   waiting ─────────────────────────────────────────────────► answered ───────────────► active
+ *      │                                                           │                        │
+ *      │ source or sink failed: 4xx/5xx                            │ no ACK, sink or source │ BYE, sink or source ended
+ *      │ CANCEL                                                    │ ended: BYE             │ (BYE when not theirs)
+ *      ▼                                                           ▼                        ▼
+ *    closed ◄──────────────────────────────────────────────────────┴────────────────────────┘
+ *
+ * Every way into `closed` leaves the source and closes the sink (RFC 3261 13.3, 15).
  */
 import { type ErrorCode, PEER_WORDS, SIP_STATUS, assertNever } from '../result.ts';
 import type { SourceFailure } from './source-session.ts';
 
-export type ViewerPhase = 'waiting' | 'opening' | 'answered' | 'active' | 'closed';
+export type ViewerPhase = 'waiting' | 'answered' | 'active' | 'closed';
 
 export type ViewerInput =
   | { readonly type: 'source-ready' }
@@ -51,6 +54,14 @@ export function statusFor(failure: SourceFailure): number {
 
 export class ViewerSession {
   #phase: ViewerPhase = 'waiting';
+  #sourceReady = false;
+  #sinkOpened = false;
+
+  private constructor() {}
+
+  static start(): { session: ViewerSession; outputs: ViewerOutput[] } {
+    return { session: new ViewerSession(), outputs: [{ type: 'open-sink' }] };
+  }
 
   /** A viewer that was answered before the signalling daemon went away. */
   static restored(): ViewerSession {
@@ -67,11 +78,11 @@ export class ViewerSession {
     if (this.#phase === 'closed') return [];
     switch (input.type) {
       case 'source-ready':
-        return this.#sourceReady();
+        this.#sourceReady = true;
+        return this.#answerIfReady();
       case 'sink-opened':
-        if (this.#phase !== 'opening') return [];
-        this.#phase = 'answered';
-        return [{ type: 'answer' }];
+        this.#sinkOpened = true;
+        return this.#answerIfReady();
       case 'ack':
         if (this.#phase !== 'answered') return [];
         this.#phase = 'active';
@@ -95,10 +106,10 @@ export class ViewerSession {
     }
   }
 
-  #sourceReady(): ViewerOutput[] {
-    if (this.#phase !== 'waiting') return [];
-    this.#phase = 'opening';
-    return [{ type: 'open-sink' }];
+  #answerIfReady(): ViewerOutput[] {
+    if (this.#phase !== 'waiting' || !this.#sourceReady || !this.#sinkOpened) return [];
+    this.#phase = 'answered';
+    return [{ type: 'answer' }];
   }
 
   /** `cause`: a failure to answer with, `peer` when the upstream ended it itself, null when there is nothing to answer. */
@@ -110,8 +121,7 @@ export class ViewerSession {
       if (phase === 'answered' || phase === 'active') outputs.push({ type: 'send-bye' });
       else if (cause !== null) outputs.push({ type: 'reject', status: statusFor(cause), why: PEER_WORDS[cause.code] });
     }
-    if (phase !== 'waiting') outputs.push({ type: 'close-sink' });
-    outputs.push({ type: 'leave-source' }, { type: 'closed', why });
+    outputs.push({ type: 'close-sink' }, { type: 'leave-source' }, { type: 'closed', why });
     return outputs;
   }
 }

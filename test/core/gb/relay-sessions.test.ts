@@ -82,8 +82,9 @@ await t.test('source: a joiner after the end is told so', async t => {
 });
 
 await t.test('viewer: the usual life and the ways out', async t => {
-  const usual = new ViewerSession();
-  t.same(types(usual.handle({ type: 'source-ready' })), ['open-sink']);
+  const { session: usual, outputs } = ViewerSession.start();
+  t.same(types(outputs), ['open-sink'], 'while the camera is asked');
+  t.same(usual.handle({ type: 'source-ready' }), []);
   t.same(types(usual.handle({ type: 'sink-opened' })), ['answer']);
   t.same(types(usual.handle({ type: 'ack' })), ['start-sink']);
   t.same(usual.handle({ type: 'ack' }), [], 'a repeated ACK starts nothing');
@@ -91,14 +92,15 @@ await t.test('viewer: the usual life and the ways out', async t => {
   t.same(usual.handle({ type: 'source-ended', failure }), []);
 
   const until = (inputs: ViewerInput[]): ViewerSession => {
-    const session = new ViewerSession();
+    const { session } = ViewerSession.start();
     for (const input of inputs) session.handle(input);
     return session;
   };
   const ready: ViewerInput[] = [{ type: 'source-ready' }];
   const answered: ViewerInput[] = [...ready, { type: 'sink-opened' }];
+  t.same(types(until([{ type: 'sink-opened' }]).handle({ type: 'source-ready' })), ['answer'], 'the camera answers last');
   t.same(until([]).handle({ type: 'source-ended', failure: { code: 'SIP_REJECTED', why: '603', status: 603 } })[0], { type: 'reject', status: 486, why: PEER_WORDS.SIP_REJECTED }, 'in words that say nothing of the other side');
-  t.same(types(until([]).handle({ type: 'cancel' })), ['leave-source', 'closed']);
+  t.same(types(until([]).handle({ type: 'cancel' })), ['close-sink', 'leave-source', 'closed']);
   t.same(types(until(ready).handle({ type: 'cancel' })), ['close-sink', 'leave-source', 'closed']);
   t.same(types(until(ready).handle({ type: 'sink-failed', failure: { code: 'PORTS_EXHAUSTED', why: 'none' } })), ['reject', 'close-sink', 'leave-source', 'closed']);
   t.same(types(until(answered).handle({ type: 'ack-timeout' })), ['send-bye', 'close-sink', 'leave-source', 'closed']);
@@ -174,8 +176,8 @@ const viewerInput = fc.constantFrom<ViewerInput>(
 await t.test('viewer: one final answer at most, one BYE at most, the source is always left', async () => {
   fc.assert(
     fc.property(fc.array(viewerInput, { maxLength: 30 }), inputs => {
-      const session = new ViewerSession();
-      const seen: ViewerOutput[] = [];
+      const { session, outputs } = ViewerSession.start();
+      const seen: ViewerOutput[] = [...outputs];
       for (const input of [...inputs, { type: 'stop', why: 'end' } as const]) seen.push(...session.handle(input));
       const count = (type: ViewerOutput['type']): number => seen.filter(output => output.type === type).length;
       const opened = count('open-sink') === count('close-sink');
