@@ -54,6 +54,13 @@ const ITEMS_PER_MESSAGE = 20;
 const RESEND_AFTER_MS = 1000;
 const EXPIRES_S = 3600;
 const TICK_MS = 5;
+const RTP_HEADER_BYTES = 12;
+/** Version 2, marker, payload type 96. */
+const RTP_PS = 0x80e0;
+/** What a program stream begins with (ISO/IEC 13818-1 2.5.3.3). */
+const PACK_HEADER = Uint8Array.of(0, 0, 1, 0xba, 0x44, 0, 4, 0, 4, 1, 0, 0, 3, 0xf8);
+/** Even, and out of the way of ports that the system gives. */
+const MEDIA_PORT = 9000;
 /** For the answers to the last keepalives. */
 const LAST_ANSWERS_S = 1;
 
@@ -61,6 +68,7 @@ export class Cameras {
   readonly #options: CamerasOptions;
   readonly #socket: Socket;
   readonly #port: number;
+  readonly #media: Socket;
   readonly #domain: string;
   readonly #ha2: string;
   readonly #cameras: Camera[];
@@ -71,10 +79,13 @@ export class Cameras {
   #keepalivesAnswered = 0;
   /** By channel ID; taken out by who asked for it. */
   readonly answers = new Map<string, CameraAnswer>();
+  /** Where media of a call goes, until it is acknowledged. */
+  readonly #offers = new Map<string, { readonly port: number; readonly ssrc: number }>();
 
-  private constructor(options: CamerasOptions, socket: Socket) {
+  private constructor(options: CamerasOptions, socket: Socket, media: Socket) {
     this.#options = options;
     this.#socket = socket;
+    this.#media = media;
     this.#port = socket.address().port;
     this.#domain = options.gateway.id.slice(0, 10);
     this.#channels = options.channels;
@@ -85,11 +96,14 @@ export class Cameras {
   }
 
   static async open(options: CamerasOptions): Promise<Cameras> {
-    const socket = createSocket('udp4');
-    socket.bind(0, options.address);
-    await once(socket, 'listening');
+    const bind = async (port: number): Promise<Socket> => {
+      const socket = createSocket('udp4').bind(port, options.address);
+      await once(socket, 'listening');
+      return socket;
+    };
+    const socket = await bind(0);
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-    return new Cameras(options, socket);
+    return new Cameras(options, socket, await bind(MEDIA_PORT));
   }
 
   #camera(serial: number): Camera {
@@ -213,6 +227,8 @@ export class Cameras {
         return this.#onQuery(text);
       case 'INVITE':
         return this.#onInvite(text);
+      case 'ACK':
+        return this.#onAck(text);
       case 'BYE':
         return this.#send(answer(text, '200 OK'));
     }
@@ -248,15 +264,29 @@ export class Cameras {
     } else this.#message(camera, buildManscdp('Response', elementOf(text, 'CmdType'), head), 'm');
   }
 
-  /** Answers at once and sends nothing: what is measured is the way of the INVITE. */
+  /** Answers at once. */
   #onInvite(text: string): void {
     const arrivedAt = performance.now();
     const channelId = requestUser(text);
     const ssrc = /y=(\d+)/.exec(text)?.[1] ?? '0000000000';
+    this.#offers.set(headerOf(text, 'Call-ID'), { port: Number(/m=video (\d+)/.exec(text)?.[1]), ssrc: Number(ssrc) });
     const { address } = this.#options;
-    const body = ['v=0', `o=${channelId} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', 'm=video 40000 RTP/AVP 96', 'a=sendonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
+    const body = ['v=0', `o=${channelId} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', `m=video ${MEDIA_PORT} RTP/AVP 96`, 'a=sendonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
     this.#send(answer(text, '200 OK', [`Contact: <sip:${channelId}@${address}:${this.#port}>`, 'Content-Type: application/sdp'], body));
     this.answers.set(channelId, { arrivedAt, answeredAt: performance.now() });
+  }
+
+  /** One packet: the gateway sees that media flows, and what is measured stays the way of the INVITE. */
+  #onAck(text: string): void {
+    const callId = headerOf(text, 'Call-ID');
+    const offer = this.#offers.get(callId);
+    if (offer === undefined) return;
+    this.#offers.delete(callId);
+    const packet = Buffer.alloc(RTP_HEADER_BYTES + PACK_HEADER.length);
+    packet.writeUInt16BE(RTP_PS, 0);
+    packet.writeUInt32BE(offer.ssrc, 8);
+    packet.set(PACK_HEADER, RTP_HEADER_BYTES);
+    this.#media.send(packet, offer.port, this.#options.gateway.address);
   }
 
   #send(text: string): void {

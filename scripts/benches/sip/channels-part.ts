@@ -77,7 +77,8 @@ async function inviteFigure(scene: Scene): Promise<Figure> {
   return addedFigure(result, cpuS, await echoTimes(scene));
 }
 
-function addedFigure({ calls, failures, addedMs }: InvitesResult, cpuS: number, echoMs: readonly number[]): Figure {
+function addedFigure({ calls, failures, added }: InvitesResult, cpuS: number, echoMs: readonly number[]): Figure {
+  const addedMs = added.map(({ downMs, upMs }) => downMs + upMs);
   return {
     name: 'INVITE relay, time added',
     value: failures.length > 0 ? Infinity : percentile(addedMs, 0.99),
@@ -87,11 +88,15 @@ function addedFigure({ calls, failures, addedMs }: InvitesResult, cpuS: number, 
     beside: {
       'p50 ms': percentile(addedMs, 0.5),
       'worst ms': percentile(addedMs, 1),
+      'to the camera p50 ms': percentile(added.map(({ downMs }) => downMs), 0.5),
+      'to the camera p99 ms': percentile(added.map(({ downMs }) => downMs), 0.99),
+      'back p50 ms': percentile(added.map(({ upMs }) => upMs), 0.5),
+      'back p99 ms': percentile(added.map(({ upMs }) => upMs), 0.99),
       failures: failures.length,
       ...(failures[0] !== undefined && { 'first failure': failures[0] }),
       'ms CPU of sipd each': (1000 * cpuS) / calls,
       'bare dgram echo p50 ms': percentile(echoMs, 0.5),
-      'p99 ms': percentile(echoMs, 0.99),
+      'bare dgram echo p99 ms': percentile(echoMs, 0.99),
     },
   };
 }

@@ -20,11 +20,16 @@ export interface CatalogueResult {
   readonly seconds: number;
 }
 
-/** Milliseconds of each call: between INVITE and 200 as the upstream sees it, less what the camera took. */
+/** One call, in milliseconds: from the upstream's INVITE to the camera's, and from the camera's 200 to the upstream's. */
+export interface Added {
+  readonly downMs: number;
+  readonly upMs: number;
+}
+
 export interface InvitesResult {
   readonly calls: number;
   readonly failures: readonly string[];
-  readonly addedMs: readonly number[];
+  readonly added: readonly Added[];
 }
 
 const MEDIA_PORT = 42000;
@@ -106,20 +111,20 @@ export class Upstream {
 
   /** Calls one channel after another, `perS` in a second whatever becomes of the earlier ones; each is held and then ended with BYE. */
   async invites(channelIds: readonly string[], perS: number, holdMs: number): Promise<InvitesResult> {
-    const addedMs: number[] = [];
+    const added: Added[] = [];
     const failures: string[] = [];
     const running: Promise<void>[] = [];
     const startedAt = performance.now();
     for (const [index, channelId] of channelIds.entries()) {
       const waitMs = startedAt + (index * 1000) / perS - performance.now();
       if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs));
-      running.push(this.#call(channelId, holdMs, added => addedMs.push(added)).catch((error: unknown) => void failures.push(String(error))));
+      running.push(this.#call(channelId, holdMs, each => added.push(each)).catch((error: unknown) => void failures.push(String(error))));
     }
     await Promise.all(running);
-    return { calls: channelIds.length, failures, addedMs };
+    return { calls: channelIds.length, failures, added };
   }
 
-  async #call(channelId: string, holdMs: number, onAdded: (addedMs: number) => void): Promise<void> {
+  async #call(channelId: string, holdMs: number, onAdded: (added: Added) => void): Promise<void> {
     const callId = `i${++this.#branch}@bench`;
     const to = await this.#invite(callId, channelId, onAdded);
     const names = (method: string, cseq: number): string[] => this.#head(method, channelId, callId, cseq, to);
@@ -129,33 +134,31 @@ export class Upstream {
   }
 
   /** The To of the 200. */
-  async #invite(callId: string, channelId: string, onAdded: (addedMs: number) => void): Promise<string> {
+  async #invite(callId: string, channelId: string, onAdded: (added: Added) => void): Promise<string> {
     const { address, id } = this.#options;
     const ssrc = String(this.#branch).padStart(10, '0');
     const body = ['v=0', `o=${id} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', `m=video ${MEDIA_PORT} RTP/AVP 96`, 'a=recvonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
     const head = [...this.#head('INVITE', channelId, callId, 1), `Subject: ${channelId}:${ssrc},${id}:0`, `Contact: <sip:${id}@${address}:${this.#options.port};transport=tcp>`, 'Content-Type: application/sdp'];
-    let tookMs = 0;
-    const text = await this.#transaction(`${callId} INVITE`, channelId, () => this.#send(message(head, body)), ms => (tookMs = ms));
+    const startedAt = performance.now();
+    const { text, at } = await this.#transaction(`${callId} INVITE`, channelId, () => this.#send(message(head, body)));
     const camera = this.#cameraAnswers.get(channelId);
     if (camera === undefined) throw new Error(`${channelId} was answered and its camera never asked`);
     this.#cameraAnswers.delete(channelId);
-    onAdded(tookMs - (camera.answeredAt - camera.arrivedAt));
+    onAdded({ downMs: camera.arrivedAt - startedAt, upMs: at - camera.answeredAt });
     return headerOf(text, 'To');
   }
 
-  /** The 2xx. Rejects with any other final status, and when none comes. */
-  #transaction(key: string, what: string, send: () => void, onTook: (ms: number) => void = () => undefined): Promise<string> {
+  /** The 2xx and when it came. Rejects with any other final status, and when none comes. */
+  #transaction(key: string, what: string, send: () => void): Promise<{ readonly text: string; readonly at: number }> {
     return new Promise((resolve, reject) => {
-      const startedAt = performance.now();
       const finish = (text: string | undefined, at: number): void => {
         clearTimeout(late);
         this.#answers.delete(key);
-        onTook(at - startedAt);
         if (text === undefined) reject(new Error(`${what}: no answer to ${key}`));
         else if (statusOf(text) >= 300) reject(new Error(`${what}: ${text.slice(8, text.indexOf('\r\n'))} to ${key}`));
-        else resolve(text);
+        else resolve({ text, at });
       };
-      const late = setTimeout(() => finish(undefined, performance.now()), CALL_TIMEOUT_MS);
+      const late = setTimeout(() => finish(undefined, 0), CALL_TIMEOUT_MS);
       this.#answers.set(key, finish);
       send();
     });
