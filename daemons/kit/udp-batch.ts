@@ -82,12 +82,16 @@ export async function openUdp(options: UdpPortOptions): Promise<UdpPort> {
   return new DgramPort(socket, options);
 }
 
+/** One for all ports: filled and handed on before anything else is received. */
+const inbound = new DatagramBatch();
+
 class DgramPort implements UdpPort {
   readonly #socket: Socket;
-  readonly #inbound = new DatagramBatch();
   readonly address: string;
   readonly port: number;
   #connected = false;
+  /** dgram still reads memory that was given to it. */
+  #holds = false;
   #closing: Promise<void> | undefined;
   readonly #onSent: (error: Error | null) => void;
   #unasked = 0;
@@ -96,7 +100,6 @@ class DgramPort implements UdpPort {
   constructor(socket: Socket, { onBatch, onError }: UdpPortOptions) {
     this.#socket = socket;
     ({ address: this.address, port: this.port } = socket.address());
-    const inbound = this.#inbound;
     socket.on('message', (message: Buffer, from: RemoteInfo) => {
       inbound.count = 0;
       inbound.add(message, 0, message.length, from.address, from.port);
@@ -121,16 +124,15 @@ class DgramPort implements UdpPort {
   send(batch: DatagramBatch): boolean {
     if (this.#closing !== undefined) return true;
     const socket = this.#socket;
-    let taken = socket.getSendQueueCount() === 0;
     for (let i = 0; i < batch.count; i++) {
-      if (!taken && socket.getSendQueueSize() > MAX_HELD_BYTES) {
+      if (this.#holds && socket.getSendQueueSize() > MAX_HELD_BYTES) {
         this.dropped += batch.count - i;
-        break;
+        return false;
       }
       this.#sendOne(batch, i);
-      if (taken) taken = socket.getSendQueueCount() === 0;
+      this.#holds = socket.getSendQueueCount() !== 0;
     }
-    return taken;
+    return !this.#holds;
   }
 
   #sendOne(batch: DatagramBatch, i: number): void {

@@ -85,7 +85,7 @@ export class Bridge {
 
   /** Nothing came for this long: counted from the last packet, else from opening. */
   quietMs(now: Ms): number {
-    return now - (this.#intake.counters.lastAt ?? this.#openedAt);
+    return this.#intake.counters.lastPacketAgeMs(now) ?? now - this.#openedAt;
   }
 
   async openSource(): Promise<Endpoint> {
@@ -156,7 +156,7 @@ export class Bridge {
     if (sink?.leg === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId, why: 'no such sink' });
     if (sink.state !== 'opening') return;
     sink.state = 'connecting';
-    sink.counters.startedAt = this.#plane.clock.now();
+    sink.counters.start(this.#plane.clock.now());
     sink.leg.start();
   }
 

@@ -34,7 +34,7 @@ export class FixedPorts implements MediaPorts {
 
   async udpSink(address: string): Promise<UdpSinkPort> {
     const { port } = await this.#sharedUdp(address);
-    return { local: { address: port.address, port: port.port }, send: batch => port.send(batch), dropped: 0, close: async () => undefined };
+    return { local: { address: port.address, port: port.port }, udp: port, close: async () => undefined };
   }
 
   async listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener> {

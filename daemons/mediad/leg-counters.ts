@@ -37,36 +37,55 @@ export class InstanceCounters {
   }
 }
 
+/** Columns of a leg's numbers. They stand together in memory, because every packet touches them. */
+const PACKETS = 0;
+const BYTES = 1;
+const STARTED_AT = 2;
+const FIRST_AT = 3;
+const LAST_AT = 4;
+const COLUMNS = 5;
+
 export class LegCounters {
   readonly #instance: InstanceCounters;
+  /** NaN where a time is not known yet. */
+  readonly #numbers = new Float64Array(COLUMNS).fill(NaN, STARTED_AT);
   readonly dropped: Drops = {};
-  packets = 0;
-  bytes = 0;
-  /** connectSource or startSink. */
-  startedAt: Ms | undefined;
-  firstAt: Ms | undefined;
-  lastAt: Ms | undefined;
 
   constructor(instance: InstanceCounters) {
     this.#instance = instance;
   }
 
+  get packets(): number {
+    return this.#numbers[PACKETS]!;
+  }
+
+  get bytes(): number {
+    return this.#numbers[BYTES]!;
+  }
+
+  /** connectSource or startSink. */
+  start(now: Ms): void {
+    this.#numbers[STARTED_AT] = now;
+  }
+
   received(bytes: number, now: Ms): void {
-    this.packets++;
-    this.bytes += bytes;
-    this.firstAt ??= now;
-    this.lastAt = now;
+    this.#add(1, bytes, now);
     this.#instance.packetsIn++;
     this.#instance.bytesIn += bytes;
   }
 
   sent(packets: number, bytes: number, now: Ms): void {
-    this.packets += packets;
-    this.bytes += bytes;
-    this.firstAt ??= now;
-    this.lastAt = now;
+    this.#add(packets, bytes, now);
     this.#instance.packetsOut += packets;
     this.#instance.bytesOut += bytes;
+  }
+
+  #add(packets: number, bytes: number, now: Ms): void {
+    const numbers = this.#numbers;
+    if (numbers[PACKETS] === 0) numbers[FIRST_AT] = now;
+    numbers[PACKETS]! += packets;
+    numbers[BYTES]! += bytes;
+    numbers[LAST_AT] = now;
   }
 
   drop(reason: DropReason, count = 1): void {
@@ -75,10 +94,12 @@ export class LegCounters {
   }
 
   get firstPacketMs(): number | null {
-    return this.firstAt === undefined || this.startedAt === undefined ? null : Math.max(0, this.firstAt - this.startedAt);
+    const afterMs = this.#numbers[FIRST_AT]! - this.#numbers[STARTED_AT]!;
+    return Number.isNaN(afterMs) ? null : Math.max(0, afterMs);
   }
 
   lastPacketAgeMs(now: Ms): number | null {
-    return this.lastAt === undefined ? null : now - this.lastAt;
+    const ageMs = now - this.#numbers[LAST_AT]!;
+    return Number.isNaN(ageMs) ? null : ageMs;
   }
 }

@@ -5,7 +5,7 @@ import { normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import { PortPool, type PortRange } from '#kit/port-pool.ts';
-import { type DatagramBatch, openUdp } from '#kit/udp-batch.ts';
+import { type DatagramBatch, openUdp, type UdpPort } from '#kit/udp-batch.ts';
 import type { Strays } from './strays.ts';
 import { KEEPALIVE_MS } from './tcp-dial.ts';
 
@@ -21,9 +21,8 @@ export interface UdpSourcePort extends LegPort {
 }
 
 export interface UdpSinkPort extends LegPort {
-  /** To the remote of the leg; see UdpPort.send. */
-  send(batch: DatagramBatch): boolean;
-  readonly dropped: number;
+  /** Sends to the remote of the leg; perhaps shared with other legs. */
+  readonly udp: Pick<UdpPort, 'send' | 'dropped'>;
 }
 
 export interface ListenHandlers {
@@ -106,10 +105,7 @@ export class RangePorts implements MediaPorts {
     });
     return {
       local: { address: bound.address, port: bound.port },
-      send: batch => bound.send(batch),
-      get dropped() {
-        return bound.dropped;
-      },
+      udp: bound,
       close,
     };
   }

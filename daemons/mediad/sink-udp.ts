@@ -5,6 +5,7 @@ import { MAX_PIECE_BYTES, pieceCount, pieceLength } from '#core/rtp/reslice.ts';
 import { SinkNumbering } from '#core/rtp/sequence.ts';
 import type { Ms } from '#core/units.ts';
 import { DatagramBatch } from '#kit/udp-batch.ts';
+import type { LegCounters } from './leg-counters.ts';
 import type { SinkLeg, SinkLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import type { UdpSinkPort } from './media-ports.ts';
@@ -26,10 +27,17 @@ export async function openUdpSink(options: SinkLegOptions): Promise<SinkLeg> {
 }
 
 class UdpSink implements SinkLeg {
-  readonly #options: SinkLegOptions;
+  // Fields, not an options object: the fewer places a packet touches, the more of them stay in the cache.
+  readonly #ssrc: number;
+  readonly #payloadType: number;
+  readonly #address: string;
+  readonly #farPort: number;
+  readonly #counters: LegCounters;
   readonly #numbering: SinkNumbering;
+  readonly #options: SinkLegOptions;
   readonly remote: Endpoint;
   #port!: UdpSinkPort;
+  #udp!: UdpSinkPort['udp'];
   #noticedDrops = 0;
   #refusedSince: Ms | undefined;
   #refusedAt: Ms | undefined;
@@ -37,6 +45,11 @@ class UdpSink implements SinkLeg {
   constructor(options: SinkLegOptions) {
     this.#options = options;
     this.remote = options.remote;
+    this.#ssrc = options.ssrc;
+    this.#payloadType = options.payloadType;
+    this.#address = options.remote.address;
+    this.#farPort = options.remote.port;
+    this.#counters = options.counters;
     this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
   }
 
@@ -47,6 +60,8 @@ class UdpSink implements SinkLeg {
       onBatch: datagrams => counters.drop('unexpected', datagrams.count),
       onError: () => this.#onRefused(plane.clock.now()),
     });
+    this.#udp = this.#port.udp;
+    this.#noticedDrops = this.#udp.dropped;
   }
 
   get local(): Endpoint {
@@ -58,7 +73,7 @@ class UdpSink implements SinkLeg {
   }
 
   deliver(batch: MediaBatch, now: Ms): boolean {
-    const { ssrc, payloadType, remote, counters } = this.#options;
+    const counters = this.#counters;
     outbound.count = 0;
     let bytes = 0;
     for (let i = 0; i < batch.count; i++) {
@@ -67,18 +82,22 @@ class UdpSink implements SinkLeg {
       else if (length > MAX_PAYLOAD_BYTES) counters.drop('too-large');
       else {
         const at = batch.payloadOffset[i]! - RTP_HEADER_BYTES;
-        writeRtpHeader(batch.memory[i]!, at, batch.marker[i]!, payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, ssrc);
-        outbound.add(batch.memory[i]!, at, length + RTP_HEADER_BYTES, remote.address, remote.port);
+        writeRtpHeader(batch.memory[i]!, at, batch.marker[i]!, this.#payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, this.#ssrc);
+        outbound.add(batch.memory[i]!, at, length + RTP_HEADER_BYTES, this.#address, this.#farPort);
         bytes += length + RTP_HEADER_BYTES;
       }
     }
-    const taken = this.#port.send(outbound);
+    const taken = this.#udp.send(outbound);
     counters.sent(outbound.count, bytes, now);
-    if (this.#port.dropped !== this.#noticedDrops) {
-      counters.drop('queue-full', this.#port.dropped - this.#noticedDrops);
-      this.#noticedDrops = this.#port.dropped;
-    }
+    if (!taken) this.#noticeDrops();
     return taken;
+  }
+
+  /** On a shared port: what was dropped while this leg's were among them. */
+  #noticeDrops(): void {
+    const { dropped } = this.#udp;
+    if (dropped !== this.#noticedDrops) this.#options.counters.drop('queue-full', dropped - this.#noticedDrops);
+    this.#noticedDrops = dropped;
   }
 
   /** Pieces get memory of their own: their headers would lie in the payload before them. */

@@ -48,7 +48,7 @@ export class SourceIntake {
   connect(rule: GateRule, now: Ms): void {
     if (this.gate.connected) this.tracker.expectRestart();
     this.gate.connect(rule, now);
-    this.counters.startedAt = now;
+    this.counters.start(now);
     this.silence.start(now);
   }
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Helper, residentKiB, start } from './relay/children.ts';
+import { Cores, Helper, residentKiB, start } from './relay/children.ts';
 import { type BridgePlan, closeBridges, type Gateway, openBridges, startGateway } from './relay/gateway.ts';
 import { cpuSecondsPerGbit, type Receiver, run, type RunOutcome, type Sender, together, usPerPacket } from './relay/run.ts';
 import { PACKET_BYTES, PACKETS_PER_SECOND, type ReceiverAnswer, type ReceiverCommand, type SenderAnswer, type SenderCommand, type StreamTarget } from './relay/wire.ts';
@@ -18,11 +18,13 @@ import { type Figure, isMet, machine, printFigures } from './sip/figures.ts';
 /** The relay may cost this much of the plain loop per packet. */
 const MOST_OF_PLAIN = 1.3;
 /** Relay and plain loop take turns, so that a busy moment of the machine falls on both. */
-const ROUNDS = 3;
+const ROUNDS = 5;
 
-const { values } = parseArgs({ options: { json: { type: 'boolean', default: false }, streams: { type: 'string', default: '64' }, seconds: { type: 'string', default: '5' } } });
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false }, streams: { type: 'string', default: '64' }, seconds: { type: 'string', default: '4' } } });
 const streams = Number(values.streams);
 const seconds = Number(values.seconds);
+
+const cores = new Cores();
 
 interface Scene {
   readonly sender: Sender;
@@ -38,6 +40,7 @@ const target = (port: number, stream: number): StreamTarget => ({ ssrc: 1000 + s
 
 async function loopRun(scene: Scene, command: string, args: readonly string[]): Promise<RunOutcome> {
   const loop = await start(command, [...args, ...perStream(stream => String(udpPortOf(scene, stream)))]);
+  cores.relay(loop.pid);
   try {
     return await run(scene.sender, scene.receiver, loop.pid, 'udp', loop.line.split(' ').map((port, stream) => target(Number(port), stream)), seconds);
   } finally {
@@ -110,7 +113,7 @@ const describe = (outcome: RunOutcome, direct: RunOutcome): Record<string, numbe
 });
 
 function figuresOf({ direct, plain, batch, batchMissing, relayed, idleKiB, loadedKiB }: Outcomes): Figure[] {
-  const load = `${streams} streams of ${round((PACKETS_PER_SECOND * PACKET_BYTES * 8) / 1e6, 1)} Mbit/s in ${PACKET_BYTES}-octet packets, ${seconds} s after warm-up`;
+  const load = `${streams} streams of ${round((PACKETS_PER_SECOND * PACKET_BYTES * 8) / 1e6, 1)} Mbit/s in ${PACKET_BYTES}-octet packets, ${seconds} s after warm-up; ${cores.method}`;
   const figures: Figure[] = [
     { name: 'plain dgram loop', value: round(usPerPacket(plain)), unit: 'us/packet', method: `CPU time of the process from /proc/PID/stat per packet that arrived; ${load}, ${ROUNDS} times in turn with UDP to UDP`, beside: describe(plain, direct) },
   ];
@@ -132,6 +135,8 @@ using sender: Sender = new Helper<SenderCommand, SenderAnswer>('sender.ts');
 using receiver: Receiver = new Helper<ReceiverCommand, ReceiverAnswer>('receiver.ts');
 const [{ port: cameraPort }, { udp: udpPorts, tcp: tcpPort }] = await Promise.all([sender.next('bound'), receiver.next('bound')]);
 await using gateway = await startGateway(streams);
+cores.relay(gateway.pid);
+for (const { pid } of [sender, receiver]) cores.others(pid);
 const figures = figuresOf(await measure({ sender, receiver, cameraPort, udpPorts, tcpPort }, gateway, directory));
 rmSync(directory, { recursive: true, force: true });
 const met = figures.every(isMet);

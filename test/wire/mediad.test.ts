@@ -591,11 +591,13 @@ class SlowKernel extends RangePorts {
     this.held.push(held);
     return {
       local: port.local,
-      dropped: 0,
       close: () => port.close(),
-      send: batch => {
-        for (let i = 0; i < batch.count; i++) held.push(batch.memory[i]!.subarray(batch.offset[i], batch.offset[i]! + batch.length[i]!));
-        return false;
+      udp: {
+        dropped: 0,
+        send: batch => {
+          for (let i = 0; i < batch.count; i++) held.push(batch.memory[i]!.subarray(batch.offset[i], batch.offset[i]! + batch.length[i]!));
+          return false;
+        },
       },
     };
   }

@@ -34,7 +34,8 @@ export class SequenceTracker {
   #runStart = 0;
   #expectedAfterJump = -1;
   #lastAt = 0;
-  #lastTransit: number | undefined;
+  /** NaN before the first packet of a run. */
+  #lastTransit = NaN;
   #jitterTicks = 0;
   #missing = 0;
 
@@ -132,14 +133,14 @@ export class SequenceTracker {
     this.#highest += 1;
     this.#runStart = this.#highest;
     this.#highestSequence = sequence;
-    this.#lastTransit = undefined;
+    this.#lastTransit = NaN;
     this.index = this.#highest;
     return 'restart';
   }
 
   #measureJitter(timestamp: number, now: Ms, arrival: Arrival): void {
     const transit = (now * CLOCK_90K_PER_MS - timestamp) % UINT32;
-    if (this.#lastTransit !== undefined && arrival !== 'restart') {
+    if (!Number.isNaN(this.#lastTransit) && arrival !== 'restart') {
       let difference = Math.abs(transit - this.#lastTransit);
       if (difference > UINT32 / 2) difference = Math.abs(difference - UINT32);
       if (difference <= MAX_TRANSIT_STEP) this.#jitterTicks += (difference - this.#jitterTicks) / 16;

@@ -1,7 +1,8 @@
 /** Processes of the bench: started, asked, and looked at through /proc from outside. */
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +15,10 @@ export class Helper<Command extends object, Answer extends { readonly type: stri
 
   constructor(script: string) {
     this.#child = fork(fileURLToPath(new URL(script, import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   async next<Type extends Answer['type']>(type: Type): Promise<Extract<Answer, { type: Type }>> {
@@ -58,4 +63,30 @@ export function cpuSeconds(pid: number): number {
 
 export function residentKiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? NaN);
+}
+
+/**
+ * Gives the relay a core to itself and the others the rest, so that the scheduler's choices do not move the figures. Says how it went.
+ */
+export class Cores {
+  readonly method: string;
+  readonly #pinned: boolean;
+
+  constructor() {
+    const enough = availableParallelism() > 1;
+    this.#pinned = enough && spawnSync('taskset', ['--version']).status === 0;
+    this.method = this.#pinned ? 'relay alone on core 0, sender and receiver on the others' : enough ? 'processes not pinned: no taskset' : 'all processes on one core';
+  }
+
+  relay(pid: number): void {
+    this.#pin(pid, '0');
+  }
+
+  others(pid: number): void {
+    this.#pin(pid, `1-${availableParallelism() - 1}`);
+  }
+
+  #pin(pid: number, cores: string): void {
+    if (this.#pinned) execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', cores, String(pid)], { stdio: 'ignore' });
+  }
 }
