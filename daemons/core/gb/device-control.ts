@@ -245,7 +245,12 @@ function readTargetTrack(value: XmlElement, control: XmlElement): Read {
 }
 
 const isWord = ({ text }: XmlElement, word: string): boolean => text.toLowerCase() === word.toLowerCase();
-const short = (text: string | undefined, max: number): string | undefined => (text !== undefined && text.length <= max ? text : undefined);
+
+/** Text that XML can carry; undefined when nothing is left or it is too long. */
+function short(text: string | undefined, max: number): string | undefined {
+  const clean = text?.replace(/[\x00-\x1f\x7f\ufffe\uffff]/g, '').trim();
+  return clean !== undefined && clean !== '' && clean.length <= max ? clean : undefined;
+}
 
 function readNumber(text: string | undefined, max: number): number | undefined {
   const value = text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) : NaN;

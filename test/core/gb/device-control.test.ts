@@ -62,6 +62,7 @@ t.test('tolerated: any order and case, empty elements of others, unknown ones', 
   t.same(parse('<PTZCmd>A50F0101400000F6</PTZCmd><RecordCmd></RecordCmd><TeleBoot/><Vendor>x</Vendor>'), CONTROLS[0]![1]);
   t.same(parse('<PTZCmd>A50F0101400000F6</PTZCmd><Info><ControlPriority>high</ControlPriority></Info>'), CONTROLS[0]![1]);
   t.same(parse('<recordcmd>RECORD</recordcmd>'), { kind: 'record', on: true });
+  t.same(parse('<TargetTrack>Auto</TargetTrack><DeviceID2>33\x00\x0001</DeviceID2>'), { kind: 'target-track', mode: 'Auto', panoramicId: '3301' }, 'characters that XML cannot carry');
 });
 
 t.test('refused with a reason (faults 22, 41)', async t => {
