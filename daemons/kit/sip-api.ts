@@ -74,6 +74,8 @@ export interface IncomingSubscribe extends IncomingRequest {
 export interface Notifier {
   readonly event: string;
   readonly state: SubscriptionState;
+  /** False as soon as it was unsubscribed, or has run out: only its last NOTIFY is under way, if that. */
+  readonly isActive: boolean;
   /** NOTIFY with Event and `Subscription-State: active;expires=...`. Await it before the next one if order matters over UDP. */
   notify(parts: InDialogParts, state?: 'active' | 'pending'): Promise<Outcome>;
   /** Last NOTIFY, with this reason (RFC 6665 4.1.3): `noresource`, `deactivated`, `timeout` ... */

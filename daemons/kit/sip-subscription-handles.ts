@@ -52,6 +52,10 @@ export class NotifierHandle implements Notifier {
     return { dialog: this.#notifier.dialog.state, event: this.#notifier.event, remainingS: this.#notifier.remainingS(this.#host.now()) };
   }
 
+  get isActive(): boolean {
+    return this.#notifier.machine.state === 'active';
+  }
+
   notify(parts: InDialogParts, state: 'active' | 'pending' = 'active'): Promise<Outcome> {
     return this.#host.outcomeOf(this.#notifier.notify(parts, state, this.#host.now()));
   }

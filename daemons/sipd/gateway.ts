@@ -10,6 +10,7 @@ import { systemRandom as random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { SqliteStore } from '#kit/sqlite-store.ts';
+import { Alarms } from './alarms.ts';
 import { AttemptLog } from './attempts.ts';
 import { Catalogs } from './catalogs.ts';
 import { Controls } from './controls.ts';
@@ -33,6 +34,7 @@ export class Gateway {
   readonly upstreams: Upstreams;
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
+  readonly alarms: Alarms;
   readonly rows: Rows;
   readonly #log: Log;
   /** In force; all parts see it through `config()`. */
@@ -67,10 +69,12 @@ export class Gateway {
         onRemoved: name => {
           this.relay.stopUpstream(name, 'this upstream is no longer configured');
           this.subscriptions.dropUpstream(name);
+          this.alarms.dropUpstream(name);
         },
       }),
     );
     this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams }));
+    this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams }));
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
   }
@@ -101,6 +105,7 @@ export class Gateway {
     };
     this.upstreams.configure();
     this.subscriptions.resync();
+    this.alarms.restore();
   }
 
   /** Applies what changed without touching running sessions, or says why it cannot. */

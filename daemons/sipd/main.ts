@@ -3,7 +3,7 @@
  *
  * Closing order, newest first:
  *   1. the RPC server: vlink sees us go
- *   2. subscriptions and upstreams: timers stop; bindings and subscriptions stay, the next start takes them up
+ *   2. alarms, subscriptions and upstreams: timers stop; what waits, subscriptions and bindings stay, the next start takes them up
  *   3. relay: timers stop; sessions, bridges and their rows stay, the next start takes them up
  *   4. links to mediad
  *   5. catalogues and devices: timers stop

@@ -8,13 +8,14 @@
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
 import { parseIp, sameIp } from '#core/ip.ts';
-import { parseManscdp, type ManscdpError } from '#core/gb/manscdp.ts';
+import { parseManscdp, type Manscdp, type ManscdpError } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
 import { type SipRequest, userOf } from '#core/sip/message.ts';
 import { decodeBody } from '#kit/charset.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#kit/sip-endpoint.ts';
+import type { Alarms } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
 import type { Counters } from './counters.ts';
@@ -38,6 +39,7 @@ export interface RoutesDeps {
   readonly relay: Relay;
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
+  readonly alarms: Alarms;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -153,8 +155,21 @@ export class Routes {
       return this.#deps.upstreams.message(peer.link, message);
     }
     if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
+    if (message.root === 'Notify' && message.cmdType === 'Alarm') return this.#alarm(incoming, peer.deviceId, message);
     incoming.respond(200);
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+  }
+
+  /** Kept before it is answered; refused when it could not be kept. */
+  #alarm(incoming: IncomingRequest, deviceId: string, message: Manscdp): void {
+    const { alarms, counters } = this.#deps;
+    if (!alarms.hasRoom) {
+      counters.add('alarm.no-room');
+      return incoming.respond(503, { headers: [{ name: 'Retry-After', value: '10' }] });
+    }
+    alarms.fromDevice(deviceId, message);
+    incoming.respond(200);
+    alarms.acknowledge(deviceId, message);
   }
 
   /** 400, and to a platform that asked also a Response with Result ERROR, so that its wait ends (fault 41). */

@@ -5,7 +5,7 @@
  *   a SUBSCRIBE of the same platform, topic and DeviceID replaces the one before
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import { type AlarmFilter, readAlarmFilter } from '#core/gb/alarm.ts';
+import { type AlarmFilter, type AlarmNotice, readAlarmFilter, wants } from '#core/gb/alarm.ts';
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildResult } from '#core/gb/manscdp-write.ts';
@@ -15,7 +15,7 @@ import { decodeBody, encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { EndCause, IncomingSubscribe, Notifier, SipEndpoint, SubscriptionState } from '#kit/sip-endpoint.ts';
+import type { EndCause, IncomingSubscribe, Notifier, Outcome, SipEndpoint, SubscriptionState } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import { CatalogSubscription } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
@@ -151,6 +151,23 @@ export class Subscriptions implements Disposable {
     this.#deps.store.deleteTold(entry.id);
     this.#deps.counters.add(`subscription.ended.${cause.replace(/:.*/, '')}`);
     this.#deps.log.info({ upstream: entry.upstream, topic: entry.topic, deviceId: entry.deviceId, cause }, 'subscription.ended');
+  }
+
+  /** NOTIFY to the one subscription that covers it and wants it; `unwanted` when those that cover it do not; undefined when none does. */
+  notifyAlarm(link: UpstreamLink, channelId: string, alarm: AlarmNotice, xml: string): Promise<Outcome> | 'unwanted' | undefined {
+    const covering = [...this.#entries].filter(entry => entry.topic === 'Alarm' && entry.notifier.isActive && entry.upstream === link.config.name && this.#covers(link.config, entry.deviceId, channelId));
+    const entry = covering.find(({ filter }) => filter === undefined || wants(filter, alarm));
+    if (entry === undefined) return covering.length === 0 ? undefined : 'unwanted';
+    this.#deps.counters.add('subscription.alarms');
+    const sent = entry.notifier.notify({ contentType: MANSCDP_TYPE, body: encodeBody(xml, link.config.charset) });
+    this.#save(entry);
+    return sent;
+  }
+
+  #covers(config: UpstreamConfig, scope: string, channelId: string): boolean {
+    if (scope === config.localId || scope === channelId) return true;
+    const code = kindOf(scope) === 'civil' ? normalizeCivilCode(scope) : undefined;
+    return code !== undefined && (this.#deps.upstreams.regionOf(config, channelId)?.startsWith(code) ?? false);
   }
 
   // --- restart and configuration ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { type ItemState, stateOf } from '#core/gb/catalog-changes.ts';
 import { CatalogPager, MAX_UDP_MESSAGE_BYTES, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
 import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
+import { civilCodeOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import { IdMapping } from '#core/gb/id-mapping.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
@@ -121,6 +122,20 @@ export class Upstreams implements Disposable {
   channelsChanged(deviceId: string): void {
     if (this.#changed.size === 0) this.#assignSoon.arm(addMs(this.#deps.clock.now(), ASSIGN_AFTER_MS));
     this.#changed.add(deviceId);
+  }
+
+  /** Whether it sees any channel of this device. */
+  seesAny(config: UpstreamConfig, deviceId: string): boolean {
+    for (const channelId of this.#deps.catalogs.channels(deviceId).keys()) if (isShared(config, { deviceId, channelId })) return true;
+    return false;
+  }
+
+  /** Region of something that it sees; of our system itself for our own ID. */
+  regionOf(config: UpstreamConfig, mappedId: string): string | undefined {
+    const channel = this.resolve(config.name, mappedId);
+    if (typeof channel === 'string') return civilCodeOf(config.localId);
+    const item = this.#deps.catalogs.channels(channel.deviceId).get(channel.channelId);
+    return (item?.civilCode === undefined ? undefined : normalizeCivilCode(item.civilCode)) ?? civilCodeOf(channel.channelId) ?? civilCodeOf(config.localId);
   }
 
   /** Channels of this device that it sees, or those named, and how they are. */

@@ -79,6 +79,7 @@ const upstream = z.strictObject({
   ssrc: z.enum(['echo', 'own']).default('echo').describe('echo: send the SSRC of its y=; own: answer one of our domain'),
   share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
   maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
+  alarms: z.boolean().default(true).describe('alarms of what it sees are sent to it, whether it subscribes or not'),
   permissions: z
     .strictObject({
       query: z.boolean().default(true).describe('questions to a camera: recordings, presets, configuration, status'),

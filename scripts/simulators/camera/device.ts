@@ -1,16 +1,18 @@
 /** One simulated device: registered, asked, invited. Many of them share one endpoint. */
+import { type AlarmNotice, buildAlarm } from '#core/gb/alarm.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
 import type { Charset } from '#core/gb/dialect.ts';
 import { userOf } from '#core/sip/message.ts';
 import { decodeBody } from '#kit/charset.ts';
-import type { IncomingInvite, IncomingRequest, SipEndpoint, Target } from '#kit/sip-endpoint.ts';
+import type { IncomingInvite, IncomingRequest, IncomingSubscribe, Outcome, SipEndpoint, Target } from '#kit/sip-endpoint.ts';
 import { pause, recordOf, uriOf } from '../common/names.ts';
 import { encodeXml } from './charsets.ts';
 import { type Channel, type DeviceFacts, catalogPages, controlResult, deviceInfo, deviceStatus } from './catalogue.ts';
 import { Registration, type RegistrationOptions, describeOutcome } from './registration.ts';
 import { FrontEnd } from './front-end.ts';
 import { CameraSession, type SessionHost } from './session.ts';
+import { type CatalogNotice, CameraSubscriptions } from './subscriptions.ts';
 
 export interface DeviceOptions extends RegistrationOptions {
   readonly facts: DeviceFacts;
@@ -18,6 +20,18 @@ export interface DeviceOptions extends RegistrationOptions {
   readonly charset: Charset;
   readonly itemsPerMessage: number;
   readonly catalogPauseMs: number;
+  /** CmdTypes that can be subscribed. */
+  readonly topics: readonly string[];
+}
+
+export interface SentAlarm {
+  /** Default: the first channel. */
+  readonly source?: string;
+  /** Default: the next one. */
+  readonly sn?: number;
+  /** NOTIFY in the subscription in place of MESSAGE. */
+  readonly byNotify?: boolean;
+  readonly alarm: AlarmNotice;
 }
 
 const LATE_FIRST_PART_MS = 5000;
@@ -32,6 +46,9 @@ export class CameraDevice {
   readonly frontEnd = new FrontEnd();
   /** Messages in place of its own answer to a query or control; undefined: its own. */
   onCommand: ((message: Manscdp) => readonly string[] | undefined) | undefined;
+  readonly subscriptions: CameraSubscriptions;
+  /** Responses to our alarms. */
+  readonly alarmResponses: Manscdp[] = [];
   readonly #endpoint: SipEndpoint;
   readonly #target: Target;
   readonly #host: SessionHost;
@@ -44,6 +61,7 @@ export class CameraDevice {
     this.#target = target;
     this.#host = host;
     this.#channels = new Map(options.channels.map(channel => [channel.id, channel]));
+    this.subscriptions = new CameraSubscriptions(xml => this.#encode(xml));
     const { ambience, report } = host;
     this.registration = new Registration(options, { endpoint, target, ambience, report, encode: xml => this.#encode(xml), nextSn: () => (this.#sn += 1) });
   }
@@ -60,6 +78,22 @@ export class CameraDevice {
   setChannels(channels: readonly Channel[]): void {
     this.#channels.clear();
     for (const channel of channels) this.#channels.set(channel.id, channel);
+  }
+
+  onSubscribe(incoming: IncomingSubscribe): void {
+    this.subscriptions.onSubscribe(incoming, this.options.topics);
+  }
+
+  /** Status of the answer; undefined when none came. */
+  async sendAlarm({ source, sn, byNotify = false, alarm }: SentAlarm): Promise<number | undefined> {
+    const xml = buildAlarm({ sn: sn ?? (this.#sn += 1), deviceId: source ?? this.channels[0]?.id ?? this.id }, alarm);
+    if (byNotify) return this.subscriptions.notify('Alarm', xml);
+    const outcome = await this.#request(xml);
+    return outcome.type === 'response' ? outcome.response.status : undefined;
+  }
+
+  notifyCatalog(notice: CatalogNotice): Promise<number | undefined> {
+    return this.subscriptions.notifyCatalog({ sn: (this.#sn += 1), deviceId: this.id }, notice);
   }
 
   onRequest(incoming: IncomingRequest): void {
@@ -96,6 +130,8 @@ export class CameraDevice {
         return void (await this.#send(deviceInfo(this.options.facts, message.sn, this.#channels.size)));
       case 'Query DeviceStatus':
         return void (await this.#send(deviceStatus(message.deviceId, message.sn, this.#host.ambience.clock.wall())));
+      case 'Response Alarm':
+        return void this.alarmResponses.push(message);
       case 'Control DeviceControl':
         return this.#onControl(message);
     }
@@ -135,14 +171,18 @@ export class CameraDevice {
 
   /** False when it was not answered 200. */
   async #send(xml: string): Promise<boolean> {
+    const outcome = await this.#request(xml);
+    const answered = outcome.type === 'response' && outcome.response.status === 200;
+    if (!answered) this.#host.report('message-failed', { device: this.id, why: describeOutcome(outcome) });
+    return answered;
+  }
+
+  #request(xml: string): Promise<Outcome> {
     const { deviceId, domain, platformId, platformDomain } = this.options;
-    const outcome = await this.#endpoint.request(
+    return this.#endpoint.request(
       { method: 'MESSAGE', uri: uriOf(platformId, platformDomain), from: recordOf(deviceId, domain), to: recordOf(platformId, platformDomain), contentType: MANSCDP_TYPE, body: this.#encode(xml) },
       this.#target,
     );
-    const answered = outcome.type === 'response' && outcome.response.status === 200;
-    if (!answered) this.#host.report('message-failed', { device: deviceId, why: describeOutcome(outcome) });
-    return answered;
   }
 
   #encode(xml: string): Uint8Array {

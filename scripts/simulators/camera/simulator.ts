@@ -45,6 +45,8 @@ export interface CameraOptions {
   readonly retryS?: number;
   readonly itemsPerMessage?: number;
   readonly catalogPauseMs?: number;
+  /** CmdTypes that can be subscribed at the devices; default: Catalog and Alarm. */
+  readonly topics?: readonly string[];
   readonly footage?: FootageName;
   readonly maxPayloadBytes?: number;
   /** Registrations begun per second; 0: all at once. */
@@ -141,6 +143,7 @@ class Door {
       if (flow.remoteAddress === target.address && flow.remotePort === target.port) for (const device of new Set(this.#devices.values())) device.registration.connectionLost();
     };
     endpoint.onInvite = invite => this.#route(invite, device => device.onInvite(invite));
+    endpoint.onSubscribe = incoming => this.#route(incoming, device => device.onSubscribe(incoming));
   }
 
   static async open(options: CameraOptions, ambience: Ambience, index: number, closer: Closer): Promise<Door> {
@@ -195,7 +198,7 @@ function makeDevices(options: CameraOptions, ambience: Ambience, doors: readonly
         facts: { id: deviceId, name: `NVR-${index + 1}`, manufacturer: 'ViewLink', model: 'SIM-NVR', firmware: '1.0', version },
         channels: list ?? channelsOf(deviceId, channels, 1 + index * channels),
         charset: options.charset ?? (version === '2022' ? 'gb18030' : 'gb2312'),
-        itemsPerMessage: options.itemsPerMessage ?? (transport === 'udp' ? 1 : 100), catalogPauseMs: options.catalogPauseMs ?? 0,
+        itemsPerMessage: options.itemsPerMessage ?? (transport === 'udp' ? 1 : 100), catalogPauseMs: options.catalogPauseMs ?? 0, topics: options.topics ?? ['Catalog', 'Alarm'],
       },
       door.endpoint, door.target, host,
     );
