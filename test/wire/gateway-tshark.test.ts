@@ -22,7 +22,7 @@ await using lab = await LabGateway.open({
   config: {
     devices: { media: { lingerS: 0 } },
     upstreams: [upstreamOf('udp', byUdp, '34020000002000000002', {}), upstreamOf('tcp', byTcp, '34020000002000000003', { transport: 'tcp', version: '2022', charset: 'gb18030' })],
-  } as Parameters<LabGateway['rewrite']>[0],
+  },
 });
 await using rpc = await lab.rpc();
 const file = join(lab.directory, 'scenario.pcap');
