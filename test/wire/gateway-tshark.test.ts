@@ -10,7 +10,7 @@ import { until } from '../rig/until.ts';
 import { Capture } from './capture.ts';
 
 t.setTimeout(90_000);
-const MEDIA = { first: 12_000, last: 12_019 };
+const MEDIA = { first: 11_000, last: 11_019 };
 const PASSWORD = 'upper-secret';
 const sipPort = await freePort('127.0.0.1');
 await using byUdp = await Platform.open({ id: '34020000002000000098', password: PASSWORD, address: '127.0.0.2' });
