@@ -306,7 +306,9 @@ export class Upstreams implements Disposable {
 
 const shareRules = new WeakMap<UpstreamConfig, ShareRule>();
 
+/** What came from a platform is not offered back to it (gb28181.md 8.4). */
 function isShared(config: UpstreamConfig, channel: ChannelRef): boolean {
+  if (channel.deviceId === config.id) return false;
   let rule = shareRules.get(config);
   if (rule === undefined) shareRules.set(config, (rule = new ShareRule(config.share)));
   return rule.covers(channel);

@@ -1,6 +1,6 @@
 /** Platforms above: registration with each of its troubles, several at once, what each may see and play (faults.md 20; gb28181.md 8). */
 import t from 'tap';
-import { LabGateway, freePort } from '../../scripts/lab/gateway.ts';
+import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../../scripts/lab/gateway.ts';
 import { Call, GbDevice, GbPlatform, cameraAnswer, item, offer, xml } from '../rig/gb-peer.ts';
 import { RawPeer } from '../rig/raw-peer.ts';
 import { type SipText, answerBytes } from '../rig/sip-text.ts';
@@ -30,7 +30,8 @@ const abductor = await open(19, '127.0.0.19', { onRegister: () => ({ status: 302
 const nowhere = await open(20, '127.0.0.20', { onRegister: () => ({ status: 302, parts: { contact: '<sip:x@elsewhere.example>' } }) });
 const forgetful = await open(22, '127.0.0.22', { onKeepalive: () => 404 });
 const gone = await open(23, '127.0.0.23', {}, 'TCP');
-const platforms = [old, modern, foreign, spoofed, wrong, brief, busy, second, redirector, abductor, nowhere, forgetful, gone];
+const mutual = await open(24, '127.0.0.24', { password: PASSWORD });
+const platforms = [mutual, old, modern, foreign, spoofed, wrong, brief, busy, second, redirector, abductor, nowhere, forgetful, gone];
 
 await using closing = new AsyncDisposableStack();
 for (const platform of platforms) closing.use(platform);
@@ -44,7 +45,7 @@ await using lab = await LabGateway.open({
   config: {
     node: { name: 'gw' },
     sip: { listen: ['127.0.0.1', '127.0.0.3'].flatMap(address => ['udp', 'tcp'].map(transport => ({ transport, address, port: sipPort }))) },
-    devices: { keepaliveS: 5, keepaliveMisses: 1 },
+    devices: { keepaliveS: 5, keepaliveMisses: 1, known: [{ id: idOf(24), password: LAB_PASSWORD }] },
     upstreams: [
       configOf('old', old, 100, { share: [FIRST, SECOND] }),
       configOf('modern', modern, 101, { version: '2022', charset: 'utf-8', share: [SAME, '34020000001320000006'], maxSessions: 1 }),
@@ -59,6 +60,7 @@ await using lab = await LabGateway.open({
       configOf('nowhere', nowhere, 110, { version: '2022' }),
       configOf('forgetful', forgetful, 112),
       configOf('gone', gone, 113),
+      configOf('mutual', mutual, 114, { keepaliveS: 3600 }),
     ],
   },
 });
@@ -208,6 +210,30 @@ await t.test('two cameras of one ID have two IDs above, and each is the one that
   t.equal(await statusOf(modern, ONLY_TOO), 486, 'of two links to one platform the one that shows the channel is meant');
   t.equal(await statusOf(modern, idOf(102), { headers: [`Subject: ${ONLY_TOO}:0,${modern.id}:0`] }), 486, 'or the one whose ID is named; the channel then stands in the Subject (quirk 16)');
   t.equal(await statusOf(modern, idOf(101), { headers: [`Subject: ${ONLY_TOO}:0,${modern.id}:0`] }), 403, 'the other one does not show it');
+});
+
+await t.test('a peer platform is above and below at once, and each thing that it says is taken in the right role', async t => {
+  await becomes('mutual', 'online');
+  await using lower = await GbDevice.open(lab, { id: mutual.id, address: '127.0.0.24' });
+  t.equal(await lower.keepalive(), 404, 'a keepalive before it has registered: it shall register, although we know it as a platform');
+  const own = '34020000001320000240';
+  lower.items = [item(own, 'of the peer')];
+  t.equal((await lower.register()).status, 200);
+  t.equal(await lower.keepalive(), 200);
+  await until('its channel', async () => (await rpc.call('listChannels', { deviceId: mutual.id })).total === 1);
+  t.equal(await mutual.message(xml('Query', 'DeviceStatus', 240, idOf(114)), {}, idOf(114)), 200);
+  t.equal((await mutual.raw.wait(message => message.xml('SN') === '240', 'the Response')).xml('CmdType'), 'DeviceStatus', 'its query is served as that of a platform');
+  const row = (await rpc.call('listChannels', { deviceId: mutual.id })).rows[0]!;
+  t.notOk(row.mapped.some(entry => entry.upstream === 'mutual'), 'what came from it is not offered back to it');
+  const back = new Call(mutual, own, offer({ address: mutual.raw.address }));
+  t.equal((await back.final()).status, 403);
+  back.ack({ branch: back.parts.branch! });
+  const there = new Call(mutual, ONLY_TOO, offer({ address: mutual.raw.address }));
+  t.equal((await there.final()).status, 486, 'and the others are: this camera refuses, but it was asked');
+  there.ack({ branch: there.parts.branch! });
+  t.equal((await lower.ask('INVITE', LAB_ID, { contact: lower.raw.contact('x'), contentType: 'APPLICATION/SDP', body: offer({ address: '127.0.0.24' }) })).status === 403, false, 'an INVITE of it is one of the upper role');
+  t.equal((await lower.register({ expires: '0' })).status, 200);
+  t.equal((await upstream('mutual')).state, 'online', 'below it is gone, above it stays');
 });
 
 await t.test('maxSessions: one more is 486, and the place is free again after BYE', async t => {
