@@ -6,26 +6,32 @@ import { type DeviceControl, formatDeviceControl } from '#core/gb/device-control
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { LENS_STOP, PTZ_STOP, type PtzCommand, formatPtz } from '#core/gb/ptz.ts';
 import { childOf, textOf } from '#core/gb/xml.ts';
-import { CITY_LOCAL_ID, openRelayRig } from '../rig/relay-rig.ts';
+import { CITY_LOCAL_ID, type RelayRig, openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
 t.setTimeout(120_000);
+type Camera = RelayRig['cameras'][number]['device'];
+type City = RelayRig['platforms'][number];
 
 const ptz = (command: PtzCommand): DeviceControl & { kind: 'ptz' } => ({ kind: 'ptz', instruction: { command, address: 1 } });
 const left = (panSpeed: number): PtzCommand => ({ ...PTZ_STOP, pan: 'left', panSpeed });
 const inside = (message: Manscdp, ...path: string[]): string | undefined => path.reduce<Manscdp['element'] | undefined>((element, key) => element && childOf(element, key), message.element)?.text;
 
 await using rig = await openRelayRig({
-  cameras: [{ channels: 2 }, { transport: 'tcp', version: '2022', channels: 2 }],
+  cameras: [{ channels: 2 }, { transport: 'tcp', version: '2022', channels: 2 }, {}],
   platforms: 2,
 });
-const [city, county] = rig.platforms as [(typeof rig.platforms)[0], (typeof rig.platforms)[0]];
-const [udp, tcp] = rig.cameras.map(camera => camera.device) as [(typeof rig.cameras)[0]['device'], (typeof rig.cameras)[0]['device']];
+const [city, county] = rig.platforms as [City, City];
+const [udp, tcp, stalling] = rig.cameras.map(camera => camera.device) as [Camera, Camera, Camera];
 const CAMERAS = [[0, udp], [1, tcp]] as const;
 const counter = async (name: string): Promise<number> => (await rig.rpc.call('counters', {}))[name] ?? 0;
-const arrived = (device: typeof udp, value: string): Promise<unknown> => until(`${value} at ${device.id}`, () => device.controls.some(control => control.value === value));
+const arrived = (device: Camera, value: string): Promise<unknown> => until(`${value} at ${device.id}`, () => device.controls.some(control => control.value === value));
 /** Until everything that was sent before has been dealt with. */
 const settled = async (): Promise<unknown> => Promise.all(CAMERAS.map(([index]) => city.ask('Query', 'PTZPosition', rig.idOf(index, 0))));
+
+/** A camera that repeats itself and stops in the middle takes as long as our patience: asked beside the others. */
+stalling.onCommand = message => (message.cmdType === 'RecordInfo' ? [stalledPart(message, 12, 11), stalledPart(message, 11, 10)] : undefined);
+const stalled = city.records(rig.idOf(2, 0), '2026-03-10T00:00:00', '2026-03-10T23:59:59');
 
 await t.test('PTZ reaches the camera under its own ID, whoever asks and however it is connected', async t => {
   for (const [index, device] of CAMERAS) {
@@ -114,20 +120,6 @@ await t.test('recordings: in parts that fit a datagram, with our IDs, one questi
   for (const [, device] of CAMERAS) device.onCommand = undefined;
 });
 
-await t.test('recordings of a camera that repeats itself and stops in the middle', { timeout: 30_000 }, async t => {
-  const item = (minute: number): string => `<Item><DeviceID>x</DeviceID><Name>n</Name><FilePath>../../etc/shadow</FilePath><StartTime>2026-03-10T08:${minute}:00</StartTime><EndTime>2026-03-10T08:${minute + 1}:00</EndTime><Secrecy>0</Secrecy></Item>`;
-  const part = (message: Manscdp, ...minutes: number[]): string =>
-    `<Response><CmdType>RecordInfo</CmdType><SN>${message.sn}</SN><DeviceID>${udp.id}</DeviceID><SumNum>299</SumNum><RecordList Num="${minutes.length}">${minutes.map(item).join('')}</RecordList></Response>`;
-  udp.onCommand = message => (message.cmdType === 'RecordInfo' ? [part(message, 12, 11), part(message, 11, 10)] : undefined);
-  const begun = performance.now();
-  const { items, sumNum } = await city.records(rig.idOf(0, 0), '2026-03-10T00:00:00', '2026-03-10T23:59:59');
-  udp.onCommand = undefined;
-  t.equal(sumNum, 3, 'the sum of what there is, so that nobody waits for more');
-  t.same(items.map(each => textOf(each, 'starttime')), ['10', '11', '12'].map(minute => `2026-03-10T08:${minute}:00`));
-  t.equal(textOf(items[0]!, 'filepath'), '../../etc/shadow', 'a path is only text (fault 48)');
-  t.ok(performance.now() - begun < 12_000);
-});
-
 await t.test('fault 22: a bad checksum is dropped, a flood is cut, stops pass', async t => {
   const channel = rig.idOf(0, 1);
   const before = { controls: udp.counters.controls, malformed: await counter('control.malformed') };
@@ -176,6 +168,13 @@ await t.test('refused at once: unknown, ours, malformed, offline; what is not pe
   await rig.rewrite({});
 });
 
+await t.test('recordings of a camera that repeats itself and stops in the middle', { timeout: 30_000 }, async t => {
+  const { items, sumNum } = await stalled;
+  t.equal(sumNum, 3, 'the sum of what there is, so that nobody waits for more');
+  t.same(items.map(each => textOf(each, 'starttime')), ['10', '11', '12'].map(minute => `2026-03-10T08:${minute}:00`));
+  t.equal(textOf(items[0]!, 'filepath'), '../../etc/shadow', 'a path is only text (fault 48)');
+});
+
 await t.test('a platform that goes away while a camera moves: it is stopped', async t => {
   await county.control(rig.idOf(1, 0, 1), formatDeviceControl(ptz(left(50)), '2016'));
   const { id } = tcp.channels[0]!;
@@ -212,3 +211,8 @@ await t.test('every control has its line in the log, with who, which and what', 
   });
   t.match(lines[0], { upstream: 'city0', askedId: rig.idOf(0, 1), deviceId: udp.id, channelId: udp.channels[1]!.id, command: 'ptz move pan=left panSpeed=10 tiltSpeed=0 zoomSpeed=0' });
 });
+
+function stalledPart({ sn, deviceId }: Manscdp, ...minutes: number[]): string {
+  const item = (minute: number): string => `<Item><DeviceID>x</DeviceID><Name>n</Name><FilePath>../../etc/shadow</FilePath><StartTime>2026-03-10T08:${minute}:00</StartTime><EndTime>2026-03-10T08:${minute + 1}:00</EndTime><Secrecy>0</Secrecy></Item>`;
+  return `<Response><CmdType>RecordInfo</CmdType><SN>${sn}</SN><DeviceID>${deviceId}</DeviceID><SumNum>299</SumNum><RecordList Num="${minutes.length}">${minutes.map(item).join('')}</RecordList></Response>`;
+}
