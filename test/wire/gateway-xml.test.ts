@@ -127,6 +127,12 @@ await t.test('fault 41: what is missing or there twice: 400, and a platform that
   t.equal(await bystander.keepalive(), 200);
 });
 
+await t.test('fault 7: a datagram of 50 KB is one message', async t => {
+  const before = await counter('catalog.unasked');
+  t.equal(await bystander.message(bystander.page(70_000, 150, Array.from({ length: 150 }, (_, index) => item(channelId(7000 + index))))), 200);
+  t.equal(await counter('catalog.unasked'), before + 1, 'read to its end, and not asked for');
+});
+
 await t.test('fault 42: commands that nobody knows, or not in this direction', async t => {
   t.equal(await bystander.message(xml('Notify', 'CoffeeReady', 1, bystander.id)), 200);
   t.equal(await counter('device.ignored.unknown'), 1);
