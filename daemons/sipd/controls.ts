@@ -80,7 +80,6 @@ export class Controls implements Disposable {
     if (content === undefined && !isControl) return false;
     const channel = this.#deps.upstreams.resolve(link.config.name, message.deviceId);
     if (typeof channel === 'string') return this.#refuse(link, message, channel === 'unknown' ? 'no such channel' : 'the channel is not shared to it');
-    if (channel.deviceId === link.config.id) return this.#refuse(link, message, 'the channel is its own');
     const reach = this.#deps.reach(channel.deviceId);
     if (reach === null) return this.#refuse(link, message, 'the device is offline');
     const asked: Asked = { link, message, channel, reach };

@@ -125,8 +125,10 @@ async function story(t: Tap, deviceTransport: Transport, platformTransport: Tran
       return device.answer(request, 200, { contact: true, content: body, headers: { ...sip.makeResponse(request, 200).headers, 'content-type': 'APPLICATION/SDP' } });
     }
     device.answer(request, 200);
-    if (elementOf(request, 'CmdType') !== 'Catalog') return;
     const sn = elementOf(request, 'SN');
+    const preset = '<SumNum>1</SumNum><PresetList Num="1"><Item><PresetID>5</PresetID><PresetName>gate</PresetName></Item></PresetList>';
+    if (elementOf(request, 'CmdType') === 'PresetQuery') void device.ask(device.request('MESSAGE', LAB_ID, { content: xml('Response', 'PresetQuery', sn, CHANNEL, preset) }));
+    if (elementOf(request, 'CmdType') !== 'Catalog') return;
     void device.ask(device.request('MESSAGE', LAB_ID, { content: xml('Response', 'Catalog', sn, DEVICE, `<SumNum>1</SumNum><DeviceList Num="1">${item(CHANNEL)}</DeviceList>`) }));
   };
   const first = device.request('REGISTER', DEVICE, { target: `sip:${LAB_ID}@127.0.0.1:${sipPort}${deviceTransport === 'tcp' ? ';transport=tcp' : ''}`, callId: 'registration', headers: { expires: 3600 } as unknown as Message['headers'] });
@@ -145,6 +147,13 @@ async function story(t: Tap, deviceTransport: Transport, platformTransport: Tran
   const page = await until('the catalogue', () => platform.requests.find(request => request.method === 'MESSAGE' && request.content?.includes(CHANNEL)));
   t.equal(elementOf(page, 'SN'), '99');
   t.equal((await platform.ask(platform.request('OPTIONS', LOCAL_ID))).status, 200);
+
+  t.equal((await platform.ask(platform.request('MESSAGE', CHANNEL, { content: xml('Control', 'DeviceControl', 100, CHANNEL, '<PTZCmd>A50F0102400000F7</PTZCmd>') }))).status, 200);
+  const moved = await until('the camera moves', () => device.requests.find(request => elementOf(request, 'PTZCmd') !== ''));
+  t.same(['PTZCmd', 'DeviceID'].map(name => elementOf(moved, name)), ['A50F0102400000F7', CHANNEL]);
+  t.equal((await platform.ask(platform.request('MESSAGE', CHANNEL, { content: xml('Query', 'PresetQuery', 101, CHANNEL) }))).status, 200);
+  const presets = await until('the presets', () => platform.requests.find(request => request.content?.includes('<PresetID>5</PresetID>')));
+  t.same(['SN', 'DeviceID', 'PresetName'].map(name => elementOf(presets, name)), ['101', CHANNEL, 'gate']);
 
   const invite = platform.request('INVITE', CHANNEL, { type: 'APPLICATION/SDP', content: offer({ address: '127.0.0.3', y: '0100000099' }), callId: 'call' });
   const answer = await platform.ask(invite);
