@@ -13,7 +13,7 @@ import { Cores, Helper, residentKiB, start } from './relay/children.ts';
 import { type BridgePlan, closeBridges, type Gateway, openBridges, startGateway } from './relay/gateway.ts';
 import { cpuSecondsPerGbit, type Receiver, run, type RunOutcome, type Sender, together, usPerPacket } from './relay/run.ts';
 import { PACKET_BYTES, PACKETS_PER_SECOND, type ReceiverAnswer, type ReceiverCommand, type SenderAnswer, type SenderCommand, type StreamTarget } from './relay/wire.ts';
-import { type Figure, isMet, machine, printFigures } from './sip/figures.ts';
+import { type Figure, isMet, machine, printFigures } from './common/figures.ts';
 
 /** The relay may cost this much of the plain loop per packet. */
 const MOST_OF_PLAIN = 1.3;

@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { channelFigures } from './sip/channels-part.ts';
 import { deviceFigures } from './sip/devices-part.ts';
-import { isMet, machine, printFigures } from './sip/figures.ts';
+import { isMet, machine, printFigures } from './common/figures.ts';
 
 const { values } = parseArgs({ options: { json: { type: 'boolean', default: false }, profile: { type: 'string' } } });
 if (values.profile !== undefined) mkdirSync(values.profile, { recursive: true });
