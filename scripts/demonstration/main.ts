@@ -12,6 +12,7 @@ import { type Footage, prepareFootage } from '../media/footage.ts';
 import { decodePictures } from '../media/pictures.ts';
 import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { Platform } from '../simulators/platform/platform.ts';
+import { controlOnce } from './controls.ts';
 import { LEGS, type Leg, type Row, playOnce } from './plays.ts';
 import { formatTable } from './table.ts';
 
@@ -86,6 +87,22 @@ async function catalogued(gateway: LabGateway): Promise<void> {
   }
 }
 
+/** Each platform controls a camera of its own. */
+async function showControls({ gateway, city, province, nvrs }: Cast): Promise<boolean> {
+  const rpc = await gateway.rpc();
+  const { rows } = await rpc.call('listChannels', {});
+  await rpc[Symbol.asyncDispose]();
+  let good = true;
+  for (const [index, [platform, upstream]] of ([[city, CITY.name], [province, PROVINCE.name]] as const).entries()) {
+    const camera = nvrs[index]!.device;
+    const channelId = rows.find(row => row.deviceId === camera.id)!.mapped.find(mapped => mapped.upstream === upstream)!.id;
+    const { ok, says } = await controlOnce({ upstream, platform, camera, channelId });
+    good &&= ok;
+    say(`control    ${says}`);
+  }
+  return good;
+}
+
 /** All nine combinations for both codecs, three legs upward at a time; between them a reload changes the leg downward. */
 async function playAll(cast: Cast, footage: readonly Footage[], directory: string): Promise<Row[]> {
   const sources = new Map(await Promise.all(footage.map(async each => [each.name, (await decodePictures(each.videoPath)).hashes] as const)));
@@ -145,6 +162,7 @@ async function main(): Promise<number> {
   say(`footage    ${footage.map(each => each.name).join(', ')} from ${footage[0]!.source}${footage[0]!.note === undefined ? '' : ` (${footage[0]!.note})`}`);
   const cast = await openCast(directory, closer);
   await showRegistration(cast);
+  const controlled = await showControls(cast);
   const rows = await playAll(cast, footage, directory);
   const kept = await keepPictures(rows, directory);
   say(`\n${formatTable(rows, process.stdout.isTTY)}\n`);
@@ -152,7 +170,7 @@ async function main(): Promise<number> {
   const bad = rows.filter(row => row.faults.length > 0).length;
   say(bad === 0 ? `all ${rows.length} plays are good` : `${bad} of ${rows.length} plays have faults; logs in ${join(directory, 'gateway')}`);
   if (values.keep) await stay(cast);
-  return bad === 0 ? 0 : 1;
+  return bad === 0 && controlled ? 0 : 1;
 }
 
 process.exitCode = await main();
