@@ -75,6 +75,7 @@ export class LegCounters {
   }
 
   sent(packets: number, bytes: number, now: Ms): void {
+    if (packets === 0) return;
     this.#add(packets, bytes, now);
     this.#instance.packetsOut += packets;
     this.#instance.bytesOut += bytes;

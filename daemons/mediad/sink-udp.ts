@@ -38,7 +38,6 @@ class UdpSink implements SinkLeg {
   readonly remote: Endpoint;
   #port!: UdpSinkPort;
   #udp!: UdpSinkPort['udp'];
-  #noticedDrops = 0;
   #refusedSince: Ms | undefined;
   #refusedAt: Ms | undefined;
 
@@ -61,7 +60,6 @@ class UdpSink implements SinkLeg {
       onError: () => this.#onRefused(plane.clock.now()),
     });
     this.#udp = this.#port.udp;
-    this.#noticedDrops = this.#udp.dropped;
   }
 
   get local(): Endpoint {
@@ -87,17 +85,12 @@ class UdpSink implements SinkLeg {
         bytes += length + RTP_HEADER_BYTES;
       }
     }
+    const droppedBefore = this.#udp.dropped;
     const taken = this.#udp.send(outbound);
-    counters.sent(outbound.count, bytes, now);
-    if (!taken) this.#noticeDrops();
+    const dropped = this.#udp.dropped - droppedBefore;
+    if (dropped > 0) counters.drop('queue-full', dropped);
+    counters.sent(outbound.count - dropped, dropped === 0 ? bytes : 0, now);
     return taken;
-  }
-
-  /** On a shared port: what was dropped while this leg's were among them. */
-  #noticeDrops(): void {
-    const { dropped } = this.#udp;
-    if (dropped !== this.#noticedDrops) this.#options.counters.drop('queue-full', dropped - this.#noticedDrops);
-    this.#noticedDrops = dropped;
   }
 
   /** Pieces get memory of their own: their headers would lie in the payload before them. */

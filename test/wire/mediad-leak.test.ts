@@ -1,15 +1,29 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import type { Endpoint, LegTransport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { cameraStream, LOCAL, nextPicture, openRig, type Rig, sinkParams, sourceParams, TcpHost, TcpPeer, UdpPeer, until } from './mediad-peers.ts';
+
+/** What the kernel says of these sockets: state and addresses, for the one who has to find the leak. */
+const kernelLines = (inodes: readonly string[]): string[] =>
+  ['tcp', 'udp', 'unix'].flatMap(kind => readFileSync(`/proc/net/${kind}`, 'latin1').split('\n').filter(line => inodes.some(inode => line.includes(inode))).map(line => `${kind} ${line.trim()}`));
 
 const CYCLES = 2250;
 const WORKERS = 6;
 const TRANSPORTS: readonly LegTransport[] = ['udp', 'tcp-active', 'tcp-passive'];
 const SSRC = 77;
 
-const openFiles = (): number => readdirSync('/proc/self/fd').length;
+/** Sockets of this process, by inode. */
+function openSockets(): string[] {
+  return readdirSync('/proc/self/fd').flatMap(file => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${file}`);
+      return target.startsWith('socket:') ? [target.slice('socket:['.length, -1)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
 
 /** Ways a session ends before its time. */
 const ENDINGS = ['after media', 'nothing connected', 'camera hangs up', 'camera resets', 'platform resets', 'closed while opening', 'closed while connecting', 'sink never started', 'sink closed first'] as const;
@@ -96,7 +110,7 @@ t.test(`${CYCLES} bridges over every transport, ended in every way: ports and de
   const rig = openRig({ range: { first: 12_000, last: 21_999 }, maxBridges: WORKERS });
   const portsBefore = rig.bridges.load().portsFree;
   await cycle(rig, 0);
-  const filesBefore = openFiles();
+  const before = new Set(openSockets());
   let next = 1;
   await Promise.all(
     Array.from({ length: WORKERS }, async () => {
@@ -104,7 +118,8 @@ t.test(`${CYCLES} bridges over every transport, ended in every way: ports and de
     }),
   );
   t.equal(rig.bridges.size, 0);
-  await until('descriptors are back', () => openFiles() <= filesBefore);
+  const left = (): string[] => openSockets().filter(inode => !before.has(inode));
+  await until('descriptors are back', () => left().length === 0).catch(() => t.same(kernelLines(left()), [], 'sockets are left'));
   await until('ports are back', () => rig.bridges.load().portsFree === portsBefore);
   const started = rig.events.filter(event => event.type === 'sink-flowing').length;
   t.ok(started > CYCLES / 2, `${started} of them carried media`);
