@@ -14,6 +14,8 @@ import type { Upstreams } from './upstreams.ts';
 const BODY_BUDGET = MAX_UDP_MESSAGE_BYTES - SIP_OVERHEAD_BYTES;
 /** A part that is not accepted is sent once more; then the upstream is not listening. */
 const TRIES = 2;
+/** A day of recordings of 50 cameras; what is asked beyond that at once stays without answer. */
+const MAX_UNDER_WAY_CHARS = 4 * 1024 * 1024;
 /** Lists of which there are none (3.2). */
 const LISTS: ReadonlySet<string> = new Set(['PresetQuery', 'CruiseTrackListQuery', 'CruiseTrackQuery', 'SDCardStatus']);
 
@@ -28,6 +30,8 @@ type Unanswered = Pick<Question, 'upstream' | 'sn' | 'askedId' | 'root' | 'cmdTy
 
 export class Answers {
   readonly #deps: AnswersDeps;
+  /** Characters of answers that wait for their turn, by upstream. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(deps: AnswersDeps) {
     this.#deps = deps;
@@ -84,15 +88,27 @@ export class Answers {
 
   #nameOf = ({ deviceId, channelId }: Question): string | undefined => this.#deps.catalogs.channels(deviceId).get(channelId)?.name;
 
-  /** One after another, each when the one before was accepted. */
+  /** One after another, each when the one before was accepted; nothing for a platform that asks faster than it listens. */
   #say(link: UpstreamLink, bodies: readonly string[]): void {
-    void (async () => {
-      for (const [index, body] of bodies.entries()) {
-        if (await accepted(link, body)) continue;
-        this.#deps.log.info({ upstream: link.config.name, parts: bodies.length, accepted: index }, 'upstream.answer-unaccepted');
-        return;
-      }
-    })();
+    const { name } = link.config;
+    const chars = bodies.reduce((sum, body) => sum + body.length, 0);
+    const before = this.#underWay.get(name) ?? 0;
+    if (before > 0 && before + chars > MAX_UNDER_WAY_CHARS) return this.#deps.counters.add('upstream.answer-dropped');
+    this.#underWay.set(name, before + chars);
+    void this.#sayAll(link, bodies).finally(() => {
+      const left = (this.#underWay.get(name) ?? 0) - chars;
+      if (left > 0) this.#underWay.set(name, left);
+      else this.#underWay.delete(name);
+    });
+  }
+
+  async #sayAll(link: UpstreamLink, bodies: readonly string[]): Promise<void> {
+    for (const [index, body] of bodies.entries()) {
+      if (this.#deps.upstreams.link(link.config.name) !== link) return;
+      if (await accepted(link, body)) continue;
+      this.#deps.log.info({ upstream: link.config.name, parts: bodies.length, accepted: index }, 'upstream.answer-unaccepted');
+      return;
+    }
   }
 }
 

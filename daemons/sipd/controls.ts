@@ -13,6 +13,7 @@ import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildManscdp } from '#core/gb/manscdp-write.ts';
 import { LENS_STOP, PTZ_STOP, type PtzCommand, clampSpeed, isStop } from '#core/gb/ptz.ts';
 import { configBlocks } from '#core/gb/relayed-content.ts';
+import { addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
@@ -25,6 +26,10 @@ import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 
 const MAX_FIRST_SN = 1_000_000_000;
+/** For the stops that leave when we do. */
+const FAREWELL_MS = 500;
+
+type PtzControl = DeviceControl & { readonly kind: 'ptz' };
 
 export interface ControlsDeps {
   readonly clock: Clock;
@@ -50,7 +55,7 @@ interface Line {
   readonly alarm: Alarm;
 }
 
-export class Controls implements Disposable {
+export class Controls implements AsyncDisposable {
   readonly #deps: ControlsDeps;
   readonly #policy = new ControlPolicy();
   readonly #questions: ForwardedQuestions;
@@ -59,6 +64,7 @@ export class Controls implements Disposable {
   readonly #refused: CountedLog;
   /** By device and channel; only while something is under way. */
   readonly #lines = new Map<string, Line>();
+  #closed = false;
 
   constructor(deps: ControlsDeps) {
     this.#deps = deps;
@@ -68,13 +74,23 @@ export class Controls implements Disposable {
     this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
   }
 
-  [Symbol.dispose](): void {
+  /** Whoever comes after us does not know what moves: it is stopped before we go. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     this.#alarm[Symbol.dispose]();
     for (const { alarm } of this.#lines.values()) alarm[Symbol.dispose]();
+    const { catalogs, clock } = this.#deps;
+    const stops = this.#policy.upstreamGone().map(({ channel, motion }) => catalogs.ask(channel.deviceId, this.#ptzXml(channel, stopOf(motion))));
+    if (stops.length === 0) return;
+    const patience = Promise.withResolvers<void>();
+    const limit = clock.schedule(addMs(clock.now(), FAREWELL_MS), () => patience.resolve());
+    await Promise.race([Promise.all(stops), patience.promise]);
+    limit[Symbol.dispose]();
   }
 
   /** A Query or Control of this platform, already answered with 200. False: not one that a camera answers. */
   command(link: UpstreamLink, message: Manscdp): boolean {
+    if (this.#closed) return false;
     const content = message.root === 'Query' ? readQuestion(message) : undefined;
     const isControl = message.root === 'Control' && (message.cmdType === 'DeviceControl' || message.cmdType === 'DeviceConfig');
     if (content === undefined && !isControl) return false;
@@ -104,7 +120,7 @@ export class Controls implements Disposable {
     for (const { channel, motion } of this.#policy.upstreamGone(upstream)) {
       this.#deps.counters.add('control.dead-man');
       this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
-      this.#sendPtz(channel, { kind: 'ptz', instruction: { command: motion === 'move' ? PTZ_STOP : LENS_STOP, address: 1 } });
+      this.#sendPtz(channel, stopOf(motion));
     }
     this.#feed({ type: 'upstream-gone', upstream });
   }
@@ -168,6 +184,7 @@ export class Controls implements Disposable {
   }
 
   #feed(input: QuestionInput): void {
+    if (this.#closed) return;
     for (const output of this.#questions.handle(input, this.#deps.clock.now())) this.#carryOut(output);
     this.#alarm.arm(this.#questions.deadline);
   }
@@ -204,10 +221,13 @@ export class Controls implements Disposable {
     this.#deps.log.info({ upstream: link.config.name, askedId: message.deviceId, deviceId: channel.deviceId, channelId: channel.channelId, command }, 'control.forwarded');
   }
 
-  #sendPtz(channel: ChannelRef, control: DeviceControl & { readonly kind: 'ptz' }): void {
+  #sendPtz(channel: ChannelRef, control: PtzControl): void {
     const { command } = control.instruction;
-    this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, '2016')), motionOf(command), isStop(command));
+    this.#put(channel, this.#ptzXml(channel, control), motionOf(command), isStop(command));
   }
+
+  /** The same in both editions. */
+  #ptzXml = (channel: ChannelRef, control: PtzControl): string => this.#xmlOf(channel, formatDeviceControl(control, '2016'));
 
   #xmlOf = ({ channelId }: ChannelRef, content: string): string => buildManscdp('Control', 'DeviceControl', { sn: this.#questions.nextSn(), deviceId: channelId }, content);
 
@@ -224,7 +244,7 @@ export class Controls implements Disposable {
 
   #depart(key: string, channel: ChannelRef, departure: Departure<string> | undefined): void {
     const entry = this.#lines.get(key);
-    if (entry === undefined) return;
+    if (entry === undefined || this.#closed) return;
     if (departure !== undefined) {
       void this.#deps.catalogs.ask(channel.deviceId, departure.value).then(() => this.#depart(key, channel, entry.line.answered(departure.ticket, this.#deps.clock.now())));
     }
@@ -232,6 +252,8 @@ export class Controls implements Disposable {
     if (entry.line.idle && this.#lines.get(key) === entry) this.#lines.delete(key);
   }
 }
+
+const stopOf = (motion: Motion): PtzControl => ({ kind: 'ptz', instruction: { command: motion === 'move' ? PTZ_STOP : LENS_STOP, address: 1 } });
 
 /** What sets the camera moving by itself gives way to a later movement or stop too. */
 const motionOf = ({ kind }: PtzCommand): Motion | undefined => (kind === 'lens' ? kind : kind === 'move' || kind === 'preset-call' || kind === 'cruise-start' || kind === 'scan-start' ? 'move' : undefined);

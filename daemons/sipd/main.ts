@@ -3,7 +3,7 @@
  *
  * Closing order, newest first:
  *   1. the RPC server: vlink sees us go
- *   2. alarms, subscriptions and upstreams: timers stop; what waits, subscriptions and bindings stay, the next start takes them up
+ *   2. controls: what moves is stopped; alarms, subscriptions and upstreams: timers stop; what waits, subscriptions and bindings stay, the next start takes them up
  *   3. relay: timers stop; sessions, bridges and their rows stay, the next start takes them up
  *   4. links to mediad
  *   5. catalogues and devices: timers stop

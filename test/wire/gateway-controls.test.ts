@@ -184,12 +184,11 @@ await t.test('a platform that goes away while a camera moves: it is stopped', as
   await until('it stands still', () => tcp.frontEnd.of(id).moving === undefined);
   t.equal(await counter('control.dead-man'), 1);
   await rig.rewrite({});
-  await city.waitRegistered(CITY_LOCAL_ID);
+  await until('both platforms again', async () => (await rig.rpc.call('listUpstreams', {})).every(({ state }) => state === 'online'));
 });
 
 await t.test('cameras that are gone are said to be', async t => {
   const ids = [rig.idOf(0, 0), rig.idOf(1, 0)];
-  await until('both platforms again', async () => (await rig.rpc.call('listUpstreams', {})).every(({ state }) => state === 'online'));
   await Promise.all(CAMERAS.map(([, device]) => device.stop(true)));
   for (const id of ids) {
     t.equal(inside(await city.ask('Query', 'PresetQuery', id, '', { timeoutMs: 2000 }), 'result'), 'ERROR');
@@ -210,6 +209,14 @@ await t.test('every control has its line in the log, with who, which and what', 
     return found.length === forwarded && found;
   });
   t.match(lines[0], { upstream: 'city0', askedId: rig.idOf(0, 1), deviceId: udp.id, channelId: udp.channels[1]!.id, command: 'ptz move pan=left panSpeed=10 tiltSpeed=0 zoomSpeed=0' });
+});
+
+await t.test('a gateway that is stopped leaves no camera moving', async () => {
+  const { id } = stalling.channels[0]!;
+  await city.control(rig.idOf(2, 0), formatDeviceControl(ptz(left(50)), '2016'));
+  await until('it moves', () => stalling.frontEnd.of(id).moving !== undefined);
+  rig.gateway.sipd.signal('SIGTERM');
+  await until('it stands still', () => stalling.frontEnd.of(id).moving === undefined);
 });
 
 function stalledPart({ sn, deviceId }: Manscdp, ...minutes: number[]): string {

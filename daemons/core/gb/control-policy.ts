@@ -57,12 +57,12 @@ export class ControlPolicy {
     else this.#moving.set(keyOf(channel), moving);
   }
 
-  /** Nobody is there any more who could stop what this upstream moves. */
-  upstreamGone(upstream: string): DueStop[] {
+  /** Nobody is there any more who could stop what this upstream moves; of all of them without a name. */
+  upstreamGone(upstream?: string): DueStop[] {
     const due: DueStop[] = [];
     for (const [key, { channel, by }] of this.#moving) {
       for (const motion of ['move', 'lens'] as const) {
-        if (by[motion] !== upstream) continue;
+        if (by[motion] === undefined || (upstream !== undefined && by[motion] !== upstream)) continue;
         delete by[motion];
         due.push({ channel, motion });
       }

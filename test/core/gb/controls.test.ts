@@ -54,6 +54,10 @@ t.test('dead-man: what an upstream moves is stopped when it goes', async t => {
   t.equal(policy.moving, 1);
   policy.deviceGone(NVR);
   t.same(policy.upstreamGone('county'), []);
+  policy.sent('city', channel, left);
+  policy.sent('county', { ...channel, channelId: 'x' }, far);
+  t.equal(policy.upstreamGone().length, 2, 'all of them, when it is we who go');
+  t.equal(policy.moving, 0);
 });
 
 t.test('line: one after the other, the newest motion, a stop before all', async t => {
