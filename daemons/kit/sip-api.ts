@@ -96,6 +96,8 @@ export interface Subscription {
   refresh(parts?: InDialogParts): void;
   /** SUBSCRIBE with Expires 0; onEnded follows. Undefined outcome: there was nothing to end. */
   unsubscribe(): Promise<Outcome | undefined>;
+  /** Over without a word, because the peer has forgotten it; onEnded follows. */
+  replace(): void;
   /** Granted, at first or again. */
   onActive: ((expiresS: number) => void) | undefined;
   /** A NOTIFY; answer it. Without handler: 200. */

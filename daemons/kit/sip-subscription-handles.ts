@@ -91,6 +91,10 @@ export class SubscriptionHandle implements Subscription {
     this.#host.run(now => this.#subscriber.refresh(now, parts));
   }
 
+  replace(): void {
+    this.#host.run(now => this.#subscriber.replace(now));
+  }
+
   async unsubscribe(): Promise<Outcome | undefined> {
     const pending = this.#subscriber.unsubscribe(this.#host.now());
     return pending === undefined ? undefined : this.#host.outcomeOf(pending);

@@ -1,11 +1,13 @@
 /**
  * What the devices below us have: DeviceInfo and catalogue, asked for when they register and kept over restarts.
  *
+ *   NOTIFY (device-subscriptions) -> core/gb/catalog-notice -> store, upstreams
  *   onOnline -> DeviceInfo, Catalog query -> MESSAGE Response (routes) -> core/gb/catalog-collector -> store, upstreams
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { CatalogCollector, type CatalogOutput, type CatalogResult, MAX_CATALOG_ITEMS } from '#core/gb/catalog-collector.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import { applyNotice } from '#core/gb/catalog-notice.ts';
 import { videoChannels } from '#core/gb/catalog-parents.ts';
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import type { Charset } from '#core/gb/dialect.ts';
@@ -53,10 +55,14 @@ interface DeviceCatalog {
   /** Every item of the device, by ID. */
   readonly items: Map<string, CatalogItem>;
   /** Those that can be played. */
-  channels: ReadonlyMap<string, CatalogItem>;
+  channels: Map<string, CatalogItem>;
+  /** Places in the catalogue; undefined when they are to be counted anew. */
+  ordinals: ReadonlyMap<string, number> | undefined;
   view: CatalogView;
   collecting: { readonly sn: number; readonly collector: CatalogCollector; readonly alarm: Alarm } | undefined;
   again: Disposable | undefined;
+  /** What it said while its catalogue was being collected: the answer may be older than this. */
+  meanwhile: CatalogItem[];
   late: CatalogItem[];
   lateTimer: Disposable | undefined;
   /** How its last message was written. */
@@ -73,6 +79,8 @@ export interface CatalogsDeps {
   reach(deviceId: string): DeviceReach | null;
   /** Channels of this device came, went or changed. */
   onChanged(deviceId: string): void;
+  /** Only the states of these channels are others. */
+  onStates(deviceId: string, channelIds: readonly string[]): void;
 }
 
 const NO_FACTS: DeviceFacts = { name: null, manufacturer: null, model: null, firmware: null, channelCount: null };
@@ -107,6 +115,11 @@ export class Catalogs implements Disposable {
 
   facts(deviceId: string): DeviceFacts {
     return this.#devices.get(deviceId)?.facts ?? NO_FACTS;
+  }
+
+  /** How the device writes, as far as it has written. */
+  charset(deviceId: string): Charset {
+    return this.#devices.get(deviceId)?.charset ?? DEFAULT_CHARSET;
   }
 
   view(deviceId: string): CatalogView {
@@ -187,6 +200,40 @@ export class Catalogs implements Disposable {
     return true;
   }
 
+  /** Items of a NOTIFY, already answered with 200. */
+  notified(deviceId: string, notices: readonly CatalogItem[], charset: Charset): void {
+    const device = this.#of(deviceId);
+    device.charset = charset;
+    this.#deps.counters.add('catalog.notified', notices.length);
+    if (device.collecting !== undefined && device.meanwhile.length + notices.length <= MAX_CATALOG_ITEMS) device.meanwhile.push(...notices);
+    this.#applyNotice(deviceId, device, notices);
+  }
+
+  /** A state of something unknown says that something was missed. */
+  #applyNotice(deviceId: string, device: DeviceCatalog, notices: readonly CatalogItem[]): void {
+    const { store, reach, counters } = this.#deps;
+    const ignoresStates = reach(deviceId)?.config.notifiedStatus === 'ignore';
+    const { changed, states, gone, unknown } = applyNotice(device.items, notices, { ignoresStates, maxItems: MAX_CATALOG_ITEMS });
+    if (changed.size + gone.size > 0) {
+      device.channels = channelsOf(device, deviceId);
+      device.ordinals = undefined;
+    } else for (const id of states) if (device.channels.has(id)) device.channels.set(id, device.items.get(id)!);
+    if (gone.size > 0) store.deleteChannels(deviceId, [...gone]);
+    this.#store(deviceId, device, [...changed, ...states], false);
+    if (changed.size + gone.size > 0) this.#deps.onChanged(deviceId);
+    else if (states.size > 0) this.#deps.onStates(deviceId, [...states]);
+    if (unknown.size > 0) {
+      counters.add('catalog.notified-unknown', unknown.size);
+      this.refresh(deviceId);
+    }
+  }
+
+  #store(deviceId: string, device: DeviceCatalog, ids: readonly string[], replace: boolean): void {
+    if (ids.length === 0 && !replace) return;
+    const ordinals = (device.ordinals ??= new Map([...device.items.keys()].map((id, ordinal) => [id, ordinal])));
+    this.#deps.store.putChannels(deviceId, ids.map(id => rowOf(deviceId, device.items.get(id)!, ordinals.get(id)!)), { replace });
+  }
+
   /** SN of the last finished collection: what still comes for it belongs to it (quirk 31). */
   readonly #lastSn = new Map<string, number>();
 
@@ -214,6 +261,8 @@ export class Catalogs implements Disposable {
     log.info({ deviceId, state: result.state, why: result.why, expected: result.expected, items: result.items.length, duplicates: result.duplicates, dropped: result.dropped }, 'catalog.collected');
     device.view = { state: result.state, expected: result.expected, received: result.items.length, atWallMs: clock.wall() };
     if (result.items.length > 0 || result.state === 'complete') this.#merge(deviceId, device, result.items, result.state === 'complete');
+    const meanwhile = device.meanwhile.splice(0);
+    if (meanwhile.length > 0) this.#applyNotice(deviceId, device, meanwhile.filter(({ event, deviceId: id }) => event === 'ADD' || event === 'DEL' || device.items.has(id)));
     const everyMs = config().devices.catalogEveryS * 1000;
     const waitMs = result.state === 'complete' ? everyMs : RETRY_MS;
     device.again?.[Symbol.dispose]();
@@ -240,9 +289,8 @@ export class Catalogs implements Disposable {
     const taken = items.filter(item => device.items.has(item.deviceId) || device.items.size < MAX_CATALOG_ITEMS);
     for (const item of taken) device.items.set(item.deviceId, withoutExtras(item));
     device.channels = channelsOf(device, deviceId);
-    const ordinals = new Map([...device.items.keys()].map((id, ordinal) => [id, ordinal]));
-    const rows = new Set(taken.map(item => item.deviceId));
-    this.#deps.store.putChannels(deviceId, [...rows].map(id => rowOf(deviceId, device.items.get(id)!, ordinals.get(id)!)), { replace: complete });
+    device.ordinals = undefined;
+    this.#store(deviceId, device, [...new Set(taken.map(item => item.deviceId))], complete);
     this.#deps.onChanged(deviceId);
   }
 
@@ -274,14 +322,14 @@ export class Catalogs implements Disposable {
   #of(deviceId: string): DeviceCatalog {
     let device = this.#devices.get(deviceId);
     if (device === undefined) {
-      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), view: NO_CATALOG, collecting: undefined, again: undefined, late: [], lateTimer: undefined, charset: undefined };
+      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), ordinals: undefined, view: NO_CATALOG, collecting: undefined, again: undefined, meanwhile: [], late: [], lateTimer: undefined, charset: undefined };
       this.#devices.set(deviceId, device);
     }
     return device;
   }
 }
 
-const channelsOf = ({ items }: DeviceCatalog, deviceId: string): ReadonlyMap<string, CatalogItem> => new Map(videoChannels([...items.values()], deviceId).map(item => [item.deviceId, item]));
+const channelsOf = ({ items }: DeviceCatalog, deviceId: string): Map<string, CatalogItem> => new Map(videoChannels([...items.values()], deviceId).map(item => [item.deviceId, item]));
 
 const rowOf = (deviceId: string, item: CatalogItem, ordinal: number): ChannelStateRow => ({
   deviceId,

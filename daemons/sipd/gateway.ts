@@ -15,6 +15,7 @@ import { AttemptLog } from './attempts.ts';
 import { Catalogs } from './catalogs.ts';
 import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
+import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
 import { Relay } from './relay.ts';
@@ -35,6 +36,7 @@ export class Gateway {
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
+  readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
   readonly #log: Log;
   /** In force; all parts see it through `config()`. */
@@ -46,7 +48,7 @@ export class Gateway {
     this.endpoint = endpoint;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
-    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId) }));
+    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
     this.media = closer.use(
       new MediaPool({
         ...common,
@@ -75,6 +77,7 @@ export class Gateway {
     );
     this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams }));
     this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
+    this.deviceSubscriptions = closer.use(new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms }));
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams }));
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
   }
@@ -106,6 +109,7 @@ export class Gateway {
     this.upstreams.configure();
     this.subscriptions.resync();
     this.alarms.restore();
+    this.deviceSubscriptions.configure();
   }
 
   /** Applies what changed without touching running sessions, or says why it cannot. */
@@ -119,6 +123,7 @@ export class Gateway {
       this.devices.configure();
       this.upstreams.configure();
       this.subscriptions.changed();
+      this.deviceSubscriptions.configure();
     }
     this.#log.info({ changed }, 'config.reloaded');
     return null;
@@ -148,6 +153,7 @@ export class Gateway {
     if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
     this.catalogs.deviceOnline(deviceId, how !== 'back');
     this.subscriptions.statesChanged(deviceId);
+    this.deviceSubscriptions.deviceOnline(deviceId, how !== 'back');
   }
 
   #channelsChanged(deviceId: string): void {
@@ -159,6 +165,7 @@ export class Gateway {
     this.catalogs.deviceOffline(deviceId);
     this.controls.deviceOffline(deviceId);
     this.subscriptions.statesChanged(deviceId);
+    this.deviceSubscriptions.deviceOffline(deviceId);
     this.relay.deviceOffline(deviceId, reason);
   }
 }

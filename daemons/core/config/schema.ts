@@ -42,6 +42,7 @@ const device = z.strictObject({
   nat: z.boolean().default(false).describe('true: media may come from another port than its SDP says'),
   transport: legTransport.optional().describe('media toward us, in our role; overrides devices.media.transport'),
   charset: charset.optional().describe('overrides what its XML declares'),
+  notifiedStatus: z.enum(['take', 'ignore']).optional().describe('ignore: channel states in its NOTIFYs are wrong (some platforms below us); default take'),
   ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
   mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that its media may come from'),
 });
@@ -132,6 +133,15 @@ const devices = z.strictObject({
   keepaliveRevives: z.boolean().default(true).describe('a keepalive within the binding brings a device back without a new REGISTER'),
   catalogOnRegister: z.boolean().default(true).describe('ask for the catalogue when a device registers'),
   catalogEveryS: z.int().min(0).max(604800).default(86400).describe('and again so often; 0: only on registration'),
+  subscribe: z
+    .strictObject({
+      catalog: z.boolean().default(false).describe('changes of their catalogue, so that nobody has to ask for it'),
+      alarm: z.boolean().default(false).describe('alarms, of devices that send them to subscribers only'),
+      expiresS: z.int().min(30).max(86400).default(3600).describe('asked for; refreshed at 80 % of what is granted'),
+      pollS: z.int().min(10).max(86400).default(600).describe('a device that refuses is asked for its catalogue so often'),
+    })
+    .prefault({})
+    .describe('what is subscribed at every device'),
   media: deviceMedia.prefault({}).describe('live media from devices'),
 });
 

@@ -10,7 +10,7 @@ export interface Credentials {
 }
 
 /** What of a device's configuration the registrar and its sessions go by; defaults for devices admitted by a rule. */
-export type DevicePolicy = Pick<DeviceConfig, 'contactElsewhere' | 'nat' | 'transport' | 'charset' | 'ssrc' | 'mediaNetworks'>;
+export type DevicePolicy = Pick<DeviceConfig, 'contactElsewhere' | 'nat' | 'transport' | 'charset' | 'notifiedStatus' | 'ssrc' | 'mediaNetworks'>;
 
 export type Admission =
   | { readonly how: 'digest'; readonly credentials: Credentials; readonly policy: DevicePolicy; readonly known: boolean }

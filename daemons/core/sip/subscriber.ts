@@ -96,6 +96,11 @@ export class Subscriber implements Expiring {
     return this.machine.leave(now) ? this.#subscribe(0, now) : undefined;
   }
 
+  /** Over at once; later NOTIFYs of it get 481. */
+  replace(now: Ms): void {
+    this.#run(this.machine.replaced(), now);
+  }
+
   /** Takes up a subscription saved before a restart. */
   resume(remainingS: number, now: Ms): void {
     this.machine.granted(remainingS, now);

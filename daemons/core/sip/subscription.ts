@@ -83,6 +83,11 @@ export class SubscriberMachine {
     return true;
   }
 
+  /** Another one took its place, or the peer has forgotten it: nothing more is said in this one. */
+  replaced(): readonly SubscriberAction[] {
+    return this.#end('replaced');
+  }
+
   tick(now: Ms): readonly SubscriberAction[] {
     const due = this.#timers.takeDue(now);
     if (due === undefined) return [];
