@@ -26,6 +26,8 @@ const MAX_RECENT = 10_000;
 const ID_BLOCK = 1000;
 const ID_KEY = 'alarms.nextId';
 const MAX_SN = 0x7fff_fffe;
+/** Rows that a storm pushed out leave the disk so many at a time; after a crash they would only be pushed out again. */
+const FORGET_AT_ONCE = 256;
 
 /** Written as JSON. */
 interface Waiting {
@@ -56,6 +58,7 @@ export class Alarms implements Disposable {
   readonly #lines = new Map<string, Line>();
   readonly #recent = new Set<string>();
   readonly #overflow: CountedLog;
+  readonly #pushedOut: number[] = [];
   #nextId: number;
   #idsUntil: number;
 
@@ -70,6 +73,7 @@ export class Alarms implements Disposable {
   [Symbol.dispose](): void {
     for (const { timer } of this.#lines.values()) timer[Symbol.dispose]();
     this.#lines.clear();
+    this.#deps.store.deleteOutbox(this.#pushedOut.splice(0));
   }
 
   /** After the links stand: what nobody has accepted before we went. */
@@ -173,7 +177,8 @@ export class Alarms implements Disposable {
 
   #remove(line: Line, upstream: string, { id, why }: OutboxOutput & { type: 'remove' }): void {
     line.waiting.delete(id);
-    this.#deps.store.deleteOutbox([id]);
+    this.#pushedOut.push(id);
+    if (why !== 'overflow' || this.#pushedOut.length >= FORGET_AT_ONCE) this.#deps.store.deleteOutbox(this.#pushedOut.splice(0));
     this.#deps.counters.add(`alarm.out.${why}`);
     if (why === 'overflow') this.#overflow.count({ upstream, queued: line.outbox.size });
     if (why === 'refused') this.#deps.log.warn({ upstream }, 'alarm.refused');

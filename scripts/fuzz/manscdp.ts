@@ -1,6 +1,7 @@
 /** A MESSAGE body from its octets to what the gateway believes: charset, XML, command, catalogue. */
 import { CatalogCollector } from '#core/gb/catalog-collector.ts';
 import { formatCatalogItem } from '#core/gb/catalog-item.ts';
+import { applyNotice } from '#core/gb/catalog-notice.ts';
 import { resolveParents, videoChannels } from '#core/gb/catalog-parents.ts';
 import { CatalogTree } from '#core/gb/catalog-tree.ts';
 import { buildCatalogResponse, buildDeviceStatusResponse, buildKeepalive } from '#core/gb/manscdp-write.ts';
@@ -31,6 +32,9 @@ export default {
     const channels = videoChannels(body.items, NVR).map(item => ({ mappedId: item.deviceId, item, online: true }));
     const tree = new CatalogTree({ localId: NVR, name: 'x', manufacturer: 'x', model: 'x', civilTree: true }, channels);
     for (const item of tree.items) formatCatalogItem(item, '2022');
+    const known = new Map(body.items.slice(1).map(item => [item.deviceId, item]));
+    const { changed, states, gone } = applyNotice(known, body.items, { ignoresStates: false, maxItems: 10 });
+    if ([...changed, ...states].some(id => !known.has(id)) || [...gone].some(id => known.has(id))) throw new Error('told what is not');
     const collector = new CatalogCollector(ms(0));
     collector.part(body, ms(1));
     if (collector.tick(collector.deadline).length !== 1) throw new Error('a catalogue that never ends');
