@@ -22,9 +22,12 @@ export interface ControlScene {
 export async function controlOnce({ upstream, platform, camera, channelId }: ControlScene): Promise<{ readonly ok: boolean; readonly says: string }> {
   const own = camera.channels[0]!.id;
   const sent = COMMANDS.map(command => formatPtz({ command, address: 1 }));
-  for (const command of sent) await platform.control(channelId, `<PTZCmd>${command}</PTZCmd>`);
   const arrived = (): string[] => camera.controls.filter(control => control.channelId === own).map(control => control.value);
-  for (const limit = clock.now() + LIMIT_MS; arrived().length < sent.length && clock.now() < limit; ) await pause(clock, LOOK_MS);
+  for (const [index, command] of sent.entries()) {
+    await platform.control(channelId, `<PTZCmd>${command}</PTZCmd>`);
+    // As an operator does: what comes faster than the camera takes it is put together.
+    for (const limit = clock.now() + LIMIT_MS; arrived().length <= index && clock.now() < limit; ) await pause(clock, LOOK_MS);
+  }
   const presets = childOf((await platform.ask('Query', 'PresetQuery', channelId)).element, 'presetlist')?.children ?? [];
   const records = await platform.records(channelId, '2026-03-10T00:00:00', '2026-03-10T12:00:00');
   const ok = arrived().join() === sent.join() && presets.some(item => textOf(item, 'presetid') === '9') && records.complete && records.items.every(item => textOf(item, 'deviceid') === channelId);

@@ -3,7 +3,8 @@
  *
  *     IDLE --put--> BUSY --answered, or 2 s--> BUSY with the next that waits, or IDLE
  *
- * While one is under way, a newer motion takes the place of an older one of its kind, and a stop stands before all others.
+ * While one is under way, a newer motion takes the place of an older one of its kind, and a stop stands before all others. A
+ * movement behind a stop leaves the stop where it is: two taps do not become one long movement.
  */
 import type { Motion } from './control-policy.ts';
 import { type Ms, NEVER, addMs } from '../units.ts';
@@ -41,7 +42,7 @@ export class ControlLine<T> {
   /** What leaves now; undefined while another is under way. */
   put(item: LineItem<T>, now: Ms): Departure<T> | undefined {
     if (!this.#busy) return this.#depart(item, now);
-    if (item.motion !== undefined) this.#waiting = this.#waiting.filter(({ motion }) => motion !== item.motion);
+    if (item.motion !== undefined) this.#waiting = this.#waiting.filter(({ motion, stop }) => motion !== item.motion || (stop && !item.stop));
     if (item.stop) this.#waiting.unshift(item);
     else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(item);
     return undefined;

@@ -74,6 +74,10 @@ t.test('line: one after the other, the newest motion, a stop before all', async 
   t.equal(line.answered(4, ms(2013)), undefined);
   t.ok(line.idle);
   t.equal(line.deadline, Infinity);
+  const taps = new ControlLine<string>();
+  for (const [value, stop] of [['left', false], ['stop', true], ['right', false], ['left again', false]] as const) taps.put({ motion: 'move', stop, value }, ms(0));
+  t.equal(taps.answered(1, ms(1))?.value, 'stop', 'two taps stay two');
+  t.equal(taps.answered(2, ms(2))?.value, 'left again');
 });
 
 const question = (cmdType: string, over: Partial<Question> = {}): Question => ({ upstream: 'city', sn: 500, askedId: ABOVE, deviceId: NVR, channelId: CAMERA, root: 'Query', cmdType, content: '', ...over });
