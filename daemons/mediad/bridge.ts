@@ -19,6 +19,7 @@ import { CatchUp, OpeningHold } from './opening-hold.ts';
 import { localAddressOf, Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
+import { Scouts } from './scouts.ts';
 import { SourceIntake } from './source-intake.ts';
 import { openTcpActiveSource, openTcpPassiveSource } from './source-tcp.ts';
 import { openUdpSource } from './source-udp.ts';
@@ -59,6 +60,7 @@ export class Bridge {
   /** Sinks that take packets; replaced, never changed, so that a loop over it stays whole. */
   #receivers: readonly Sink[] = [];
   #source: SourceLeg | undefined;
+  #scouts: Scouts | undefined;
   #connected = false;
   #sourceEnded = false;
   #closed = false;
@@ -115,6 +117,11 @@ export class Bridge {
     this.#source.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType });
     this.#connected = true;
     this.#alarm.arm(this.#intake.silence.deadline);
+    const { range } = this.#plane.ports;
+    if (this.#params.transport !== 'udp' || range === undefined) return;
+    void this.#scouts?.end();
+    this.#scouts = new Scouts(this.#plane, this.id, range, this.#peer);
+    this.#scouts.start(this.#source.local);
   }
 
   async openSink(params: OpenSinkParams): Promise<Endpoint> {
@@ -174,7 +181,7 @@ export class Bridge {
     this.#closed = true;
     this.#alarm[Symbol.dispose]();
     this.#intake.silence.stop();
-    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source?.close()]);
+    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source?.close(), this.#scouts?.end()]);
   }
 
   /** The hot path's only loop over sinks. */
@@ -199,6 +206,7 @@ export class Bridge {
   }
 
   #onFlowing(): void {
+    void this.#scouts?.end();
     const { ssrc, address, port } = this.#intake.gate;
     this.#alarm.arm(this.#intake.silence.deadline);
     this.#plane.emit({ type: 'source-flowing', bridgeId: this.id, ssrc, remote: { address, port } });

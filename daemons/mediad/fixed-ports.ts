@@ -23,6 +23,7 @@ export class FixedPorts implements MediaPorts {
   readonly #tcp = new Map<string, Promise<SharedTcp>>();
   /** A port for any number of legs. */
   readonly free = 0x10000;
+  readonly range = undefined;
 
   constructor(options: FixedPortsOptions) {
     this.#options = options;

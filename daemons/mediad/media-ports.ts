@@ -57,6 +57,8 @@ export interface UdpSourceHandlers {
 export interface MediaPorts {
   /** Numbers left for new legs. */
   readonly free: number;
+  /** Numbers that are ours; undefined when all legs share one. */
+  readonly range: PortRange | undefined;
   udpSource(address: string, ssrc: number, handlers: UdpSourceHandlers): Promise<UdpSourcePort>;
   udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers): Promise<UdpSinkPort>;
   listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener>;
@@ -77,8 +79,10 @@ const SEND_BUFFER_BYTES = 1024 * 1024;
 export class RangePorts implements MediaPorts {
   readonly #options: MediaPortsOptions;
   readonly #pool: PortPool;
+  readonly range: PortRange;
 
   constructor(range: PortRange, options: MediaPortsOptions) {
+    this.range = range;
     this.#options = options;
     this.#pool = new PortPool(range, options.clock);
   }

@@ -56,6 +56,7 @@ export class Gateway {
         instances: config.media.instances,
         onEvent: event => this.relay.onMediaEvent(event),
         onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
+        onAttached: instance => this.relay.onMediaAttached(instance),
       }),
     );
     const attempts = new AttemptLog(this.media, clock);
@@ -95,9 +96,8 @@ export class Gateway {
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start(): Promise<void> {
+    this.relay.restore();
     this.subscriptions.restore();
-    await this.media.start();
-    await this.relay.restore();
     const routes = new Routes({ ...this, clock, log: this.#log });
     this.endpoint.onRequest = incoming => routes.request(incoming);
     this.endpoint.onInvite = incoming => routes.invite(incoming);
@@ -106,6 +106,7 @@ export class Gateway {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
+    await this.media.start();
     this.upstreams.configure();
     this.subscriptions.resync();
     this.alarms.restore();
@@ -122,6 +123,7 @@ export class Gateway {
     if (changed.includes('upstreams') || changed.includes('devices')) {
       this.devices.configure();
       this.upstreams.configure();
+      this.relay.endUnshared();
       this.subscriptions.changed();
       this.deviceSubscriptions.configure();
     }

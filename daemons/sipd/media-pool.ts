@@ -15,6 +15,7 @@ import type { AnswerOf, ParamsOf, RpcClient } from '#kit/rpc.ts';
 
 /** systemd restarts a daemon within 200 ms; twice that and some. */
 const GRACE_MS = 1000;
+const START_MS = 500;
 
 interface Instance {
   readonly name: string;
@@ -31,6 +32,8 @@ export interface MediaPoolOptions {
   readonly log: Log;
   readonly onEvent: (event: MediadEvent) => void;
   readonly onLost: (bridgeIds: readonly string[]) => void;
+  /** The instance answers, first or again; what it lost was told before. */
+  readonly onAttached: (instance: string) => void;
 }
 
 export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
@@ -44,9 +47,17 @@ export class MediaPool implements AsyncDisposable {
     this.#instances = Array.from({ length: options.instances }, (_, index) => this.#instance(String(index + 1)));
   }
 
-  /** Returns after every instance was tried once. */
+  /**
+   * Returns when every instance was tried once, or after START_MS: one that hangs holds up nobody's signalling. Bridges that were
+   * adopted before are looked for as soon as their instance answers; those of one that does not come are lost like any others.
+   */
   async start(): Promise<void> {
-    await Promise.all(this.#instances.map(instance => instance.link.start()));
+    const { clock } = this.#options;
+    const tried = Promise.all(this.#instances.map(instance => instance.link.start()));
+    const late = Promise.withResolvers<void>();
+    using _limit = clock.schedule(addMs(clock.now(), START_MS), late.resolve);
+    await Promise.race([tried, late.promise]);
+    for (const instance of this.#instances) if (!instance.link.up) this.#armGrace(instance);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -67,6 +78,10 @@ export class MediaPool implements AsyncDisposable {
 
   async call<Method extends keyof MediadRequests & string>(instance: string, method: Method, params: ParamsOf<MediadRequests, Method>): Promise<AnswerOf<MediadRequests, Method>> {
     return this.#find(instance).link.call(method, params);
+  }
+
+  has(instance: string): boolean {
+    return this.#instances.some(({ name }) => name === instance);
   }
 
   /** From here on the bridge counts as ours; `onLost` names it when it vanishes. */
@@ -122,19 +137,27 @@ export class MediaPool implements AsyncDisposable {
       log,
       onEvent,
       onUp: client => this.#onUp(instance, client),
-      onDown: () => {
-        instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => this.#lose(instance, new Set()));
-      },
+      onDown: () => this.#armGrace(instance),
     });
     const instance: Instance = { name, link, bridges: new Set(), grace: undefined };
     return instance;
   }
 
+  #armGrace(instance: Instance): void {
+    const { clock } = this.#options;
+    instance.grace?.[Symbol.dispose]();
+    instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => this.#lose(instance, new Set()));
+  }
+
+  /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
     instance.grace?.[Symbol.dispose]();
-    if (instance.bridges.size === 0) return;
     const { bridges } = await client.call('listBridges', {});
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
+    const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
+    for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
+    this.#options.onAttached(instance.name);
+    if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
   }
 
   #lose(instance: Instance, surviving: ReadonlySet<string>): void {

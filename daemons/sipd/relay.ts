@@ -201,6 +201,10 @@ export class Relay implements AsyncDisposable {
     for (const id of bridgeIds) this.#byBridge.get(id)?.feed({ type: 'media-lost' });
   }
 
+  onMediaAttached(instance: string): void {
+    for (const viewer of this.viewers) if (viewer.source.plan.instance === instance) viewer.resume();
+  }
+
   /** The device is gone: its sessions end upward too (gb28181.md 12.2). */
   deviceOffline(deviceId: string, why: string): void {
     for (const source of this.sources) if (source.plan.deviceId === deviceId) source.feed({ type: 'abort', failure: { code: 'PEER_OFFLINE', why: `device ${deviceId} went offline: ${why}` } });
@@ -208,6 +212,14 @@ export class Relay implements AsyncDisposable {
 
   stopUpstream(upstream: string, why: string): void {
     for (const viewer of this.viewers) if (viewer.plan.upstream === upstream) viewer.feed({ type: 'stop', why });
+  }
+
+  /** A channel that was taken away from an upstream is not shown to it a moment longer. */
+  endUnshared(): void {
+    for (const viewer of this.viewers) {
+      const { upstream, mappedId } = viewer.plan;
+      if (typeof this.#deps.resolve(upstream, mappedId) === 'string') viewer.feed({ type: 'stop', why: 'the channel is no longer shared with this upstream' });
+    }
   }
 
   /** Plays the channel without a viewer; returns at the first packet or the failure, and holds the source until it is disposed. */
@@ -222,25 +234,34 @@ export class Relay implements AsyncDisposable {
     return { [Symbol.dispose]: () => source.feed({ type: 'viewer-left', viewerId: probeId }) };
   }
 
-  /** After a restart: sessions whose bridge lives go on, the others are ended on both sides, bridges without a session are closed. */
-  async restore(): Promise<void> {
-    const { media, store, endpoint, log } = this.#deps;
-    const { bridges } = await media.list();
-    const alive = new Map(bridges.map(bridge => [bridge.bridgeId, bridge]));
+  /**
+   * After a restart, before the media pool is started: takes every stored session up as it was. The pool then tells which bridges
+   * are gone; those sessions end on both sides. A row that cannot be read is dropped with a word: it must not keep the daemon down.
+   */
+  restore(): void {
+    const { media, store, log } = this.#deps;
     let resumed = 0;
     for (const stored of store.sources()) {
-      const bridge = alive.get(stored.plan.bridgeId);
-      const source = Source.restore(stored, endpoint.restoreDialog(stored.dialog), bridge?.source.state === 'flowing', this.#sourceWorld);
+      const source = this.#orDropped(stored.plan.bridgeId, () => Source.restore(stored, this.#deps.endpoint.restoreDialog(stored.dialog), this.#sourceWorld));
+      if (source === undefined) continue;
       this.#adoptSsrc(stored.plan.bridgeId, stored.plan.ssrc);
       this.#track(source);
-      media.adopt(stored.plan.instance, stored.plan.bridgeId);
       resumed += this.#restoreViewers(source);
-      if (bridge === undefined) source.feed({ type: 'media-lost' });
-      else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
-      alive.delete(stored.plan.bridgeId);
+      if (media.has(stored.plan.instance)) media.adopt(stored.plan.instance, stored.plan.bridgeId);
+      else source.feed({ type: 'media-lost' });
+      if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
     }
-    for (const orphan of alive.values()) await media.closeBridge(orphan.instance, orphan.bridgeId);
-    if (resumed > 0 || alive.size > 0) log.info({ resumed, orphansClosed: alive.size }, 'relay.restored');
+    if (resumed > 0) log.info({ resumed }, 'relay.restored');
+  }
+
+  #orDropped<T>(sessionId: string, restore: () => T): T | undefined {
+    try {
+      return restore();
+    } catch (error) {
+      this.#deps.log.error({ sessionId, err: error }, 'relay.row-dropped');
+      this.#deps.store.delete(sessionId);
+      return undefined;
+    }
   }
 
   #restoreViewers(source: Source): number {
@@ -248,7 +269,8 @@ export class Relay implements AsyncDisposable {
     let count = 0;
     for (const stored of store.viewersOf(source.plan.bridgeId)) {
       const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
-      const viewer = Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now());
+      const viewer = this.#orDropped(stored.plan.sinkId, () => Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now()));
+      if (viewer === undefined) continue;
       if (stored.plan.ssrcIsOurs) this.#adoptSsrc(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });

@@ -29,6 +29,10 @@ export class SessionStore {
     this.#store.putSession({ sessionId: viewer.plan.sinkId, kind: VIEWER, json: JSON.stringify(viewer) });
   }
 
+  delete(sessionId: string): void {
+    this.#store.deleteSession(sessionId);
+  }
+
   deleteSource(bridgeId: string): void {
     this.#store.deleteSession(bridgeId);
   }

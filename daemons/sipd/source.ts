@@ -98,14 +98,13 @@ export class Source implements Disposable {
     return source;
   }
 
-  static restore(stored: StoredSource, dialog: Dialog, flowing: boolean, world: SourceWorld): Source {
-    const source = new Source(stored.plan, world, SourceSession.restored(stored.plan.timing, flowing, world.clock.now()));
+  static restore(stored: StoredSource, dialog: Dialog, world: SourceWorld): Source {
+    const source = new Source(stored.plan, world, SourceSession.restored(stored.plan.timing));
     source.#local = stored.local;
     source.history.cameraAnswered = true;
-    source.history.flowed = flowing;
-    if (flowing) source.#firstPacket.resolve();
+    source.history.flowed = true;
+    source.#firstPacket.resolve();
     source.#watch(dialog);
-    source.#alarm.arm(source.#session.deadline);
     return source;
   }
 

@@ -73,12 +73,16 @@ export class Viewer {
     return viewer;
   }
 
-  /** Takes up a viewer that was answered before a restart. Its ACK may have come while nobody listened: the sink is started in any case. */
+  /** Takes up a viewer that was answered before a restart; `resume` follows when its media process answers. */
   static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number): Viewer {
     const viewer = new Viewer(stored.plan, source, undefined, ViewerSession.restored(), world, startedAtMs);
     viewer.#watch(dialog);
-    viewer.#startSink();
     return viewer;
+  }
+
+  /** Its ACK may have come while nobody listened, so the sink is started in any case; one that runs is left alone. */
+  resume(): void {
+    if (this.phase === 'active') this.#startSink();
   }
 
   get phase(): ViewerSession['phase'] {

@@ -133,24 +133,27 @@ function judgeRtp({ attempt }: WhyFacts): WhyStep {
     noPortDatagrams: attempt.noPortDatagrams,
   };
   for (const [reason, count] of Object.entries(source?.dropped ?? {})) evidence[`dropped.${reason}`] = count;
+  if (attempt.flowed && source === undefined) return ok('rtp', 'media flowed when it was last played', evidence);
   if (attempt.flowed || (source?.packets ?? 0) > 0) return ok('rtp', `${source?.packets ?? 0} packets came, ${source?.lost ?? 0} lost`, evidence);
   if (!attempt.cameraAnswered) return unknown('rtp', 'the camera has not answered yet', evidence);
   const stray = attempt.strays.find(report => report.bridgeId === attempt.bridge?.bridgeId) ?? attempt.strays[0];
+  if (stray?.reason === 'wrong-port') {
+    const from = `${stray.from.address}:${stray.from.port}`;
+    return broken('rtp', `the camera sends to the wrong port: ${stray.count} packets from ${from} came to ${stray.localPort} and not to ${attempt.localMedia ?? 'ours'}`, { ...evidence, from, strayPort: stray.localPort });
+  }
   if (stray !== undefined) {
     const from = `${stray.from.address}:${stray.from.port}`;
     return broken('rtp', `${stray.count} packets from ${from} to port ${stray.localPort} were refused: ${stray.reason}`, { ...evidence, from, strayPort: stray.localPort, reason: stray.reason });
   }
   const dropped = Object.values(source?.dropped ?? {}).reduce((sum, count) => sum + count, 0);
   if (dropped > 0) return broken('rtp', `${dropped} packets came and were dropped`, evidence);
-  if ((attempt.noPortDatagrams ?? 0) >= 5) {
-    return broken('rtp', `nothing came to ${attempt.localMedia ?? 'our port'}, but ${attempt.noPortDatagrams} datagrams hit ports where nobody listens: the camera sends to the wrong port`, evidence);
-  }
-  return broken('rtp', `the camera accepted but sent nothing to ${attempt.localMedia ?? 'our port'}: look for a firewall between, or set its media transport to TCP`, evidence);
+  const others = (attempt.noPortDatagrams ?? 0) > 0 ? ` (this host had ${attempt.noPortDatagrams} datagrams for closed ports meanwhile, of whomever)` : '';
+  return broken('rtp', `the camera accepted but sent nothing to ${attempt.localMedia ?? 'our port'}: look for a firewall between, or set its media transport to TCP${others}`, evidence);
 }
 
 function judgePs({ attempt }: WhyFacts): WhyStep {
   const source = attempt?.bridge?.source;
-  if (source === undefined || source.packets === 0) return unknown('ps', 'no packet to look into');
+  if (source === undefined || source.packets === 0) return unknown('ps', attempt?.flowed === true ? 'it plays no more; --probe looks into its packets' : 'no packet to look into');
   const evidence = { payload: source.payload, codecs: source.codecs.join(',') || null };
   if (source.payload === 'unknown') return broken('ps', 'packets come, but they are no program stream', evidence);
   return ok('ps', source.codecs.length > 0 ? `program stream with ${source.codecs.join(' and ')}` : 'payload is passed through', evidence);

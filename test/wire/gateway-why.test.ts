@@ -82,7 +82,7 @@ await t.test('media to the wrong port, media from the wrong port', async t => {
   const to = await why('34020000001320000103');
   t.equal(to.report.firstBroken, 'rtp');
   t.match(to.report.steps.at(-1), { says: /wrong port/ });
-  t.ok(Number(to.report.steps.at(-1)!.evidence['noPortDatagrams']) >= 5);
+  t.type(to.report.steps.at(-1)!.evidence['strayPort'], 'number', 'and names it');
   const from = await why('34020000001320000104');
   t.equal(from.report.firstBroken, 'rtp');
   t.match(from.report.steps.at(-1), { says: /refused: wrong-source/ });

@@ -86,11 +86,10 @@ export class SourceSession {
     return { session: new SourceSession(timing), outputs: [{ type: 'open-media' }] };
   }
 
-  /** A source that went on flowing while the signalling daemon was away. */
-  static restored(timing: SourceTiming, flowing: boolean, now: Ms): SourceSession {
+  /** A source that went on while the signalling daemon was away; mediad still watches whether its packets come. */
+  static restored(timing: SourceTiming): SourceSession {
     const session = new SourceSession(timing);
-    session.#phase = flowing ? 'flowing' : 'answered';
-    if (!flowing) session.#timers.set('first-packet', addMs(now, timing.firstPacketMs));
+    session.#phase = 'flowing';
     return session;
   }
 
