@@ -41,8 +41,9 @@ export class DialogTable {
     return this.#byTags.get(keyOf(request.callId, tagOf(request.to) ?? '', tagOf(request.from) ?? ''));
   }
 
-  /** Some NVRs send BYE and NOTIFY with a wrong To tag or none (field.md 3): the only dialog of that Call-ID with that address is meant. */
+  /** Some NVRs send BYE and NOTIFY without the To tag: the only dialog of that Call-ID with that address is meant. A wrong tag is a wrong tag (faults.md 12). */
   findForgiving(request: SipMessage, flow: Flow): Dialog | undefined {
+    if (tagOf(request.to) !== undefined) return undefined;
     const candidates = this.#byCallId.get(request.callId) ?? [];
     if (candidates.length > MAX_FORGIVING) return undefined;
     const near = candidates.filter(dialog => dialog.target.address === flow.remoteAddress);
