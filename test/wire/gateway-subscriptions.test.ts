@@ -56,6 +56,18 @@ await t.test('channels that come, go and are renamed', async t => {
   t.same([...(await platform.catalog()).items].map(item => `${item.deviceId} ${item.name}`).sort(), [...subscription.picture].map(([key, { item }]) => `${key} ${item?.name}`).sort(), 'the picture is the catalogue');
 });
 
+await t.test('what is shared is another thing now: DEL and ADD', async t => {
+  const before = subscription.events.length;
+  const hidden = [id(0, 0), id(0, 1), id(0, 2)];
+  await rig.rewrite({ devices: { catalogEveryS: 0 }, upstream: { share: ['34020000001180000002'], catalog: { notifyAfterMs: 100 } } });
+  await subscription.when('DEL', ({ events }) => events.length === before + 3);
+  t.same(subscription.events.slice(before), [...hidden].reverse().map(each => `DEL ${each}`));
+  await rig.rewrite({ devices: { catalogEveryS: 0 }, upstream: { catalog: { notifyAfterMs: 100 } } });
+  await subscription.when('ADD', ({ events }) => events.length === before + 6);
+  t.same(subscription.events.slice(before + 3), hidden.map(each => `ADD ${each}`), 'under the same IDs');
+  t.match(subscription.picture.get(hidden[2]!), { state: 'OFF' });
+});
+
 await t.test('a lost NOTIFY is said again, and nothing is lost over a restart', async t => {
   let dropped = 0;
   const before = subscription.events.length;

@@ -123,6 +123,21 @@ t.test('subscribe, notify, refresh at 80 %, unsubscribe', async t => {
   holdsNothing(t, a, b);
 });
 
+t.test('replaced: over at either end without a word', async t => {
+  const { world, a, b, subscriber, notifier } = subscribed(100);
+  notifier().notify({}, 'active', world.now);
+  notifier().replace(world.now);
+  notifier().replace(world.now);
+  world.run(200);
+  t.equal(b.one('notifier-ended').cause, 'replaced');
+  t.same(world.kinds(), ['SUBSCRIBE', '200 SUBSCRIBE', 'NOTIFY', '200 NOTIFY'], 'no last NOTIFY');
+  subscriber.replace(world.now);
+  world.run(200_000);
+  t.equal(a.one('subscription-ended').cause, 'replaced');
+  t.equal(world.kinds().length, 4, 'and no refresh');
+  holdsNothing(t, a, b);
+});
+
 t.test('the notifier ends it', async t => {
   const { world, a, b, notifier } = subscribed();
   notifier().end({}, 'noresource', 'terminated:noresource', world.now);
