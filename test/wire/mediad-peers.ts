@@ -222,7 +222,7 @@ export interface RigOptions {
   readonly ports?: MediaPorts;
 }
 
-export function openRig({ fixed = false, range = { first: 41_000, last: 41_999 }, maxBridges = 1000, clock = systemClock, ports: given }: RigOptions = {}): Rig {
+export function openRig({ fixed = false, range = { first: 8_000, last: 8_999 }, maxBridges = 1000, clock = systemClock, ports: given }: RigOptions = {}): Rig {
   const events: MediadEvent[] = [];
   const strays = new Strays();
   const common = { receiveBufferBytes: 4 * 1024 * 1024, clock, strays };

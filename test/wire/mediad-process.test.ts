@@ -25,7 +25,7 @@ interface Mediad {
 
 function launch(directory: string, instance = 1, maxFiles?: number): Mediad {
   const config = join(directory, 'gateway.yaml');
-  const configure = (media: object): void => writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { ports: { first: 46_000, last: 46_099 }, ...media } }));
+  const configure = (media: object): void => writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { ports: { first: 9_500, last: 9_599 }, ...media } }));
   if (!existsSync(config)) configure({});
   const command = [process.execPath, MAIN, '--config', config, '--instance', String(instance)];
   const limited = maxFiles === undefined ? command : ['bash', '-c', `ulimit -n ${maxFiles}; exec "$@"`, 'limited', ...command];

@@ -347,7 +347,7 @@ t.test('connections that fail: four tries to a camera, a platform that never com
   const ends = rig.events.filter(event => event.type === 'sink-closed').map(event => [event.sinkId, event.why]);
   t.same(ends.sort(), [['a', 'connect-failed'], ['p', 'never-connected']]);
 
-  const second = openRig({ range: { first: 42_000, last: 42_099 } });
+  const second = openRig({ range: { first: 9_200, last: 9_299 } });
   const camera = await openCamera(second, 'udp');
   const platform = await openPlatform(second, 'tcp-active');
   await feed(camera, cameraStream(SOURCE_SSRC), 1);
@@ -398,12 +398,12 @@ t.test('a reader that stops reading loses pictures, its neighbour none (fault 64
 });
 
 t.test('fixed ports: many channels on one UDP and one TCP port, told apart by SSRC', async t => {
-  const rig = openRig({ fixed: true, range: { first: 43_000, last: 43_000 } });
+  const rig = openRig({ fixed: true, range: { first: 9_300, last: 9_300 } });
   const channels: { camera: Camera; platform: Platform; stream: CameraStream }[] = [];
   for (let i = 0; i < 6; i++) {
     const ssrc = 1000 + i;
     const camera = await openCamera(rig, i < 3 ? 'udp' : i < 5 ? 'tcp-passive' : 'tcp-active', { bridgeId: `b${i}`, ssrc });
-    t.equal(camera.local.port, i < 5 ? 43_000 : 9);
+    t.equal(camera.local.port, i < 5 ? 9_300 : 9);
     const platform = await openPlatform(rig, i % 2 === 0 ? 'udp' : 'tcp-active', 's1', `b${i}`, 2000 + i);
     channels.push({ camera, platform, stream: cameraStream(ssrc) });
   }
@@ -417,7 +417,7 @@ t.test('fixed ports: many channels on one UDP and one TCP port, told apart by SS
     t.ok(platform.packets.every(packet => packet.ssrc === 2000 + i));
   }
   const stranger = await UdpPeer.open();
-  await stranger.send({ address: LOCAL, port: 43_000 }, ...nextPicture(cameraStream(0xbad)), ...nextPicture(cameraStream(1000)));
+  await stranger.send({ address: LOCAL, port: 9_300 }, ...nextPicture(cameraStream(0xbad)), ...nextPicture(cameraStream(1000)));
   await until('strays', () => rig.bridges.listBridges().strays.length >= 2);
   t.match(rig.bridges.listBridges().strays.map(stray => [stray.bridgeId, stray.reason, stray.count]).sort(), [[null, 'wrong-ssrc', 3], ['b0', 'wrong-source', 3]]);
   await rig.bridges[Symbol.asyncDispose]();
@@ -429,8 +429,8 @@ t.test('fixed ports: many channels on one UDP and one TCP port, told apart by SS
 });
 
 t.test('fixed ports: viewers that connect, a camera with its own SSRC, what stays ambiguous', async t => {
-  const rig = openRig({ fixed: true, range: { first: 43_010, last: 43_010 } });
-  const fixed = { address: LOCAL, port: 43_010 };
+  const rig = openRig({ fixed: true, range: { first: 9_310, last: 9_310 } });
+  const fixed = { address: LOCAL, port: 9_310 };
   const own = await UdpPeer.open();
   await rig.bridges.openSource(sourceParams('b', { ssrc: 1 }));
   rig.bridges.connectSource({ bridgeId: 'b', remote: own.endpoint, ssrc: 1, ssrcPolicy: 'adopt', payloadType: 96 });
@@ -485,7 +485,7 @@ t.test('IPv6', async t => {
 
 t.test('refusals have codes, and refusing leaves nothing behind', async t => {
   const clock = new ManualClock();
-  const rig = openRig({ range: { first: 44_000, last: 44_007 }, maxBridges: 5, clock });
+  const rig = openRig({ range: { first: 9_100, last: 9_107 }, maxBridges: 5, clock });
   const { bridges } = rig;
   const code = async (task: () => unknown): Promise<string> => {
     try {
@@ -604,7 +604,7 @@ class SlowKernel extends RangePorts {
 }
 
 t.test('what one sink still sends, the next one does not write over', async t => {
-  const ports = new SlowKernel({ first: 45_000, last: 45_099 }, { receiveBufferBytes: 1024 * 1024, clock: systemClock, strays: new Strays() });
+  const ports = new SlowKernel({ first: 9_400, last: 9_499 }, { receiveBufferBytes: 1024 * 1024, clock: systemClock, strays: new Strays() });
   const rig = openRig({ ports });
   const camera = await openCamera(rig, 'udp');
   for (let i = 0; i < 3; i++) {
