@@ -11,7 +11,7 @@ import type { Asked } from './relay-plan.ts';
 import type { SourcePlan } from './source.ts';
 import type { ViewerPlan } from './viewer.ts';
 
-const SDP_TYPE = 'APPLICATION/SDP';
+export const SDP_TYPE = 'APPLICATION/SDP';
 
 export interface MediaAddress {
   readonly address: string;

@@ -3,9 +3,14 @@
  */
 import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
+import { fromByteString, toByteString } from '#core/bytes.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
+import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
+import { answerTransport } from '#core/sdp/negotiate.ts';
+import { NO_BODY } from '#core/sip/message.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, IncomingInvite, ResponseParts } from '#kit/sip-endpoint.ts';
+import type { Dialog, DialogState, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
+import { SDP_TYPE } from './relay-sdp.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
 
@@ -40,6 +45,8 @@ export interface StoredViewer {
   readonly plan: ViewerPlan;
   readonly bridgeId: string;
   readonly dialog: DialogState;
+  /** Our SDP as a byte string. */
+  readonly answer: string;
 }
 
 export class Viewer {
@@ -52,6 +59,7 @@ export class Viewer {
   readonly #inbox: ViewerInput[] = [];
   #draining = false;
   #dialog: Dialog | undefined;
+  #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
 
   private constructor(plan: ViewerPlan, source: Source, invite: IncomingInvite | undefined, session: ViewerSession, world: ViewerWorld, startedAtMs: number) {
@@ -76,6 +84,7 @@ export class Viewer {
   /** Takes up a viewer that was answered before a restart; `resume` follows when its media process answers. */
   static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number): Viewer {
     const viewer = new Viewer(stored.plan, source, undefined, ViewerSession.restored(), world, startedAtMs);
+    viewer.#answerSdp = fromByteString(stored.answer);
     viewer.#watch(dialog);
     return viewer;
   }
@@ -94,7 +103,7 @@ export class Viewer {
   }
 
   stored(): StoredViewer | null {
-    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.plan.bridgeId, dialog: this.#dialog.state };
+    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.plan.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY) };
   }
 
   feed(input: ViewerInput): void {
@@ -174,7 +183,9 @@ export class Viewer {
   }
 
   #answer(): void {
-    this.#invite!.accept(this.#world.answer(this, this.#local!), dialog => {
+    const answer = this.#world.answer(this, this.#local!);
+    this.#answerSdp = answer.body;
+    this.#invite!.accept(answer, dialog => {
       this.#watch(dialog);
       this.#world.answered(this);
     });
@@ -188,10 +199,19 @@ export class Viewer {
         incoming.respond(200);
         this.feed({ type: 'peer-bye' });
         dialog.close();
+      } else if (method === 'INVITE') {
+        this.#reinvited(incoming);
       } else {
-        incoming.respond(method === 'INVITE' ? 488 : 200);
+        incoming.respond(200);
       }
     };
+  }
+
+  /** A platform that refreshes its session offers the same again and gets the same answer (RFC 3261 14.2); a change of media is not served. */
+  #reinvited(incoming: IncomingRequest): void {
+    const { body } = incoming.request;
+    if (this.#answerSdp === undefined || (body.length > 0 && !isSameOffer(body, this.plan))) return incoming.respond(488);
+    incoming.respond(200, { contentType: SDP_TYPE, body: this.#answerSdp });
   }
 
   #sendBye(): void {
@@ -199,6 +219,14 @@ export class Viewer {
     if (dialog === undefined) return;
     void dialog.request('BYE').then(() => dialog.close());
   }
+}
+
+function isSameOffer(body: Uint8Array, { remote, transport, ssrc, ssrcIsOurs }: ViewerPlan): boolean {
+  const offer = parseGbSdp(body);
+  if (!offer.ok) return false;
+  const { media, connectionAddress, ssrc: asked } = offer.value;
+  const sameTarget = connectionAddress === remote.address && media.port === remote.port && answerTransport(media) === transport;
+  return sameTarget && (ssrcIsOurs || asked === undefined || asked === ssrc);
 }
 
 /** RFC 3261 20.43: 399 is "miscellaneous", the text is for people. */

@@ -76,6 +76,33 @@ await t.test('fault 9: a branch that comes again with another body gets the old 
   await released(t);
 });
 
+await t.test('a platform that refreshes its session gets the same answer, one that changes it 488', async t => {
+  const call = await playing();
+  const first = call.parts.seq!;
+  const reinvite = async (seq: number, body: string): Promise<SipText> => {
+    const request = call.inside('INVITE', { seq, body, contentType: 'APPLICATION/SDP', contact: call.parts.contact! });
+    platform.raw.request(request);
+    const answer = await platform.raw.final(request.callId!, seq, 'INVITE');
+    platform.raw.request(call.inside('ACK', { seq }));
+    return answer;
+  };
+  const offered = call.parts.body!.toString();
+  const same = await reinvite(first + 1, offered);
+  t.equal(same.status, 200);
+  t.equal(same.body.toString(), call.answer!.body.toString(), 'the same SDP');
+  t.equal((await reinvite(first + 2, offered.replace(/m=video \d+/, 'm=video 45678'))).status, 488);
+  t.equal((await rpc.call('listSessions', {})).length, 1, 'the session goes on');
+  await hangUp(call, first + 3, t);
+});
+
+await t.test('fault 12: a wrong To tag is no dialog', async t => {
+  const call = await playing();
+  const to = call.answer!.header('To').replace(/tag=[^;]+/, 'tag=somebodyelse');
+  t.equal((await call.bye({ seq: call.parts.seq! + 1, to })).status, 481);
+  t.equal((await rpc.call('listSessions', {})).length, 1);
+  await hangUp(call, call.parts.seq! + 2, t);
+});
+
 await t.test('fault 10: CANCEL while the camera thinks', async t => {
   camera.onInvite = request => camera.raw.answer(request, 180);
   const call = invite();

@@ -56,6 +56,10 @@ export class Registration<C extends Challenge = Challenge> {
   /** Bindings lost since the last keepalive that was answered. */
   #losses = 0;
   #misses = 0;
+  /** Sent and without any outcome yet. */
+  #openSn: number | undefined;
+  /** Up to here misses were counted. */
+  #missedSn = 0;
   #retryAt: Ms | undefined;
   #expiresAt: Ms | undefined;
   #keepaliveAt: Ms | undefined;
@@ -117,8 +121,7 @@ export class Registration<C extends Challenge = Challenge> {
         this.#wait(now, this.#reason ?? 'registration expired');
         break;
       case 'keepalive':
-        this.#outputs.push({ type: 'send-keepalive', sn: ++this.#sn, target: this.#target });
-        this.#timers.set('keepalive', addMs(now, this.#options.keepaliveS * 1000));
+        this.#onKeepaliveDue(now);
         break;
     }
   }
@@ -169,6 +172,7 @@ export class Registration<C extends Challenge = Challenge> {
     this.#timers.set('refresh', addMs(now, grantedS * 1000 * REFRESH_SHARE));
     if (!wasOnline) {
       this.#misses = 0;
+      this.#openSn = undefined;
       this.#firstSn = this.#sn + 1;
       this.#timers.set('keepalive', addMs(now, this.#options.keepaliveS * 1000));
     }
@@ -232,8 +236,27 @@ export class Registration<C extends Challenge = Challenge> {
     this.#enter('waiting', why);
   }
 
+  /** One that is unanswered when the next is due is missed: its transaction may go on for another half minute. */
+  #onKeepaliveDue(now: Ms): void {
+    if (this.#openSn !== undefined) {
+      this.#missedSn = this.#openSn;
+      if (this.#miss(now)) return;
+    }
+    this.#openSn = ++this.#sn;
+    this.#outputs.push({ type: 'send-keepalive', sn: this.#sn, target: this.#target });
+    this.#timers.set('keepalive', addMs(now, this.#options.keepaliveS * 1000));
+  }
+
+  /** True when it was one too many. */
+  #miss(now: Ms): boolean {
+    if (++this.#misses < this.#options.keepaliveMisses) return false;
+    this.#again(now, `${this.#misses} keepalives unanswered`);
+    return true;
+  }
+
   #onKeepaliveAnswer(sn: number, status: number | undefined, now: Ms): void {
     if (this.#state !== 'online' || sn < this.#firstSn || sn > this.#sn) return;
+    if (sn === this.#openSn) this.#openSn = undefined;
     if (status !== undefined && status >= 200 && status < 300) {
       this.#misses = 0;
       this.#losses = 0;
@@ -242,7 +265,7 @@ export class Registration<C extends Challenge = Challenge> {
     }
     // The platform does not know us any more, e.g. after its own restart.
     if (status === 403 || status === 404) return this.#again(now, `keepalive answered ${status}`);
-    if (++this.#misses >= this.#options.keepaliveMisses) this.#again(now, `${this.#misses} keepalives unanswered`);
+    if (sn > this.#missedSn) this.#miss(now);
   }
 
   #onFlowLost(now: Ms): void {

@@ -163,6 +163,20 @@ await t.test('302: follows (2022), falls back to the redirector', async t => {
   t.match(old.answer(302, { redirect: target }), [{ state: 'waiting' }]);
 });
 
+await t.test('a keepalive is missed when the next one is due, not when its transaction gives up', async t => {
+  const rig = new Rig().goOnline();
+  const sent: number[] = [];
+  while (rig.registration.view.state === 'online' && rig.now < 600 * S) {
+    rig.now = rig.registration.deadline;
+    for (const output of rig.feed({ type: 'tick' })) if (output.type === 'send-keepalive') sent.push(rig.now / S);
+    // Timer F of the one before, long after it was counted.
+    if (sent.length > 1 && rig.registration.view.state === 'online') rig.feed({ type: 'keepalive-answer', sn: sent.length - 1, status: undefined });
+  }
+  t.same(sent, [60, 120, 180]);
+  t.equal(rig.now, 240 * S, 'the third was missed at the time of a fourth');
+  t.match(rig.registration.view, { state: 'waiting', reason: '3 keepalives unanswered' });
+});
+
 await t.test('keepalives unanswered, or answered by a stranger', async t => {
   const rig = new Rig().goOnline();
   rig.runTo(120 * S, 'silence');
