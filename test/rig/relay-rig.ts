@@ -29,6 +29,8 @@ export interface RelayRig extends AsyncDisposable {
   readonly rpc: RpcClient<SipdRequests>;
   /** ID by which a platform knows the channel of a camera. */
   idOf(camera: number, channel: number, platform?: number): string;
+  /** The whole configuration with these sections, for `gateway.rewrite`. */
+  configOf(sections: { devices?: object; media?: object; upstream?: object }): NonNullable<LabOptions['config']>;
   rewrite(sections: { devices?: object; media?: object; upstream?: object }): Promise<void>;
   /** After sipd was restarted. */
   reconnect(): Promise<void>;
@@ -71,6 +73,7 @@ export async function openRelayRig(options: RelayRigOptions): Promise<RelayRig> 
       const row = channels.filter(each => each.deviceId === cameras[camera]!.device.id)[channel];
       return row!.mapped.find(each => each.upstream === `city${platform}`)!.id;
     },
+    configOf,
     async rewrite(sections) {
       await gateway.rewrite(configOf(sections));
       const { refused } = await rpc.call('reload', { sections: [] });

@@ -50,6 +50,35 @@ await t.test('sipd that comes back to a dead media process ends what is left on 
   await assertReleased(rig);
 });
 
+await t.test('a media process that hangs holds up nobody, and keeps its sessions when it wakes', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 1 }] });
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' });
+  await play.waitFrames(5);
+  rig.gateway.mediads[0]!.signal('SIGSTOP');
+  const begun = performance.now();
+  await rig.gateway.sipd.crash();
+  t.ok(performance.now() - begun < 5000, `signalling was back after ${Math.round(performance.now() - begun)} ms`);
+  rig.gateway.mediads[0]!.signal('SIGCONT');
+  await rig.reconnect();
+  await play.waitPackets(play.report.packets + 100);
+  t.equal((await rig.rpc.call('listSessions', {})).length, 1);
+  await play.stop();
+  await assertReleased(rig);
+});
+
+await t.test('a session of a media process that is no longer configured is ended, and the daemon starts', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 2 }], instances: 2 });
+  const plays = await Promise.all([0, 1].map(channel => rig.platforms[0]!.play(rig.idOf(0, channel), { transport: 'udp' })));
+  await Promise.all(plays.map(play => play.waitFrames(5)));
+  await rig.gateway.rewrite({ ...rig.configOf({ media: { instances: 1 } }) });
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  const ended = await Promise.race(plays.map(play => play.waitEnded()));
+  t.match(ended, /BYE/, 'the one on the second instance');
+  t.equal((await rig.rpc.call('listSessions', {})).length, 1, 'the one on the first goes on');
+  await Promise.all(plays.map(play => play.stop()));
+});
+
 await t.test('kill -9 of one mediad ends its own bridges, cleanly on both legs, and no other', async t => {
   await using rig = await openRelayRig({ cameras: [{ channels: 4 }], instances: 2 });
   const platform = rig.platforms[0]!;
