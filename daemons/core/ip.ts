@@ -162,10 +162,21 @@ export function sameIp(a: string, b: string): boolean {
   return left !== undefined && left === normalizeIp(b);
 }
 
-export const isLoopback = (address: string): boolean => inNetwork(address, '127.0.0.0/8') || inNetwork(address, '::1/128');
-export const isMulticast = (address: string): boolean => inNetwork(address, '224.0.0.0/4') || inNetwork(address, 'ff00::/8');
-export const isLinkLocal = (address: string): boolean => inNetwork(address, '169.254.0.0/16') || inNetwork(address, 'fe80::/10');
+type AddressClass = (address: string | IpAddress) => boolean;
+
+/** False for what is no address. */
+function classOf(...cidrs: readonly string[]): AddressClass {
+  const networks = cidrs.map(cidr => parseNetwork(cidr)!);
+  return address => {
+    const ip = typeof address === 'string' ? parseIp(address) : address;
+    return ip !== undefined && networks.some(network => contains(network, ip));
+  };
+}
+
+export const isLoopback = classOf('127.0.0.0/8', '::1/128');
+export const isMulticast = classOf('224.0.0.0/4', 'ff00::/8');
+export const isLinkLocal = classOf('169.254.0.0/16', 'fe80::/10');
 /** Limited broadcast. A directed broadcast cannot be told from a host without its netmask. */
-export const isBroadcast = (address: string): boolean => inNetwork(address, '255.255.255.255/32');
+export const isBroadcast = classOf('255.255.255.255/32');
 /** `0.0.0.0/8` and `::`: "this network", never a destination. */
-export const isUnspecified = (address: string): boolean => inNetwork(address, '0.0.0.0/8') || inNetwork(address, '::/128');
+export const isUnspecified = classOf('0.0.0.0/8', '::/128');

@@ -25,11 +25,11 @@ export function checkMediaTarget(address: string, port: number | null, rule: Med
 }
 
 function checkClass(address: string, ip: IpAddress, rule: MediaTargetRule): string | null {
-  if (isUnspecified(address)) return `${address} is unspecified`;
-  if (isMulticast(address)) return `${address} is multicast`;
-  if (isBroadcast(address)) return `${address} is broadcast`;
-  if (isLinkLocal(address)) return `${address} is link-local`;
-  if (isLoopback(address)) return rule.allowed.some(entry => isLoopbackNetwork(entry) && covers(entry, ip)) ? null : `${address} is loopback`;
+  if (isUnspecified(ip)) return `${address} is unspecified`;
+  if (isMulticast(ip)) return `${address} is multicast`;
+  if (isBroadcast(ip)) return `${address} is broadcast`;
+  if (isLinkLocal(ip)) return `${address} is link-local`;
+  if (isLoopback(ip)) return rule.allowed.some(entry => isLoopbackNetwork(entry) && covers(entry, ip)) ? null : `${address} is loopback`;
   const ours = rule.own.some(entry => covers(entry, ip));
   return ours && !rule.allowed.some(entry => isHost(entry) && covers(entry, ip)) ? `${address} is our own address` : null;
 }
