@@ -8,20 +8,20 @@ const REFUSED = 1;
 const TIMEOUT_MS = 30_000;
 const sections = [...CONFIG_SECTIONS];
 
-type Reload = () => Promise<{ readonly refused: string | null }>;
+type Reload = (checkOnly: boolean) => Promise<{ readonly refused: string | null }>;
 
 /** Media first, then signalling: sipd asks for nothing that mediad has not heard of. */
 async function daemons(context: Context): Promise<readonly (readonly [string, Reload])[]> {
-  const media = (await context.mediadInstances()).map((instance): readonly [string, Reload] => [`mediad-${instance}`, () => context.mediad(instance, client => client.call('reload', { sections }, { timeoutMs: TIMEOUT_MS }))]);
-  return [...media, ['sipd', () => context.sipd(client => client.call('reload', { sections }, { timeoutMs: TIMEOUT_MS }))]];
+  const media = (await context.mediadInstances()).map((instance): readonly [string, Reload] => [`mediad-${instance}`, checkOnly => context.mediad(instance, client => client.call('reload', { sections, checkOnly }, { timeoutMs: TIMEOUT_MS }))]);
+  return [...media, ['sipd', checkOnly => context.sipd(client => client.call('reload', { sections, checkOnly }, { timeoutMs: TIMEOUT_MS }))]];
 }
 
 /** 0, or the exit code of what went wrong. */
-async function reloadOne(context: Context, name: string, reload: Reload): Promise<number> {
+async function reloadOne(context: Context, name: string, reload: Reload, checkOnly: boolean): Promise<number> {
   try {
-    const { refused } = await reload();
-    if (refused === null) context.out(`${name}: reloaded`);
-    else context.err(`${name}: refused: ${refused}`);
+    const { refused } = await reload(checkOnly);
+    if (refused === null && !checkOnly) context.out(`${name}: reloaded`);
+    if (refused !== null) context.err(`${name}: refused: ${refused}`);
     return refused === null ? 0 : REFUSED;
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -36,9 +36,18 @@ export default defineCommand({
   args: {},
   async run(context) {
     if (!(await checkFile(context, context.configPath))) return EXIT_CODE.CONFIG_INVALID;
+    const all = await daemons(context);
+    // One refusal aborts the whole: everybody is asked before anybody changes.
+    for (const [name, reload] of all) {
+      const code = await reloadOne(context, name, reload, true);
+      if (code !== 0) {
+        context.err('nothing was reloaded');
+        return code;
+      }
+    }
     const done: string[] = [];
-    for (const [name, reload] of await daemons(context)) {
-      const code = await reloadOne(context, name, reload);
+    for (const [name, reload] of all) {
+      const code = await reloadOne(context, name, reload, false);
       if (code === 0) done.push(name);
       else {
         context.err(`stopped here; ${done.length === 0 ? 'nothing was reloaded' : `already reloaded: ${done.join(', ')}`}`);

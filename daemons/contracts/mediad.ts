@@ -117,7 +117,8 @@ export interface MediadRequests {
   listBridges(params: Record<string, never>): { readonly bridges: readonly BridgeStats[]; readonly strays: readonly StrayReport[] };
   load(params: Record<string, never>): MediadLoad;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
-  reload(params: { readonly sections: readonly string[] }): { readonly refused: string | null };
+  /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
+  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }
 
 export interface MediadLoad {

@@ -89,6 +89,6 @@ export interface SipdRequests {
   why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;
   /** Asks the device for its catalogue again. */
   refreshCatalog(params: { readonly deviceId: string }): null;
-  /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. */
-  reload(params: { readonly sections: readonly string[] }): { readonly refused: string | null };
+  /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
+  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }

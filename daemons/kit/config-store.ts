@@ -70,6 +70,12 @@ export class ConfigStore {
     return run;
   }
 
+  /** What `reload` would say, with nothing changed: `judge` answers a sentence when it would refuse. */
+  async check(judge: (next: GatewayConfig) => string | null): Promise<string | null> {
+    const result = await loadConfig(this.path);
+    return result.ok ? judge(result.config) : result.problems.map(formatProblem).join('; ');
+  }
+
   async #reload(apply: (next: GatewayConfig, changed: readonly ConfigSection[]) => string | null | Promise<string | null>): Promise<{ readonly refused: string | null; readonly changed: readonly ConfigSection[] }> {
     const result = await loadConfig(this.path);
     if (!result.ok) return { refused: result.problems.map(formatProblem).join('; '), changed: [] };

@@ -13,7 +13,7 @@ const payloadType = z.int().min(0).max(127);
 const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
 const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
-const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64) });
+const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64), checkOnly: z.boolean().optional() });
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {

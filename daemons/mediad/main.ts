@@ -37,12 +37,18 @@ function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log
   return new RangePorts(shareOf({ first, last }, instance, media.instances), common);
 }
 
-/** What a reload changes at once; a sentence for what needs a restart. */
-function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridges, orphans: OrphanWatch, log: Log): string | null {
+/** A sentence for what needs a restart. */
+function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
   const restartOnly = ['instances', 'ports', 'receiveBufferKiB'] as const;
   const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
   if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
-  if (before.rpc.directory !== after.rpc.directory) return 'rpc.directory: needs a restart of viewlink.target';
+  return before.rpc.directory === after.rpc.directory ? null : 'rpc.directory: needs a restart of viewlink.target';
+}
+
+/** What a reload changes at once, or why it cannot. */
+function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridges, orphans: OrphanWatch, log: Log): string | null {
+  const refused = needsRestart(before, after);
+  if (refused !== null) return refused;
   bridges.maxBridges = after.media.maxBridges;
   orphans.limitMs = after.media.orphanS * 1000;
   log.level = after.log.level;
@@ -89,7 +95,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
     counters: () => bridges.counters(),
-    reload: async () => ({ refused: await reload() }),
+    reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);

@@ -166,6 +166,19 @@ export class Catalogs implements Disposable {
     if (device?.collecting !== undefined) this.#finish(deviceId, device);
   }
 
+  /** The device is no longer ours: its channels are taken back from everybody. IDs that they were given stay given. */
+  forget(deviceId: string): void {
+    const device = this.#devices.get(deviceId);
+    if (device === undefined) return;
+    device.collecting?.alarm[Symbol.dispose]();
+    device.again?.[Symbol.dispose]();
+    device.lateTimer?.[Symbol.dispose]();
+    this.#devices.delete(deviceId);
+    this.#deps.store.deleteDevice(deviceId);
+    this.#deps.log.info({ deviceId, channels: device.channels.size }, 'catalog.forgotten');
+    this.#deps.onChanged(deviceId);
+  }
+
   /** Asks for the whole catalogue; nothing while an answer is being collected. */
   refresh(deviceId: string): void {
     const device = this.#of(deviceId);

@@ -100,6 +100,11 @@ export class Devices implements Disposable {
     this.#alarm[Symbol.dispose]();
   }
 
+  /** Whether this ID could register here from some address: what cannot is no device of ours any more. */
+  mayRegister(deviceId: string): boolean {
+    return this.#admissions.couldAdmit(deviceId);
+  }
+
   isRegisteredAt(address: string): boolean {
     return this.#registrar.isRegisteredAt(address);
   }

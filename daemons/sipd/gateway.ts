@@ -96,6 +96,7 @@ export class Gateway {
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start(): Promise<void> {
+    this.#forgetStrangers();
     this.relay.restore();
     this.subscriptions.restore();
     const routes = new Routes({ ...this, clock, log: this.#log });
@@ -122,6 +123,7 @@ export class Gateway {
     // Each has its say in the other: IDs of platforms are no device's, and channels of devices get IDs at platforms.
     if (changed.includes('upstreams') || changed.includes('devices')) {
       this.devices.configure();
+      this.#forgetStrangers();
       this.upstreams.configure();
       this.relay.endUnshared();
       this.subscriptions.changed();
@@ -131,7 +133,12 @@ export class Gateway {
     return null;
   }
 
-  handlers(reload: () => Promise<string | null>): RpcHandlers<SipdRequests> {
+  /** Why a configuration cannot be taken over without a restart; null when it can. */
+  refusalOf(next: GatewayConfig): string | null {
+    return needsRestart(this.#config, next);
+  }
+
+  handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<SipdRequests> {
     const { rows } = this;
     return {
       listDevices: () => rows.devices(),
@@ -141,8 +148,13 @@ export class Gateway {
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
       why: params => rows.why(params),
       refreshCatalog: ({ deviceId }) => this.#refreshCatalog(deviceId),
-      reload: async () => ({ refused: await reload() }),
+      reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }),
     };
+  }
+
+  /** Channels of devices that the configuration admits no more. */
+  #forgetStrangers(): void {
+    for (const id of this.catalogs.deviceIds) if (!this.devices.mayRegister(id)) this.catalogs.forget(id);
   }
 
   #refreshCatalog(deviceId: string): null {

@@ -29,7 +29,7 @@ export async function startSipd(configPath: string): Promise<RunningService> {
   await gateway.start();
   const reload = async (): Promise<string | null> => (await store.reload((next, changed) => gateway.apply(next, changed))).refused;
   const socket = join(store.current.rpc.directory, 'sipd.sock');
-  opening.use(await serveRpc<SipdRequests>(socket, gateway.handlers(reload), { validate: sipdRequestSchemas, log }));
+  opening.use(await serveRpc<SipdRequests>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, log }));
   log.info({ socket, listen: gateway.endpoint.bound }, 'sipd.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };

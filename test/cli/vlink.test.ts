@@ -30,7 +30,7 @@ interface Fake {
 async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
   const directory = mkdtempSync(join(tmpdir(), 'vl-cli-'));
   const calls: string[] = [];
-  const reload = (name: string) => () => (calls.push(`reload ${name}`), { refused: refusing === name ? 'media.ports: needs a restart' : null });
+  const reload = (name: string) => ({ checkOnly }: { checkOnly?: boolean | undefined }) => (calls.push(`${checkOnly === true ? 'ask' : 'reload'} ${name}`), { refused: refusing === name ? 'media.ports: needs a restart' : null });
   const sipd: RpcHandlers<SipdRequests> = {
     listDevices: () => [device],
     listChannels: ({ offset = 0, limit = 1000, deviceId }) => (calls.push(`listChannels ${offset} ${deviceId ?? 'all'}`), { total: channels.length, rows: channels.slice(offset, offset + Math.min(limit, 1000)) }),
@@ -130,14 +130,14 @@ t.test('config check', async t => {
   t.match(await vlink(directory, 'config', 'check', join(directory, 'none.yaml')), { code: 2, err: /ENOENT/ });
 });
 
-t.test('config reload: media first, one refusal ends it', async t => {
+t.test('config reload: all are asked first, one refusal ends it and nobody changed', async t => {
   const good = await fakeDaemons(t);
   t.match(await vlink(good.directory, 'config', 'reload'), { code: 0, out: /mediad-1: reloaded\nmediad-2: reloaded\nsipd: reloaded/ });
-  t.same(good.calls, ['reload mediad-1', 'reload mediad-2', 'reload sipd']);
+  t.same(good.calls, ['ask mediad-1', 'ask mediad-2', 'ask sipd', 'reload mediad-1', 'reload mediad-2', 'reload sipd']);
 
   const refusing = await fakeDaemons(t, 'mediad-2');
-  t.match(await vlink(refusing.directory, 'config', 'reload'), { code: 1, err: /mediad-2: refused: media\.ports: needs a restart\nstopped here; already reloaded: mediad-1/ });
-  t.same(refusing.calls, ['reload mediad-1', 'reload mediad-2']);
+  t.match(await vlink(refusing.directory, 'config', 'reload'), { code: 1, err: /mediad-2: refused: media\.ports: needs a restart\nnothing was reloaded/ });
+  t.same(refusing.calls, ['ask mediad-1', 'ask mediad-2']);
 
   const broken = await fakeDaemons(t);
   writeFileSync(join(broken.directory, 'gateway.yaml'), `rpc: {directory: ${broken.directory}}\nlog: {level: loud}\n`);

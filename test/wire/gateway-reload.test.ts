@@ -2,6 +2,7 @@
 import t from 'tap';
 import { LAB_PASSWORD, LabGateway, freePort } from '../../scripts/lab/gateway.ts';
 import { Call, GbDevice, GbPlatform, cameraAnswer, item, offer, xml } from '../rig/gb-peer.ts';
+import { openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
 const sipPort = await freePort('127.0.0.1');
@@ -118,4 +119,22 @@ await t.test('reload: devices that may no longer register are put off; what cann
   await using copycat = await GbDevice.open(lab, { id: localOf(10_103), address: '127.0.0.40' });
   t.equal((await copycat.register()).status, 403, 'the IDs of a new platform are nobody else\'s at once');
   t.equal(await a.message(xml('Query', 'DeviceStatus', 9, localOf(10_100)), {}, localOf(10_100)), 200);
+});
+
+await t.test('what the configuration takes away is gone at once: a channel from a platform, a device from everybody', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 1 }, { channels: 1, channelList: [{ id: '34020000001320000888', name: 'kept', online: true }] }] });
+  const plays = [await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' }), await rig.platforms[0]!.play(rig.idOf(1, 0), { transport: 'udp' })];
+  await Promise.all(plays.map(play => play.waitFrames(3)));
+  await rig.rewrite({ upstream: { share: ['34020000001320000888'] } });
+  t.match(await plays[0]!.waitEnded(), /BYE/, 'its session is ended');
+  await plays[1]!.waitPackets(plays[1]!.report.packets + 50);
+  t.equal(plays[1]!.report.lost, 0, 'the other goes on without a gap');
+  await rig.rewrite({ devices: { admit: [{ prefix: '34020000001180000002', networks: ['127.0.0.0/8'], password: LAB_PASSWORD }] } });
+  t.same((await rig.rpc.call('listChannels', {})).rows.map(row => row.channelId), ['34020000001320000888'], 'the channels of a device that is not admitted are nobody\'s');
+  await plays[1]!.stop();
+  const mediad = await rig.gateway.mediadRpc();
+  await rig.gateway.rewrite(rig.configOf({ media: { connectTimeoutS: 3, instances: 4 } }));
+  t.type((await rig.rpc.call('reload', { sections: [], checkOnly: true })).refused, 'string', 'asked first, sipd would refuse');
+  t.type((await mediad.call('reload', { sections: [], checkOnly: true })).refused, 'string');
+  await mediad[Symbol.asyncDispose]();
 });

@@ -33,6 +33,12 @@ export class Admissions {
     this.#reserved = new Set([config.sip.id, ...config.upstreams.flatMap(upstream => [upstream.id, upstream.localId])]);
   }
 
+  /** Whether there is an address from which this ID would be admitted. */
+  couldAdmit(deviceId: string): boolean {
+    if (this.#known.has(deviceId)) return true;
+    return !this.#reserved.has(deviceId) && isGbId(deviceId) && this.#rules.some(({ rule }) => deviceId.startsWith(rule.prefix));
+  }
+
   isKnown(deviceId: string): boolean {
     return this.#known.has(deviceId);
   }

@@ -107,6 +107,8 @@ export class CatalogTree {
       registerWay: item.registerWay ?? '1',
       secrecy: item.secrecy ?? '0',
       status: stateOf(item, online) === 'ON' ? 'ON' : 'OFF',
+      // Mandatory in 2022 (3.4): "not built at grassroots level" and "other point" where the camera says nothing. 2016 has neither.
+      info: { ...item.info, grassrootsCode: item.info?.grassrootsCode ?? '000000', pointType: item.info?.pointType ?? '9' },
       ...(online && item.fault !== undefined && { fault: item.fault }),
     };
   }
