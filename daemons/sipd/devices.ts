@@ -105,6 +105,13 @@ export class Devices implements Disposable {
     return this.#admissions.couldAdmit(deviceId);
   }
 
+  /** A request to this user from this address is meant for us: ours by ID, or by none, and from where somebody is expected. */
+  isMeant(user: string, address: string): boolean {
+    const { sip, upstreams } = this.#deps.config();
+    const ours = user === '' || user === sip.id || upstreams.some(({ localId }) => localId === user);
+    return ours && this.#admissions.expects(address);
+  }
+
   isRegisteredAt(address: string): boolean {
     return this.#registrar.isRegisteredAt(address);
   }

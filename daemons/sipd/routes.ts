@@ -129,7 +129,8 @@ export class Routes {
     const { request, flow } = incoming;
     this.#deps.counters.add('request.stranger');
     this.#strangers.count({ method: request.method, address: flow.remoteAddress });
-    if (request.method === 'OPTIONS') return incoming.drop();
+    // A ping from where devices are expected is answered; a sweep over users, or from anywhere else, finds nobody (fault 25).
+    if (request.method === 'OPTIONS') return this.#deps.devices.isMeant(userOf({ uri: request.uri }), flow.remoteAddress) ? incoming.respond(200, { headers: [ALLOW, ACCEPT] }) : incoming.drop();
     incoming.respond(403);
   }
 

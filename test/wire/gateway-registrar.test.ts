@@ -172,9 +172,10 @@ await t.test('fault 21: what a stranger says is not believed', async t => {
   for (const method of ['NOTIFY', 'INFO', 'BYE']) t.equal((await stranger.ask(method, LAB_ID, { headers: ['Event: Catalog', 'Subscription-State: active'] })).status, 481, `${method} outside of every dialog`);
   t.equal((await stranger.ask('INVITE', '34020000001320000001', { contact: stranger.raw.contact('x') })).status, 403);
   t.equal((await counter('request.stranger')) - before, 3);
-  const probed = stranger.raw.request(stranger.parts('OPTIONS', LAB_ID));
+  const probed = stranger.raw.request(stranger.parts('OPTIONS', '34020000002000000777'));
   t.equal(await stranger.keepalive(), 404);
-  t.same(stranger.raw.answersTo(probed), [], 'OPTIONS of a stranger: silence');
+  t.same(stranger.raw.answersTo(probed), [], 'OPTIONS of a stranger to anybody: silence');
+  t.equal((await stranger.ask('OPTIONS', LAB_ID)).status, 200, 'to us, from where devices may come from: a ping');
   t.equal((await bystander.ask('OPTIONS', LAB_ID)).status, 200, 'of a registered device: 200');
   t.equal((await bystander.ask('INVITE', '34020000001320000001', { contact: bystander.raw.contact('x') })).status, 403, 'a device does not invite');
   t.equal((await bystander.ask('SUBSCRIBE', LAB_ID, { headers: ['Event: presence'], contact: bystander.raw.contact('x') })).status, 489);
@@ -192,7 +193,7 @@ await t.test('fault 21: nor what he says in the name of a registered device or o
   t.equal(await impostor.message(xml('Response', 'DeviceInfo', 1, device.id, '<Result>OK</Result><DeviceName>poisoned</DeviceName>')), 403);
   t.equal(await impostor.keepalive(), 403);
   t.equal((await row(device.id))?.lastKeepaliveAgeMs, null, 'no keepalive was noted');
-  const probed = impostor.raw.request(impostor.parts('OPTIONS', LAB_ID));
+  const probed = impostor.raw.request(impostor.parts('OPTIONS', '34020000002000000777'));
   t.equal(await impostor.keepalive(), 403);
   t.same(impostor.raw.answersTo(probed), []);
   await using platform = await GbPeer.rawFor(lab, { id: UPSTREAM_ID, address: '127.0.0.23' });

@@ -127,7 +127,8 @@ await t.test('a refused password is said once an attempt, and attempts back off'
     return seen.length >= 3;
   }, 8000);
   const gap = seen[2]! - seen[1]!;
-  t.ok(gap > 1900 && gap < 3000, `the wait doubles: ${Math.round(gap)} ms after 1 s`);
+  // Seen from outside and polled; the exact times are told in virtual time. One second would mean that it did not double.
+  t.ok(gap > 1500 && gap < 3500, `the wait doubles: ${Math.round(gap)} ms after 1 s`);
 });
 
 await t.test('423 is answered with the time that it asks for', async t => {

@@ -39,6 +39,14 @@ export class Admissions {
     return !this.#reserved.has(deviceId) && isGbId(deviceId) && this.#rules.some(({ rule }) => deviceId.startsWith(rule.prefix));
   }
 
+  /** Whether somebody is expected to register from here: an address in a network that the configuration names. */
+  expects(address: string): boolean {
+    const ip = parseIp(address);
+    if (ip === undefined) return false;
+    const names = ({ networks }: { readonly networks: readonly Network[] }): boolean => networks.some(network => contains(network, ip));
+    return this.#rules.some(names) || [...this.#known.values()].some(names);
+  }
+
   isKnown(deviceId: string): boolean {
     return this.#known.has(deviceId);
   }
