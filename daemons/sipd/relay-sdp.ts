@@ -1,7 +1,7 @@
 /** The INVITE that we send to a camera and the 200 that we send to an upstream (gb28181.md 2.1, 2.6, 6.1). */
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { formatSubject } from '#core/gb/subject.ts';
-import { buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
+import { SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import { sipUri } from '#core/sip/uri.ts';
@@ -10,8 +10,6 @@ import { ownAddress } from './devices.ts';
 import type { Asked } from './relay-plan.ts';
 import type { SourcePlan } from './source.ts';
 import type { ViewerPlan } from './viewer.ts';
-
-export const SDP_TYPE = 'APPLICATION/SDP';
 
 export interface MediaAddress {
   readonly address: string;

@@ -5,12 +5,12 @@ import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
+import { SDP_TYPE } from '#core/sdp/build.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { answerTransport } from '#core/sdp/negotiate.ts';
 import { NO_BODY } from '#core/sip/message.ts';
 import type { Log } from '#kit/log.ts';
 import type { Dialog, DialogState, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
-import { SDP_TYPE } from './relay-sdp.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
 

@@ -4,6 +4,9 @@ import { type FLine, formatFLine } from './f-line.ts';
 import type { Direction, GbSdp, SessionName } from './gb-sdp.ts';
 import { type MediaTransport, type Payload, PS_PAYLOAD, setupOf } from './negotiate.ts';
 
+/** Content-Type of SDP, as peers in this field write it. */
+export const SDP_TYPE = 'APPLICATION/SDP';
+
 interface CommonParts {
   /** The sender of this SDP: our platform ID in an offer, the channel ID in an answer. */
   readonly originUser: string;
