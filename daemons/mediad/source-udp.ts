@@ -1,11 +1,21 @@
-/** Source leg over UDP: datagrams in, accepted packets to the bridge. */
+/**
+ * Source leg over UDP: datagrams in, accepted packets to the bridge.
+ *
+ *   early ──connect: what was held goes through the gate──► connected
+ *
+ * Some cameras send from their 200 on, before anybody can tell us where from. Their first packets are the key picture, so a
+ * little of what comes from an allowed address is held until the answer is known (gb28181.md 9.2).
+ */
 import type { Endpoint } from '#contracts/mediad.ts';
 import { MAX_DATAGRAM_PAYLOAD_BYTES } from '#core/rtp/reslice.ts';
-import type { DatagramBatch } from '#kit/udp-batch.ts';
+import { DatagramBatch } from '#kit/udp-batch.ts';
 import type { Plane, SourceLeg, SourceLegOptions, SourceTarget } from './leg.ts';
 import type { UdpSourcePort } from './media-ports.ts';
 import type { Peer } from './peer-rule.ts';
 import type { SourceIntake } from './source-intake.ts';
+
+const MAX_EARLY_DATAGRAMS = 256;
+const MAX_EARLY_BYTES = 384 * 1024;
 
 export async function openUdpSource(options: SourceLegOptions): Promise<SourceLeg> {
   const leg = new UdpSource(options);
@@ -20,6 +30,9 @@ class UdpSource implements SourceLeg {
   readonly #relay: SourceLegOptions['relay'];
   readonly #peer: Peer;
   #port!: UdpSourcePort;
+  /** Held until `connect`; undefined from then on. */
+  #early: DatagramBatch | undefined = new DatagramBatch();
+  #earlyBytes = 0;
 
   constructor({ plane, intake, relay, peer }: SourceLegOptions) {
     this.#plane = plane;
@@ -45,9 +58,28 @@ class UdpSource implements SourceLeg {
     const peer = this.#peer;
     this.#port.expect(ssrc, remote, ssrcPolicy);
     this.#intake.connect({ latch: peer.latch, address: remote.address, port: remote.port, isAllowed: peer.isAllowed, ssrc, ssrcPolicy, payloadType }, this.#plane.clock.now());
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined && early.count > 0) this.#receive(early);
+  }
+
+  #hold(datagrams: DatagramBatch, early: DatagramBatch): void {
+    const { batch, clock } = this.#plane;
+    for (let i = 0; i < datagrams.count; i++) {
+      const [memory, offset, length, address, port] = [datagrams.memory[i]!, datagrams.offset[i]!, datagrams.length[i]!, datagrams.address[i]!, datagrams.port[i]!];
+      const fits = early.count < MAX_EARLY_DATAGRAMS && this.#earlyBytes + length <= MAX_EARLY_BYTES;
+      if (!fits || !this.#peer.isAllowed(address)) {
+        // Counted and reported: the gate is shut.
+        this.#intake.take(memory, offset, length, address, port, clock.now(), batch);
+        continue;
+      }
+      this.#earlyBytes += length;
+      early.add(Uint8Array.from(memory.subarray(offset, offset + length)), 0, length, address, port);
+    }
   }
 
   #receive(datagrams: DatagramBatch): void {
+    if (this.#early !== undefined) return this.#hold(datagrams, this.#early);
     const plane = this.#plane;
     const intake = this.#intake;
     const batch = plane.batch;

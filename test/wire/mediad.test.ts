@@ -186,6 +186,25 @@ t.test('nobody else feeds a source: other address, other port, other SSRC, other
   await attacker.close();
 });
 
+t.test('a camera that sends before its answer is known loses nothing; a stranger gains nothing by being early', async t => {
+  const rig = openRig();
+  const { local } = await rig.bridges.openSource(sourceParams('b', { transport: 'udp', ssrc: SOURCE_SSRC, peer: { allowed: [LOCAL], latch: 'strict' } }));
+  const platform = await openPlatform(rig, 'udp');
+  const [camera, stranger] = [await UdpPeer.open(), await UdpPeer.open('127.0.0.9')];
+  const [stream, foreign] = [cameraStream(SOURCE_SSRC), cameraStream(SOURCE_SSRC, 100)];
+  await stranger.send(local, ...nextPicture(foreign));
+  await camera.send(local, ...nextPicture(stream));
+  await until('the stranger was noticed', () => rig.bridges.listBridges().strays.some(stray => stray.from.address === '127.0.0.9'));
+  t.equal(platform.packets.length, 0, 'nothing passes before the answer');
+  rig.bridges.connectSource({ bridgeId: 'b', remote: camera.endpoint, ssrc: SOURCE_SSRC, ssrcPolicy: 'exact', payloadType: 96 });
+  await camera.send(local, ...nextPicture(stream));
+  await until('both pictures', () => platform.payload.length >= Buffer.concat(stream.sent).length);
+  t.same(platform.payload, Buffer.concat(stream.sent), 'from the first byte on, and of the camera only');
+  await Promise.all([camera.close(), stranger.close()]);
+  platform.close();
+  await rig.bridges[Symbol.asyncDispose]();
+});
+
 t.test('nat: the first right packet locks, whoever comes later is nobody', async t => {
   const rig = openRig();
   const behindNat = await UdpPeer.open('127.0.0.2');
