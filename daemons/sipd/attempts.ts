@@ -11,7 +11,7 @@ const MAX_CHANNELS = 10_000;
 
 interface Entry {
   readonly source: Source;
-  readonly noPortsBefore: number | null;
+  noPortsBefore: number | null;
   ended: { readonly bridge: BridgeStats | null; readonly strays: readonly StrayReport[]; readonly noPorts: number | null } | undefined;
 }
 
@@ -28,7 +28,10 @@ export class AttemptLog {
   began(source: Source): void {
     const key = keyOf(source.plan.deviceId, source.plan.channelId);
     this.#entries.delete(key);
-    this.#entries.set(key, { source, noPortsBefore: udpNoPorts(), ended: undefined });
+    const entry: Entry = { source, noPortsBefore: null, ended: undefined };
+    this.#entries.set(key, entry);
+    // Reading it takes its time, and the camera waits for its INVITE.
+    setImmediate(() => (entry.noPortsBefore = udpNoPorts()));
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= MAX_CHANNELS) break;
       this.#entries.delete(oldest);

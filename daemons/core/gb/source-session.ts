@@ -11,7 +11,7 @@
  *    closed ◄───────────────────┴─────────────────────┴─────────────────────────┘ media lost: BYE
  *
  * The ACK waits for mediad to know the camera's address: many cameras send from the ACK on, and their first packets are
- * the key picture. Every way into `closed` releases the bridge, ends the dialog if there is one, and tells the viewers why (gb28181.md 6.4).
+ * the key picture. The viewers are answered meanwhile. Every way into `closed` releases the bridge, ends the dialog if there is one, and tells the viewers why (gb28181.md 6.4).
  */
 import type { ErrorCode } from '../result.ts';
 import { assertNever } from '../result.ts';
@@ -152,7 +152,7 @@ export class SourceSession {
       this.#timers.stop('linger');
       this.#phase = 'flowing';
     }
-    return this.#phase === 'flowing' || (this.#phase === 'answered' && !this.#ackOwed) ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
+    return this.#phase === 'flowing' || this.#phase === 'answered' ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
   }
 
   #left(viewerId: string, now: Ms): SourceOutput[] {
@@ -177,13 +177,13 @@ export class SourceSession {
     this.#ackOwed = true;
     if (unusable !== null) return this.#end({ code: 'SIP_REJECTED', why: `the camera's answer is unusable: ${unusable}` }, 'by-us');
     this.#timers.set('first-packet', addMs(now, this.#timing.firstPacketMs));
-    return [{ type: 'connect-media' }];
+    return [{ type: 'connect-media' }, { type: 'tell-ready', viewerIds: this.viewers }];
   }
 
   #connected(): SourceOutput[] {
     if (!this.#ackOwed) return [];
     this.#ackOwed = false;
-    return [{ type: 'ack' }, { type: 'tell-ready', viewerIds: this.viewers }];
+    return [{ type: 'ack' }];
   }
 
   #flowing(): SourceOutput[] {

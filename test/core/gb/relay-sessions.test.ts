@@ -27,10 +27,10 @@ await t.test('source: the usual life', async t => {
   t.same(session.handle({ type: 'viewer-joined', viewerId: 'v1' }, at(0)), []);
   t.same(types(session.handle({ type: 'media-opened' }, at(10))), ['send-invite']);
   t.equal(session.deadline, 15_010);
-  t.same(session.handle({ type: 'invite-accepted', unusable: null }, at(100)), [{ type: 'connect-media' }]);
+  t.same(session.handle({ type: 'invite-accepted', unusable: null }, at(100)), [{ type: 'connect-media' }, { type: 'tell-ready', viewerIds: ['v1'] }]);
   t.equal(session.deadline, 10_100);
-  t.same(session.handle({ type: 'viewer-joined', viewerId: 'v2' }, at(100)), [], 'not ready before the ACK');
-  t.same(session.handle({ type: 'media-connected' }, at(101)), [{ type: 'ack' }, { type: 'tell-ready', viewerIds: ['v1', 'v2'] }]);
+  t.same(session.handle({ type: 'viewer-joined', viewerId: 'v2' }, at(100)), [{ type: 'tell-ready', viewerIds: ['v2'] }], 'before the ACK too');
+  t.same(session.handle({ type: 'media-connected' }, at(101)), [{ type: 'ack' }]);
   t.same(session.handle({ type: 'media-connected' }, at(102)), [], 'one ACK');
   t.same(session.handle({ type: 'media-flowing' }, at(300)), []);
   t.equal(session.deadline, Infinity);
