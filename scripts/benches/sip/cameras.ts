@@ -6,6 +6,7 @@ import { toByteString } from '#core/bytes.ts';
 import { encodeBody } from '#kit/charset.ts';
 import { catalogPages, channelsOf } from '../../simulators/camera/catalogue.ts';
 import { NO_QUIRKS } from '../../simulators/camera/quirks.ts';
+import { bindEvenUdp } from '../../simulators/common/even-port.ts';
 import { answer, elementOf, headerOf, md5, message, methodOf, requestUser, statusOf } from './sip-text.ts';
 
 export interface CamerasOptions {
@@ -59,8 +60,6 @@ const RTP_HEADER_BYTES = 12;
 const RTP_PS = 0x80e0;
 /** What a program stream begins with (ISO/IEC 13818-1 2.5.3.3). */
 const PACK_HEADER = Uint8Array.of(0, 0, 1, 0xba, 0x44, 0, 4, 0, 4, 1, 0, 0, 3, 0xf8);
-/** Even, and out of the way of ports that the system gives. */
-const MEDIA_PORT = 9000;
 /** For the answers to the last keepalives. */
 const LAST_ANSWERS_S = 1;
 
@@ -96,14 +95,10 @@ export class Cameras {
   }
 
   static async open(options: CamerasOptions): Promise<Cameras> {
-    const bind = async (port: number): Promise<Socket> => {
-      const socket = createSocket('udp4').bind(port, options.address);
-      await once(socket, 'listening');
-      return socket;
-    };
-    const socket = await bind(0);
+    const socket = createSocket('udp4').bind(0, options.address);
+    await once(socket, 'listening');
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-    return new Cameras(options, socket, await bind(MEDIA_PORT));
+    return new Cameras(options, socket, await bindEvenUdp(options.address));
   }
 
   #camera(serial: number): Camera {
@@ -271,7 +266,7 @@ export class Cameras {
     const ssrc = /y=(\d+)/.exec(text)?.[1] ?? '0000000000';
     this.#offers.set(headerOf(text, 'Call-ID'), { port: Number(/m=video (\d+)/.exec(text)?.[1]), ssrc: Number(ssrc) });
     const { address } = this.#options;
-    const body = ['v=0', `o=${channelId} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', `m=video ${MEDIA_PORT} RTP/AVP 96`, 'a=sendonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
+    const body = ['v=0', `o=${channelId} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', `m=video ${this.#media.address().port} RTP/AVP 96`, 'a=sendonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
     this.#send(answer(text, '200 OK', [`Contact: <sip:${channelId}@${address}:${this.#port}>`, 'Content-Type: application/sdp'], body));
     this.answers.set(channelId, { arrivedAt, answeredAt: performance.now() });
   }

@@ -14,6 +14,8 @@ const CATALOGUE_S = 10;
 /** Other work on the machine only adds: the best round says what the gateway does, and the others are shown. */
 const ROUNDS = 3;
 const CALLS = 300;
+/** Calls of a daemon that has just been started run code that nobody has compiled yet. */
+const WARM_UP = { perS: 100, holdMs: 100 };
 const CALLS_PER_S = 50;
 const HOLD_MS = 200;
 const ADDED_P99_MS = 10;
@@ -72,6 +74,7 @@ async function catalogueFigure(scene: Scene): Promise<Figure> {
 
 async function inviteFigure(scene: Scene): Promise<Figure> {
   const channelIds = (await scene.rpc.call('listChannels', { limit: CALLS })).rows.map(({ channelId }) => channelId);
+  await scene.load.order('invites', { channelIds, ...WARM_UP });
   const rounds: Cost<InvitesResult>[] = [];
   for (let round = 1; round <= ROUNDS; round++) rounds.push(await scene.cost(`invites-${round}`, () => scene.load.order('invites', { channelIds, perS: CALLS_PER_S, holdMs: HOLD_MS })));
   return addedFigure(rounds, await echoTimes(scene));
@@ -90,7 +93,7 @@ function addedFigure(rounds: readonly Cost<InvitesResult>[], echoMs: readonly nu
     value: failures.length > 0 ? Infinity : percentile(addedMs(best), 0.99),
     unit: 'ms p99',
     limit: { most: ADDED_P99_MS },
-    method: `best of ${ROUNDS} rounds of ${CALLS} calls, ${CALLS_PER_S}/s, ${HOLD_MS} ms each, upstream over TCP, cameras over UDP that answer at once: INVITE to 200 at the upstream less INVITE to 200 at the camera, on one clock; ports, bridge and rows on disk included`,
+    method: `best of ${ROUNDS} rounds of ${CALLS} calls after ${CALLS} others, ${CALLS_PER_S}/s, ${HOLD_MS} ms each, upstream over TCP, cameras over UDP that answer at once: INVITE to 200 at the upstream less INVITE to 200 at the camera, on one clock; ports, bridge and rows on disk included`,
     beside: {
       'p50 ms': percentile(addedMs(best), 0.5),
       'worst ms': percentile(addedMs(best), 1),
@@ -102,6 +105,7 @@ function addedFigure(rounds: readonly Cost<InvitesResult>[], echoMs: readonly nu
       failures: failures.length,
       ...(failures[0] !== undefined && { 'first failure': failures[0] }),
       'ms CPU of sipd each': (1000 * best.cpuS) / CALLS,
+      'ms that sipd and mediad waited for a core, each': (1000 * best.waitedS) / CALLS,
       'bare dgram echo p50 ms': percentile(echoMs, 0.5),
       'bare dgram echo p99 ms': percentile(echoMs, 0.99),
     },

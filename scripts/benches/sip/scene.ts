@@ -5,7 +5,7 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../../lab/gateway.ts';
-import { Load, cpuSeconds } from './child.ts';
+import { Load, cpuSeconds, waitedSeconds } from './child.ts';
 import { Inspector } from './inspector.ts';
 
 const UPSTREAM_ADDRESS = '127.0.0.2';
@@ -22,6 +22,8 @@ const ENV = { NODE_OPTIONS: '--inspect-port=0' };
 export interface Cost<T> {
   readonly result: T;
   readonly cpuS: number;
+  /** That signalling and media daemon waited for a core, together. */
+  readonly waitedS: number;
   readonly wallS: number;
 }
 
@@ -62,11 +64,13 @@ export class Scene implements AsyncDisposable {
   /** Runs `work` and says what the signalling daemon spent meanwhile. */
   async cost<T>(name: string, work: () => Promise<T>): Promise<Cost<T>> {
     if (this.#profileTo !== undefined) await this.inspector.startProfile();
-    const pid = this.lab.sipd.pid;
-    const cpuBefore = cpuSeconds(pid);
+    const { sipd, mediads } = this.lab;
+    const waited = (): number => [sipd, ...mediads].reduce((sum, { pid }) => sum + waitedSeconds(pid), 0);
+    const cpuBefore = cpuSeconds(sipd.pid);
+    const waitedBefore = waited();
     const startedAt = performance.now();
     const result = await work();
-    const cost = { result, cpuS: cpuSeconds(pid) - cpuBefore, wallS: (performance.now() - startedAt) / 1000 };
+    const cost = { result, cpuS: cpuSeconds(sipd.pid) - cpuBefore, waitedS: waited() - waitedBefore, wallS: (performance.now() - startedAt) / 1000 };
     if (this.#profileTo !== undefined) await writeFile(join(this.#profileTo, `${name}.cpuprofile`), JSON.stringify(await this.inspector.stopProfile()));
     return cost;
   }
