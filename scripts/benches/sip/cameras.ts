@@ -75,6 +75,8 @@ export class Cameras {
   #channels: number;
   #branch = 0;
   #run: { next: number; left: number; requests: number; refused: number; resent: number; readonly latenciesMs: number[]; readonly done: () => void } | undefined;
+  /** Sent in all: each round goes on with the camera after the last one. */
+  #keepalives = 0;
   #keepalivesAnswered = 0;
   /** By channel ID; taken out by who asked for it. */
   readonly answers = new Map<string, CameraAnswer>();
@@ -180,7 +182,7 @@ export class Cameras {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setInterval(() => {
       const elapsedS = (performance.now() - startedAt) / 1000;
-      for (const due = Math.floor(Math.min(elapsedS, seconds) * perS); sent < due; sent++) this.#keepalive(this.#cameras[sent % this.#cameras.length]!, sent + 1);
+      for (const due = Math.floor(Math.min(elapsedS, seconds) * perS); sent < due; sent++) this.#keepalive(this.#cameras[this.#keepalives++ % this.#cameras.length]!);
       const late = elapsedS >= seconds + LAST_ANSWERS_S;
       if (late || (elapsedS >= seconds && this.#keepalivesAnswered === sent)) resolve();
     }, TICK_MS);
@@ -189,8 +191,8 @@ export class Cameras {
     return { sent, answered: this.#keepalivesAnswered, seconds: (performance.now() - startedAt) / 1000 };
   }
 
-  #keepalive(camera: Camera, sn: number): void {
-    this.#message(camera, buildKeepalive({ sn, deviceId: camera.id }), 'k');
+  #keepalive(camera: Camera): void {
+    this.#message(camera, buildKeepalive({ sn: this.#keepalives, deviceId: camera.id }), 'k');
   }
 
   /** `kind` begins its Call-ID and tells its answer from others. */

@@ -10,7 +10,9 @@ const CAMERAS = 10_000;
 const CONCURRENCY = 64;
 const REGISTER_PER_CORE_S = 2000;
 const KEEPALIVE_EVERY_S = 60;
-const KEEPALIVE_WINDOW_S = 10;
+/** Other work on the machine only adds: the best window counts, and the others are shown. */
+const KEEPALIVE_WINDOWS = 3;
+const KEEPALIVE_WINDOW_S = 5;
 const KEEPALIVE_CORE_PERCENT = 10;
 const STORM_LIMIT_S = 120;
 /** About what a REGISTER of the bench is long. */
@@ -32,8 +34,10 @@ export async function deviceFigures(profileTo: string | undefined): Promise<Figu
   });
   const refresh = await scene.cost('register', () => scene.load.order('register', { concurrency: CONCURRENCY }));
   const pacedEchoUs = await echoCost(scene.load, echo, { count: PACED_ECHOES, concurrency: 0, everyMs: (1000 * KEEPALIVE_EVERY_S) / CAMERAS });
-  const keepalives = await scene.cost('keepalives', () => scene.load.order('keepalives', { perS: CAMERAS / KEEPALIVE_EVERY_S, seconds: KEEPALIVE_WINDOW_S }));
-  return [registerFigure(refresh, busyEchoUs), stormFigure(storm), keepaliveFigure(keepalives, pacedEchoUs)];
+  const order = { perS: CAMERAS / KEEPALIVE_EVERY_S, seconds: KEEPALIVE_WINDOW_S };
+  const windows: Cost<KeepaliveResult>[] = [];
+  for (let window = 1; window <= KEEPALIVE_WINDOWS; window++) windows.push(await scene.cost(`keepalives-${window}`, () => scene.load.order('keepalives', order)));
+  return [registerFigure(refresh, busyEchoUs), stormFigure(storm), keepaliveFigure(windows, pacedEchoUs)];
 }
 
 const complete = ({ registrations, refused }: RegisterResult): number => (refused === 0 ? registrations : 0);
@@ -72,14 +76,24 @@ function stormFigure({ result, cpuS, wallS }: Cost<RegisterResult>): Figure {
   };
 }
 
-function keepaliveFigure({ result, cpuS, wallS }: Cost<KeepaliveResult>, echoUs: number): Figure {
+function keepaliveFigure(windows: readonly Cost<KeepaliveResult>[], echoUs: number): Figure {
+  const percents = windows.map(({ cpuS, wallS }) => (100 * cpuS) / wallS);
+  const best = windows[percents.indexOf(Math.min(...percents))]!;
+  const unanswered = windows.reduce((sum, { result }) => sum + result.sent - result.answered, 0);
   return {
     name: 'keepalives',
-    value: result.answered < result.sent ? Infinity : (100 * cpuS) / wallS,
+    value: unanswered > 0 ? Infinity : Math.min(...percents),
     unit: '% of a core',
     limit: { most: KEEPALIVE_CORE_PERCENT },
-    method: `${CAMERAS} registered cameras, one keepalive each ${KEEPALIVE_EVERY_S} s, evenly, for ${KEEPALIVE_WINDOW_S} s: CPU seconds of sipd over wall seconds`,
-    beside: { 'keepalives/s': result.sent / wallS, 'us CPU each': (1e6 * cpuS) / result.sent, 'us CPU of a bare dgram echo at this pace': echoUs, unanswered: result.sent - result.answered },
+    method: `${CAMERAS} registered cameras, one keepalive each ${KEEPALIVE_EVERY_S} s, evenly: CPU seconds of sipd over wall seconds, best of ${KEEPALIVE_WINDOWS} windows of ${KEEPALIVE_WINDOW_S} s`,
+    beside: {
+      'all windows %': percents.map(each => each.toFixed(1)).join(' '),
+      'keepalives/s': best.result.sent / best.wallS,
+      'us CPU each': (1e6 * best.cpuS) / best.result.sent,
+      'us CPU of a bare dgram echo at this pace': echoUs,
+      'ms that sipd and mediad waited for a core, each': (1000 * best.waitedS) / best.result.sent,
+      unanswered,
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../../lab/gateway.ts
 import { Load, cpuSeconds, waitedSeconds } from './child.ts';
 import { Inspector } from './inspector.ts';
 
+const GATEWAY_ADDRESS = '127.0.0.1';
 const UPSTREAM_ADDRESS = '127.0.0.2';
 const CAMERA_ADDRESS = '127.0.0.3';
 const UPSTREAM_ID = '44010000002000000001';
@@ -46,12 +47,14 @@ export class Scene implements AsyncDisposable {
   static async open(cameras: number, channels: number, profileTo: string | undefined): Promise<Scene> {
     await using opening = new Closer();
     const load = opening.use(new Load());
-    const port = await freePort(UPSTREAM_ADDRESS);
-    const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none' };
-    const lab = opening.use(await LabGateway.open({ env: ENV, mediaPorts: MEDIA_PORTS, config: { devices: { media: { lingerS: 0 } }, upstreams: [upstream] } }));
-    const gateway = { address: lab.address, port: lab.sipPort };
+    const [port, sipPort] = await Promise.all([freePort(UPSTREAM_ADDRESS), freePort(GATEWAY_ADDRESS)]);
+    const gateway = { address: GATEWAY_ADDRESS, port: sipPort };
+    // The upstream first: a gateway whose registration fails waits a minute.
     await load.order('cameras', { gateway: { ...gateway, id: LAB_ID }, password: LAB_PASSWORD, address: CAMERA_ADDRESS, count: cameras, channels });
     await load.order('upstream', { id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, gateway: { ...gateway, id: LOCAL_ID } });
+    const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none' };
+    const config = { devices: { media: { lingerS: 0 } }, upstreams: [upstream] };
+    const lab = opening.use(await LabGateway.open({ env: ENV, mediaPorts: MEDIA_PORTS, address: GATEWAY_ADDRESS, sipPort, config }));
     const rpc = opening.use(await lab.rpc());
     const inspector = opening.use(await Inspector.open(lab.sipd, join(lab.directory, 'sipd.log')));
     return new Scene({ load, lab, inspector }, rpc, opening.release(), profileTo);
