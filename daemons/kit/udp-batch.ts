@@ -1,159 +1,39 @@
+/** The seam to datagrams: a port over the addon of native/ where that was built, else over dgram. The contract is in udp-port.ts. */
+import { openDgramUdp } from './udp-dgram.ts';
+import { loadNativeUdp } from './udp-native.ts';
+import type { UdpPort, UdpPortOptions } from './udp-port.ts';
+
+export { DatagramBatch, type UdpPort, type UdpPortOptions } from './udp-port.ts';
+
+export interface UdpImplementation {
+  readonly name: 'native' | 'dgram';
+  /** Why it is not the native one; null when it is, or when nobody wants it. */
+  readonly why: string | null;
+  /** Binds. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL ...). */
+  readonly open: (options: UdpPortOptions) => Promise<UdpPort>;
+}
+
+const dgram = (why: string | null): UdpImplementation => ({ name: 'dgram', why, open: openDgramUdp });
+
 /**
- * The seam to datagrams: batches in, batches out. Behind it is dgram, where a batch received is one datagram; an implementation over
- * recvmmsg and sendmmsg has the same shape, so callers loop over `count` and never assume one.
- *
- * Rules of memory:
- * - What `onBatch` gets (the arrays and the bytes) may be read and written until it returns; who keeps bytes longer copies them.
- * - `send` has taken the bytes when it returns true. False: some are still being read (the kernel's buffer was full); the caller
- *   must not write to that memory again, but may still read it.
+ * `wanted` is VIEWLINK_UDP: `native` or `dgram` and nothing else; `unsegmented`, so that captures on this host show each datagram; or
+ * whatever works. Throws when `native` does not.
  */
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
-
-/** Datagrams as arrays that grow once and are reused. Entry i is valid for i < count. */
-export class DatagramBatch {
-  count = 0;
-  readonly memory: Uint8Array[] = [];
-  readonly offset: number[] = [];
-  readonly length: number[] = [];
-  /** Far end. On a connected port `send` does not look at it. */
-  readonly address: string[] = [];
-  readonly port: number[] = [];
-
-  add(memory: Uint8Array, offset: number, length: number, address: string, port: number): void {
-    const at = this.count++;
-    this.memory[at] = memory;
-    this.offset[at] = offset;
-    this.length[at] = length;
-    this.address[at] = address;
-    this.port[at] = port;
+export function chooseUdp(wanted: string | undefined = process.env['VIEWLINK_UDP']): UdpImplementation {
+  if (wanted === 'dgram') return dgram(null);
+  try {
+    const native = loadNativeUdp();
+    return { name: 'native', why: null, open: options => native.open(options, wanted !== 'unsegmented') };
+  } catch (error) {
+    if (wanted === 'native') throw error;
+    return dgram((error as NodeJS.ErrnoException).code ?? String(error));
   }
 }
 
-export interface UdpPortOptions {
-  readonly address: string;
-  /** 0: the system picks. */
-  readonly port: number;
-  readonly receiveBufferBytes?: number;
-  readonly sendBufferBytes?: number;
-  readonly onBatch: (batch: DatagramBatch) => void;
-  /** ICMP errors on a connected port (ECONNREFUSED, EHOSTUNREACH ...), and socket failures. The port stays usable. */
-  readonly onError: (error: NodeJS.ErrnoException) => void;
-}
+let chosen: UdpImplementation | undefined;
 
-export interface UdpPort {
-  readonly address: string;
-  readonly port: number;
-  /** Fixes the far end: others are no longer heard, sends are cheaper, ICMP errors reach `onError`. */
-  connect(address: string, port: number): Promise<void>;
-  send(batch: DatagramBatch): boolean;
-  /** Datagrams not sent because more than MAX_HELD_BYTES waited for the kernel. */
-  readonly dropped: number;
-  /** Ends when the number is free again. Twice is once. */
-  close(): Promise<void>;
-}
-
-/** What may wait inside one socket when the kernel's buffer is full. */
-const MAX_HELD_BYTES = 8 * 1024 * 1024;
-
-/** Odd, so that bursts of even length do not hide the errors. */
-const ASK_EVERY = 31;
-
-/** Only addresses come here: nothing to look up, and nothing to wait for. */
-const noLookup = (host: string, _options: unknown, done: (error: null, address: string, family: number) => void): void => done(null, host, isIPv6(host) ? 6 : 4);
+/** The one that this process uses: chosen when it is first asked for. */
+export const udpImplementation = (): UdpImplementation => (chosen ??= chooseUdp());
 
 /** Binds. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL ...). */
-export async function openUdp(options: UdpPortOptions): Promise<UdpPort> {
-  const type = isIPv6(options.address) ? 'udp6' : 'udp4';
-  const socket = createSocket({ type, ipv6Only: type === 'udp6', lookup: noLookup });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind({ address: options.address, port: options.port, exclusive: true }, () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  }).catch((error: unknown) => {
-    socket.close();
-    throw error;
-  });
-  // Asking for more than net.core.rmem_max is not an error: the kernel gives what it may.
-  if (options.receiveBufferBytes !== undefined) socket.setRecvBufferSize(options.receiveBufferBytes);
-  if (options.sendBufferBytes !== undefined) socket.setSendBufferSize(options.sendBufferBytes);
-  return new DgramPort(socket, options);
-}
-
-/** One for all ports: filled and handed on before anything else is received. */
-const inbound = new DatagramBatch();
-
-class DgramPort implements UdpPort {
-  readonly #socket: Socket;
-  readonly address: string;
-  readonly port: number;
-  #connected = false;
-  /** dgram still reads memory that was given to it. */
-  #holds = false;
-  #closing: Promise<void> | undefined;
-  readonly #onSent: (error: Error | null) => void;
-  #unasked = 0;
-  dropped = 0;
-
-  constructor(socket: Socket, { onBatch, onError }: UdpPortOptions) {
-    this.#socket = socket;
-    ({ address: this.address, port: this.port } = socket.address());
-    socket.on('message', (message: Buffer, from: RemoteInfo) => {
-      inbound.count = 0;
-      inbound.add(message, 0, message.length, from.address, from.port);
-      onBatch(inbound);
-    });
-    socket.on('error', onError);
-    this.#onSent = error => {
-      if (error !== null) onError(error);
-    };
-  }
-
-  connect(address: string, port: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.connect(port, address, ((error?: Error) => {
-        if (error !== undefined && error !== null) return reject(error);
-        this.#connected = true;
-        resolve();
-      }) as () => void);
-    });
-  }
-
-  send(batch: DatagramBatch): boolean {
-    if (this.#closing !== undefined) return true;
-    const socket = this.#socket;
-    for (let i = 0; i < batch.count; i++) {
-      if (this.#holds && socket.getSendQueueSize() > MAX_HELD_BYTES) {
-        this.dropped += batch.count - i;
-        return false;
-      }
-      this.#sendOne(batch, i);
-      this.#holds = socket.getSendQueueCount() !== 0;
-    }
-    return !this.#holds;
-  }
-
-  #sendOne(batch: DatagramBatch, i: number): void {
-    const memory = batch.memory[i]!;
-    const length = batch.length[i]!;
-    // dgram makes a view of its own of whatever is not the whole memory.
-    if (length === memory.length) {
-      if (this.#connected) this.#socket.send(memory, this.#verdict());
-      else this.#socket.send(memory, batch.port[i], batch.address[i]);
-    } else if (this.#connected) this.#socket.send(memory, batch.offset[i]!, length, this.#verdict());
-    else this.#socket.send(memory, batch.offset[i]!, length, batch.port[i], batch.address[i]);
-  }
-
-  /** A send takes a pending ICMP error with it and drops it, unless it was asked for: so one in some is. */
-  #verdict(): ((error: Error | null) => void) | undefined {
-    this.#unasked = (this.#unasked + 1) % ASK_EVERY;
-    return this.#unasked === 0 ? this.#onSent : undefined;
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= new Promise(resolve => this.#socket.close(resolve));
-    return this.#closing;
-  }
-}
+export const openUdp = async (options: UdpPortOptions): Promise<UdpPort> => udpImplementation().open(options);

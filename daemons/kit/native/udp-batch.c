@@ -1,0 +1,470 @@
+/* Datagrams in batches: recvmmsg, sendmmsg, UDP_SEGMENT. Node-API and libuv only; everything runs on the event loop's thread.
+
+   udp-native.ts is the only caller. Numbers pass through memory that it gives to `init` once for all ports: `memory` takes what is
+   received, `words` describes packets (RECORD words each, first those received, then those to send) and ends with ERROR and PORT.
+   A port is a small number; one callback, ready(port, count, error), serves all: count datagrams, an error of the socket
+   (errno), WRITABLE or CLOSED. Functions return a negative errno when they fail. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#define NAPI_VERSION 8
+#include <node_api.h>
+#include <uv.h>
+
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+/* Datagrams in a batch; a slot takes the usual ones. Not a power of two: headers would share a few lines of the cache. */
+enum { SLOTS = 64, SLOT_BYTES = 2112, LONG_BYTES = 65536, MEMORY_BYTES = SLOTS * (SLOT_BYTES + LONG_BYTES) };
+/* Words of a record. Received: offset, length, port, address. To send: those, the address a number from `destination`, and source. */
+enum { OFFSET, LENGTH, FAR_PORT, ADDRESS, SOURCE, RECORD };
+enum { OUT = SLOTS * RECORD, ERROR = 2 * SLOTS * RECORD, PORT, WORDS };
+/* SOURCE: the memory of `init`, an array of the caller, the same array as the packet before. */
+enum { FROM_MEMORY, FROM_ARRAY, FROM_SAME };
+enum { ADDRESSES = 1024, FRESH = 1 << 16, WRITABLE = -1, CLOSED = -2 };
+/* What fits an Ethernet frame. A longer one would be cut to fragments, and UDP_SEGMENT does not do that. */
+enum { MAX_SEGMENT_V4 = 1472, MAX_SEGMENT_V6 = 1452, MAX_GROUP_BYTES = 64000 };
+
+typedef union {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} Address;
+
+typedef struct Env Env;
+
+typedef struct {
+  uv_poll_t poll; /* first: a handle is its port */
+  Env *env;
+  int fd, id, v6, connected, segments, wants_write;
+} Port;
+
+struct Env {
+  napi_env env;
+  napi_ref ready;
+  napi_async_context context;
+  napi_async_cleanup_hook_handle cleanup;
+  uv_loop_t *loop;
+  uint8_t *memory;
+  int32_t *words;
+  Port **ports;
+  int port_count, open_count, ending;
+  struct mmsghdr in[SLOTS], out[SLOTS];
+  struct iovec in_pieces[SLOTS][2], out_pieces[SLOTS];
+  Address in_names[SLOTS], out_names[SLOTS];
+  int first[SLOTS + 1];
+  _Alignas(struct cmsghdr) char control[SLOTS][CMSG_SPACE(sizeof(uint16_t))];
+  Address known[ADDRESSES], destinations[ADDRESSES];
+};
+
+static Env *arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values) {
+  Env *e = NULL;
+  napi_get_cb_info(env, info, &count, values, NULL, NULL);
+  napi_get_instance_data(env, (void **)&e);
+  return e;
+}
+
+static int32_t int_of(napi_env env, napi_value value) {
+  int32_t number = -1;
+  napi_get_value_int32(env, value, &number);
+  return number;
+}
+
+static napi_value number(napi_env env, int32_t value) {
+  napi_value result;
+  napi_create_int32(env, value, &result);
+  return result;
+}
+
+static Port *port_of(Env *e, napi_value value) {
+  int32_t id = int_of(e->env, value);
+  Port *p = id >= 0 && id < e->port_count ? e->ports[id] : NULL;
+  return p != NULL && p->fd >= 0 ? p : NULL;
+}
+
+static socklen_t size_of(const Address *a) { return a->any.sa_family == AF_INET6 ? sizeof a->v6 : sizeof a->v4; }
+
+/* What is no address becomes one that the kernel refuses. */
+static int read_address(napi_env env, napi_value text, int32_t port, Address *into) {
+  char host[80];
+  size_t length;
+  int is_text = napi_get_value_string_latin1(env, text, host, sizeof host, &length) == napi_ok;
+  memset(into, 0, sizeof *into);
+  if (is_text && port >= 0 && port <= 0xffff && (strchr(host, ':') ? uv_ip6_addr(host, port, &into->v6) : uv_ip4_addr(host, port, &into->v4)) == 0) return 0;
+  into->any.sa_family = AF_MAX;
+  return -EINVAL;
+}
+
+static napi_value text_of(napi_env env, const Address *a) {
+  char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1] = "", interface[IF_NAMESIZE];
+  napi_value result;
+  inet_ntop(a->any.sa_family, a->any.sa_family == AF_INET6 ? (const void *)&a->v6.sin6_addr : &a->v4.sin_addr, text, INET6_ADDRSTRLEN);
+  if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&a->v6.sin6_addr) && if_indextoname(a->v6.sin6_scope_id, interface)) strcat(strcat(text, "%"), interface);
+  napi_create_string_latin1(env, text, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+
+/* The place of an address in a small table, so that the caller makes its text once; FRESH: the place had another one. */
+static int32_t remember(Env *e, const Address *a) {
+  uint32_t hash = 0, words[4] = {a->v4.sin_addr.s_addr, 0, 0, 0};
+  int v6 = a->any.sa_family == AF_INET6;
+  if (v6) memcpy(words, &a->v6.sin6_addr, sizeof words);
+  for (int i = 0; i < 4; i++) hash = (hash ^ words[i]) * 0x9e3779b1u;
+  hash >>= 22;
+  Address *known = &e->known[hash];
+  if (known->any.sa_family == a->any.sa_family &&
+      (v6 ? !memcmp(&known->v6.sin6_addr, &a->v6.sin6_addr, sizeof words) && known->v6.sin6_scope_id == a->v6.sin6_scope_id : known->v4.sin_addr.s_addr == words[0]))
+    return (int32_t)hash;
+  *known = *a;
+  return (int32_t)hash | FRESH;
+}
+
+static void call_ready(Port *p, int32_t count, int32_t error) {
+  Env *e = p->env;
+  napi_env env = e->env;
+  napi_handle_scope scope;
+  napi_value global, ready, exception;
+  if (e->ending || napi_open_handle_scope(env, &scope) != napi_ok) return;
+  napi_value values[] = {number(env, p->id), number(env, count), number(env, error)};
+  napi_get_global(env, &global);
+  napi_get_reference_value(env, e->ready, &ready);
+  if (napi_make_callback(env, e->context, global, ready, 3, values, NULL) == napi_pending_exception && napi_get_and_clear_last_exception(env, &exception) == napi_ok)
+    napi_fatal_exception(env, exception);
+  napi_close_handle_scope(env, scope);
+}
+
+/* What a slot could not take lies in the long memory of its number; the head goes in front of it. */
+static int32_t join(Env *e, int i, size_t length) {
+  if (length <= SLOT_BYTES) return i * SLOT_BYTES;
+  int32_t at = SLOTS * SLOT_BYTES + i * LONG_BYTES;
+  memcpy(e->memory + at, e->memory + i * SLOT_BYTES, SLOT_BYTES);
+  return at;
+}
+
+static void receive(Port *p) {
+  Env *e = p->env;
+  int count = recvmmsg(p->fd, e->in, SLOTS, MSG_DONTWAIT, NULL);
+  if (count < 0) {
+    if (errno != EAGAIN && errno != EINTR) call_ready(p, 0, errno);
+    return;
+  }
+  for (int i = 0; i < count; i++) {
+    int32_t *record = e->words + i * RECORD;
+    const Address *from = &e->in_names[i];
+    record[OFFSET] = join(e, i, e->in[i].msg_len);
+    record[LENGTH] = (int32_t)e->in[i].msg_len;
+    record[FAR_PORT] = ntohs(from->v4.sin_port); /* at the same place in both */
+    record[ADDRESS] = remember(e, from);
+    e->in[i].msg_hdr.msg_namelen = sizeof(Address);
+  }
+  if (count > 0) call_ready(p, count, 0);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static int start_poll(Port *p) { return uv_poll_start(&p->poll, UV_READABLE | (p->wants_write ? UV_WRITABLE : 0), on_poll); }
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+  Port *p = (Port *)poll;
+  /* An ICMP error waits: libuv has stopped polling, and receiving takes the error. */
+  if (status < 0) start_poll(p);
+  if (status < 0 || (events & UV_READABLE)) receive(p);
+  if ((events & UV_WRITABLE) && p->fd >= 0 && p->wants_write) call_ready(p, WRITABLE, 0);
+}
+
+/* Asking for more than net.core.rmem_max is not an error: the kernel gives what it may. */
+static int set_buffer(int fd, int force, int name, int32_t bytes) {
+  return bytes <= 0 ? 0 : setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof bytes) && setsockopt(fd, SOL_SOCKET, name, &bytes, sizeof bytes);
+}
+
+static int open_socket(const Address *local, int32_t receive_bytes, int32_t send_bytes) {
+  int on = 1, v6 = local->any.sa_family == AF_INET6, failed;
+  int fd = socket(local->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  if ((v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)) || bind(fd, &local->any, size_of(local)) ||
+      set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, receive_bytes) || set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, send_bytes)) {
+    failed = -errno;
+    close(fd);
+    return failed;
+  }
+  return fd;
+}
+
+static int free_id(Env *e) {
+  for (int id = 0; id < e->port_count; id++)
+    if (e->ports[id] == NULL) return id;
+  int wanted = e->port_count ? e->port_count * 2 : 64, id = e->port_count;
+  Port **ports = realloc(e->ports, (size_t)wanted * sizeof *ports);
+  if (ports == NULL) return -ENOMEM;
+  memset(ports + id, 0, (size_t)(wanted - id) * sizeof *ports);
+  e->ports = ports;
+  e->port_count = wanted;
+  return id;
+}
+
+static int add_port(Env *e, const Address *local, int fd, int segments) {
+  int id = free_id(e), failed;
+  Port *p = id < 0 ? NULL : calloc(1, sizeof *p);
+  if (p == NULL) return -ENOMEM;
+  if ((failed = uv_poll_init(e->loop, &p->poll, fd)) < 0) {
+    free(p);
+    return failed;
+  }
+  p->env = e;
+  p->fd = fd;
+  p->id = id;
+  p->v6 = local->any.sa_family == AF_INET6;
+  p->segments = segments;
+  start_poll(p);
+  e->ports[id] = p;
+  e->open_count++;
+  return id;
+}
+
+/* open(address, port, receiveBufferBytes, sendBufferBytes, segments: 0 sends each packet by itself): the port's number; its own address: local(port). */
+static napi_value open_port(napi_env env, napi_callback_info info) {
+  napi_value values[5];
+  Env *e = arguments(env, info, 5, values);
+  Address local;
+  if (read_address(env, values[0], int_of(env, values[1]), &local)) return number(env, -EINVAL);
+  int fd = open_socket(&local, int_of(env, values[2]), int_of(env, values[3]));
+  int id = fd < 0 ? fd : add_port(e, &local, fd, int_of(env, values[4]) == 1);
+  if (fd >= 0 && id < 0) close(fd);
+  return number(env, id);
+}
+
+static napi_value local_address(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Env *e = arguments(env, info, 1, &value);
+  Port *p = port_of(e, value);
+  Address local = {.v4 = {.sin_family = AF_INET}};
+  socklen_t length = sizeof local;
+  if (p != NULL) getsockname(p->fd, &local.any, &length);
+  e->words[PORT] = ntohs(local.v4.sin_port);
+  return text_of(env, &local);
+}
+
+static napi_value connect_port(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  Env *e = arguments(env, info, 3, values);
+  Port *p = port_of(e, values[0]);
+  Address far;
+  if (p == NULL) return number(env, -EBADF);
+  if (read_address(env, values[1], int_of(env, values[2]), &far)) return number(env, -EINVAL);
+  if (connect(p->fd, &far.any, size_of(&far))) return number(env, -errno);
+  p->connected = 1;
+  return number(env, 0);
+}
+
+/* fromOf(i): text of the far end of datagram i of the batch that `ready` was called for. */
+static napi_value from_of(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Env *e = arguments(env, info, 1, &value);
+  return text_of(env, &e->in_names[int_of(env, value) & (SLOTS - 1)]);
+}
+
+/* destination(number, address): what ADDRESS means in packets to send. */
+static napi_value set_destination(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  Env *e = arguments(env, info, 2, values);
+  return number(env, read_address(env, values[1], 0, &e->destinations[int_of(env, values[0]) & (ADDRESSES - 1)]));
+}
+
+/* Where the bytes of each packet are. */
+static int find_bytes(Env *e, int count, napi_value arrays, int32_t from) {
+  uint8_t *base = NULL;
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    const int32_t *record = e->words + OUT + i * RECORD;
+    if (record[SOURCE] == FROM_MEMORY) base = e->memory, bytes = MEMORY_BYTES;
+    else if (record[SOURCE] == FROM_ARRAY) {
+      napi_value array;
+      if (napi_get_element(e->env, arrays, (uint32_t)(from + i), &array) != napi_ok || napi_get_typedarray_info(e->env, array, NULL, &bytes, (void **)&base, NULL, NULL) != napi_ok) return -EINVAL;
+    }
+    if (record[OFFSET] < 0 || record[LENGTH] < 0 || (size_t)record[OFFSET] + (size_t)record[LENGTH] > bytes) return -EFAULT;
+    e->out_pieces[i] = (struct iovec){base + record[OFFSET], (size_t)record[LENGTH]};
+  }
+  return 0;
+}
+
+static int may_follow(const Port *p, const int32_t *head, const int32_t *packet, const int32_t *previous, int32_t group_bytes) {
+  return p->segments && head[LENGTH] > 0 && head[LENGTH] <= (p->v6 ? MAX_SEGMENT_V6 : MAX_SEGMENT_V4) && previous[LENGTH] == head[LENGTH] && packet[LENGTH] > 0 &&
+         packet[LENGTH] <= head[LENGTH] && group_bytes + packet[LENGTH] <= MAX_GROUP_BYTES && (p->connected || (packet[ADDRESS] == head[ADDRESS] && packet[FAR_PORT] == head[FAR_PORT]));
+}
+
+/* One message for each run of packets that one call can cut apart: equal lengths, the last may be shorter. Returns how many. */
+static int build(Port *p, int at, int count) {
+  Env *e = p->env;
+  int messages = 0;
+  while (at < count) {
+    const int32_t *head = e->words + OUT + at * RECORD;
+    struct msghdr *message = &e->out[messages].msg_hdr;
+    int32_t bytes = head[LENGTH];
+    int end = at + 1;
+    for (; end < count && may_follow(p, head, head + (end - at) * RECORD, head + (end - at - 1) * RECORD, bytes); end++) bytes += head[(end - at) * RECORD + LENGTH];
+    *message = (struct msghdr){.msg_iov = &e->out_pieces[at], .msg_iovlen = (size_t)(end - at)};
+    if (!p->connected) {
+      Address *name = &e->out_names[messages];
+      *name = e->destinations[head[ADDRESS]];
+      name->v4.sin_port = htons((uint16_t)head[FAR_PORT]);
+      message->msg_name = name;
+      message->msg_namelen = size_of(name);
+    }
+    if (end - at > 1) {
+      uint16_t segment = (uint16_t)head[LENGTH];
+      message->msg_control = e->control[messages];
+      message->msg_controllen = sizeof e->control[messages];
+      struct cmsghdr *control = CMSG_FIRSTHDR(message);
+      *control = (struct cmsghdr){.cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof segment)};
+      memcpy(CMSG_DATA(control), &segment, sizeof segment);
+    }
+    e->first[messages++] = at;
+    at = end;
+  }
+  e->first[messages] = count;
+  return messages;
+}
+
+static int refuses_segments(int error) { return error == EINVAL || error == EIO || error == EMSGSIZE || error == EOPNOTSUPP || error == ENOPROTOOPT; }
+
+/* Packets that need no further thought: sent, or refused for good (ERROR says why). The rest waits until the kernel has room. */
+static int send_all(Port *p, int count) {
+  Env *e = p->env;
+  int at = 0, tried = -1;
+  while (at < count) {
+    int messages = build(p, at, count), sent = sendmmsg(p->fd, e->out, (unsigned)messages, MSG_DONTWAIT);
+    if (sent > 0) at = e->first[sent];
+    else if (errno == EAGAIN) break;
+    else if (errno == EINTR) continue;
+    else if (e->first[1] - at > 1 && refuses_segments(errno)) p->segments = 0;
+    else {
+      /* An earlier packet's ICMP error was in the way, or this one cannot be sent: a second try tells. */
+      e->words[ERROR] = errno;
+      if (tried == at) at = e->first[1];
+      else tried = at;
+    }
+  }
+  return at;
+}
+
+/* send(port, count, arrays, from): how many of the packets described were taken. */
+static napi_value send_packets(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  Env *e = arguments(env, info, 4, values);
+  Port *p = port_of(e, values[0]);
+  int count = int_of(env, values[1]);
+  e->words[ERROR] = 0;
+  if (p == NULL || count < 0 || count > SLOTS) return number(env, -EBADF);
+  int failed = find_bytes(e, count, values[2], int_of(env, values[3]));
+  return number(env, failed ? failed : send_all(p, count));
+}
+
+/* wantWritable(port, wanted): `ready` is called with WRITABLE while the kernel has room. */
+static napi_value want_writable(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  Env *e = arguments(env, info, 2, values);
+  Port *p = port_of(e, values[0]);
+  if (p == NULL) return number(env, -EBADF);
+  p->wants_write = int_of(env, values[1]) == 1;
+  return number(env, start_poll(p));
+}
+
+/* Nothing of it runs any more: the number of the port is free, and what belongs to a whole that ends, too. */
+static void release(Env *e) {
+  if (!e->ending || e->open_count > 0) return;
+  napi_remove_async_cleanup_hook(e->cleanup);
+  free(e->ports);
+  free(e);
+}
+
+static void on_closed(uv_handle_t *handle) {
+  Port *p = (Port *)handle;
+  Env *e = p->env;
+  e->ports[p->id] = NULL;
+  e->open_count--;
+  call_ready(p, CLOSED, 0);
+  free(p);
+  release(e);
+}
+
+static void stop(Port *p) {
+  uv_poll_stop(&p->poll);
+  close(p->fd);
+  p->fd = -1;
+  uv_close((uv_handle_t *)&p->poll, on_closed);
+}
+
+/* close(port): `ready` is called with CLOSED when everything is given back, and with nothing else before. */
+static napi_value close_port(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Env *e = arguments(env, info, 1, &value);
+  Port *p = port_of(e, value);
+  if (p == NULL) return number(env, -EBADF);
+  stop(p);
+  return number(env, 0);
+}
+
+static void on_end(napi_async_cleanup_hook_handle handle, void *data) {
+  Env *e = data;
+  (void)handle;
+  e->ending = 1;
+  for (int id = 0; id < e->port_count; id++)
+    if (e->ports[id] != NULL && e->ports[id]->fd >= 0) stop(e->ports[id]);
+  release(e);
+}
+
+/* The memory stays where it is while a reference holds it. */
+static int hold(napi_env env, napi_value array, size_t wanted, void **data) {
+  napi_typedarray_type type;
+  napi_ref reference;
+  size_t length;
+  return napi_get_typedarray_info(env, array, &type, &length, data, NULL, NULL) == napi_ok && length == wanted && napi_create_reference(env, array, 1, &reference) == napi_ok;
+}
+
+static void prepare(Env *e) {
+  for (int i = 0; i < SLOTS; i++) {
+    e->in_pieces[i][0] = (struct iovec){e->memory + i * SLOT_BYTES, SLOT_BYTES};
+    e->in_pieces[i][1] = (struct iovec){e->memory + SLOTS * SLOT_BYTES + i * LONG_BYTES + SLOT_BYTES, LONG_BYTES - SLOT_BYTES};
+    e->in[i].msg_hdr = (struct msghdr){.msg_name = &e->in_names[i], .msg_namelen = sizeof(Address), .msg_iov = e->in_pieces[i], .msg_iovlen = 2};
+  }
+}
+
+/* init(memory: MEMORY_BYTES octets, words: Int32Array of WORDS, ready): once. */
+static napi_value init(napi_env env, napi_callback_info info) {
+  napi_value values[3], name;
+  Env *e = arguments(env, info, 3, values);
+  if (e != NULL) return number(env, -EALREADY);
+  if ((e = calloc(1, sizeof *e)) == NULL) return number(env, -ENOMEM);
+  e->env = env;
+  napi_create_string_latin1(env, "viewlink:udp", NAPI_AUTO_LENGTH, &name);
+  if (!hold(env, values[0], MEMORY_BYTES, (void **)&e->memory) || !hold(env, values[1], WORDS, (void **)&e->words) || napi_create_reference(env, values[2], 1, &e->ready) != napi_ok ||
+      napi_async_init(env, NULL, name, &e->context) != napi_ok || napi_get_uv_event_loop(env, &e->loop) != napi_ok ||
+      napi_add_async_cleanup_hook(env, on_end, e, &e->cleanup) != napi_ok || napi_set_instance_data(env, e, NULL, NULL) != napi_ok) {
+    free(e);
+    return number(env, -EINVAL);
+  }
+  prepare(e);
+  return number(env, 0);
+}
+
+NAPI_MODULE_INIT() {
+  static const struct { const char *name; napi_callback call; } functions[] = {
+      {"init", init}, {"open", open_port}, {"local", local_address}, {"connect", connect_port}, {"fromOf", from_of}, {"destination", set_destination},
+      {"send", send_packets}, {"wantWritable", want_writable}, {"close", close_port}};
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    napi_value value;
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &value);
+    napi_set_named_property(env, exports, functions[i].name, value);
+  }
+  return exports;
+}
