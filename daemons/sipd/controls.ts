@@ -117,12 +117,17 @@ export class Controls implements AsyncDisposable {
 
   /** Nobody is there who could stop what moves, or hear an answer. */
   upstreamGone(upstream: string): void {
+    this.stopMoving(upstream);
+    this.#feed({ type: 'upstream-gone', upstream });
+  }
+
+  /** Stops what this platform set moving. */
+  stopMoving(upstream: string): void {
     for (const { channel, motion } of this.#policy.upstreamGone(upstream)) {
       this.#deps.counters.add('control.dead-man');
       this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
       this.#sendPtz(channel, stopOf(motion));
     }
-    this.#feed({ type: 'upstream-gone', upstream });
   }
 
   #question(asked: Asked, content: QueryContent): boolean {

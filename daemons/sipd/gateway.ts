@@ -118,6 +118,8 @@ export class Gateway {
   apply(next: GatewayConfig, changed: readonly ConfigSection[]): string | null {
     const refused = needsRestart(this.#config, next);
     if (refused !== null) return refused;
+    // Who may move what may change now, and the STOP of somebody who may no more would not pass: nothing goes on moving over it.
+    if (changed.includes('upstreams') || changed.includes('devices')) for (const { config } of this.upstreams.links) this.controls.stopMoving(config.name);
     this.#config = next;
     this.#log.level = next.log.level;
     // Each has its say in the other: IDs of platforms are no device's, and channels of devices get IDs at platforms.

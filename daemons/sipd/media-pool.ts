@@ -156,8 +156,17 @@ export class MediaPool implements AsyncDisposable {
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
+    for (const bridge of bridges) this.#catchUp(bridge);
     this.#options.onAttached(instance.name);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
+  }
+
+  /** Tells again what ended while nobody listened: events are not kept, states are. */
+  #catchUp({ bridgeId, source, sinks }: BridgeStats): void {
+    const { onEvent } = this.#options;
+    for (const { sinkId, state } of sinks) if (state === 'closed') onEvent({ type: 'sink-closed', bridgeId, sinkId, why: 'peer-closed' });
+    if (source.state === 'closed') onEvent({ type: 'source-closed', bridgeId, why: 'peer-closed' });
+    if (source.state === 'silent') onEvent({ type: 'source-silent', bridgeId, silentMs: source.lastPacketAgeMs ?? 0 });
   }
 
   #lose(instance: Instance, surviving: ReadonlySet<string>): void {

@@ -92,6 +92,7 @@ export class Subscriptions implements Disposable {
     if (query === undefined) return this.#refuse(incoming, link, 400, 'no readable Query');
     const topic = TOPICS.find(each => each === query.cmdType);
     if (topic === undefined) return this.#refuse(incoming, link, 489, query.cmdType);
+    if (topic === 'Alarm' && !link.config.alarms) return this.#refuse(incoming, link, 403, 'alarms are not for this upstream');
     if (!this.#isScope(link.config, query.deviceId)) return this.#refuse(incoming, link, 404, query.deviceId);
     const before = [...this.#entries].filter(entry => entry.upstream === link.config.name);
     const replaced = before.filter(entry => entry.topic === topic && entry.deviceId === query.deviceId);

@@ -71,7 +71,7 @@ function judgeChannel(facts: WhyFacts): WhyStep {
   const { channel, device, refusals, asked } = facts;
   if (channel !== null) return ok('channel', `channel ${channel.channelId} belongs to device ${channel.deviceId}`, { deviceId: channel.deviceId, channelId: channel.channelId, status: channel.status });
   if (device !== null) return ok('channel', `${asked} is a device`, { deviceId: device.id });
-  if (facts.candidates > 1) return broken('channel', `"${asked}" fits ${facts.candidates} channels; give the ID`, { candidates: facts.candidates });
+  if (facts.candidates > 1) return broken('channel', `"${asked}" fits ${facts.candidates} channels; give DEVICE/CHANNEL, or the ID that a platform knows`, { candidates: facts.candidates });
   if (refusals.length === 1) return unknown('channel', `no catalogue lists ${asked}; one device of its region is being refused and may hold it`, { suspect: refusals[0]!.deviceId });
   return broken('channel', `no device has announced a channel ${asked}; check the ID and the device's catalogue (vlink catalog refresh DEVICE)`, { refusedDevices: refusals.length });
 }

@@ -10,6 +10,7 @@ import { Closer } from '#kit/closer.ts';
 import { LAB_ID, LAB_PASSWORD, LabGateway } from '../lab/gateway.ts';
 import { type Footage, prepareFootage } from '../media/footage.ts';
 import { decodePictures } from '../media/pictures.ts';
+import type { Channel } from '../simulators/camera/catalogue.ts';
 import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import { controlOnce } from './controls.ts';
@@ -24,6 +25,10 @@ const NVRS = [
   { id: '34020000001180000001', footage: 'h264-g711a' },
   { id: '34020000001180000002', footage: 'h265-aac' },
 ] as const;
+const PLACES = ['码头', '北站台', '仓库'];
+
+/** IDs of their own for each NVR. */
+const channelsOf = (nvr: number): Channel[] => PLACES.slice(0, LEGS.length).map((place, index) => ({ id: `340200000013200000${nvr}${index + 1}`, name: `${place} ${nvr}-${index + 1}`, online: true }));
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -42,7 +47,7 @@ async function openCast(directory: string, closer: Closer): Promise<Cast> {
   const nvrs: CameraSimulator[] = [];
   for (const { id, footage } of NVRS) {
     const platform = { id: LAB_ID, address: gateway.address, port: gateway.sipPort };
-    nvrs.push(closer.use(await CameraSimulator.open({ id, platform, password: LAB_PASSWORD, channels: LEGS.length, footage, transport: id === NVRS[0].id ? 'udp' : 'tcp' })));
+    nvrs.push(closer.use(await CameraSimulator.open({ id, platform, password: LAB_PASSWORD, channelList: channelsOf(nvrs.length + 1), footage, transport: id === NVRS[0].id ? 'udp' : 'tcp' })));
   }
   return { gateway, city, province, nvrs };
 }

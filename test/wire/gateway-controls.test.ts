@@ -20,6 +20,7 @@ const inside = (message: Manscdp, ...path: string[]): string | undefined => path
 await using rig = await openRelayRig({
   cameras: [{ channels: 2 }, { transport: 'tcp', version: '2022', channels: 2 }, {}],
   platforms: 2,
+  upstream: { permissions: { maintenance: true } },
 });
 const [city, county] = rig.platforms as [City, City];
 const [udp, tcp, stalling] = rig.cameras.map(camera => camera.device) as [Camera, Camera, Camera];

@@ -79,6 +79,24 @@ await t.test('a session of a media process that is no longer configured is ended
   await Promise.all(plays.map(play => play.stop()));
 });
 
+await t.test('what ended while sipd was away is ended when it is back', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 2 }], devices: { media: { lingerS: 0, silenceS: 2 } } });
+  const platform = rig.platforms[0]!;
+  const [closing, falling] = [await platform.play(rig.idOf(0, 0), { transport: 'tcp-passive', mischief: ['closes-tcp'] }), await platform.play(rig.idOf(0, 1), { transport: 'udp' })];
+  await Promise.all([closing, falling].map(play => play.waitFrames(3)));
+  const mediad = await rig.gateway.mediadRpc();
+  rig.gateway.sipd.signal('SIGSTOP');
+  for (const session of rig.cameras[0]!.device.sessions) if (session.channel.id === rig.cameras[0]!.device.channels[1]!.id) await session.vanish();
+  const gone = (): Promise<boolean> => mediad.call('listBridges', {}).then(({ bridges }) => bridges.some(bridge => bridge.sinks.some(sink => sink.state === 'closed')) && bridges.some(bridge => bridge.source.state === 'silent'));
+  await until('one platform hung up its media, one camera fell silent', gone, 15_000);
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  t.match(await closing.waitEnded(), /BYE/, 'the sink was closed meanwhile');
+  t.match(await falling.waitEnded(), /BYE/, 'the camera fell silent meanwhile');
+  await mediad[Symbol.asyncDispose]();
+  await assertReleased(rig);
+});
+
 await t.test('kill -9 of one mediad ends its own bridges, cleanly on both legs, and no other', async t => {
   await using rig = await openRelayRig({ cameras: [{ channels: 4 }], instances: 2 });
   const platform = rig.platforms[0]!;

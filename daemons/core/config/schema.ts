@@ -87,7 +87,7 @@ const upstream = z.strictObject({
       ptz: z.boolean().default(true).describe('pan, tilt, zoom, lens, presets, cruises, home position, tracking'),
       control: z.boolean().default(true).describe('recording, guard, alarm reset, I-frame'),
       config: z.boolean().default(true).describe('configuration of a camera'),
-      maintenance: z.boolean().default(true).describe('restart, upgrade, formatting of its cards'),
+      maintenance: z.boolean().default(false).describe('restart, upgrade, formatting of its cards'),
       ptzMaxSpeed: z.int().min(1).max(255).default(255).describe('higher speeds are lowered to this'),
     })
     .prefault({})

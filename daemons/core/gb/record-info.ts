@@ -16,8 +16,9 @@ const MAX_TEXT = 1024;
 const MAX_CHARS = 4 * 1024 * 1024;
 const MAX_SUM = 999_999;
 
-const ITEM_FIELDS = ['Name', 'FilePath', 'Address', 'StartTime', 'EndTime', 'Secrecy', 'Type', 'RecorderID', 'FileSize', 'RecordLocation', 'StreamNumber'] as const;
-const QUERY_FIELDS = ['StartTime', 'EndTime', 'FilePath', 'Address', 'Secrecy', 'Type', 'RecorderID', 'IndistinctQuery', 'StreamNumber', 'AlarmMethod', 'AlarmType'] as const;
+/** Without RecorderID: it is the ID of a device below, which is nobody's business above (faults.md 5, rule 5). */
+const ITEM_FIELDS = ['Name', 'FilePath', 'Address', 'StartTime', 'EndTime', 'Secrecy', 'Type', 'FileSize', 'RecordLocation', 'StreamNumber'] as const;
+const QUERY_FIELDS = ['StartTime', 'EndTime', 'FilePath', 'Address', 'Secrecy', 'Type', 'IndistinctQuery', 'StreamNumber', 'AlarmMethod', 'AlarmType'] as const;
 const TIMES: ReadonlySet<string> = new Set(['StartTime', 'EndTime']);
 
 /** One recording without its DeviceID, which is that of the question. Times are in the standard's form if they could be read. */
