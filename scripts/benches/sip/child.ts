@@ -1,26 +1,8 @@
-/** Processes beside the daemons: the load and the echo, and what the kernel says of a process. */
+/** Processes beside the daemons: the load and the echo. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Order, Orders, Outcome } from './load.ts';
-
-/** USER_HZ of Linux, the unit of proc(5) times. */
-const TICKS_PER_S = 100;
-
-/** Seconds of CPU that a process took so far, all threads. */
-export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
-}
-
-/** Seconds that its main thread was ready to run and had no core (sched-stats of the kernel's documentation): what other work takes away. */
-export const waitedSeconds = (pid: number): number => Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e9;
-
-export function rssBytes(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? NaN) * 1024;
-}
 
 function start(entry: string): ChildProcess {
   return fork(fileURLToPath(new URL(entry, import.meta.url)), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });

@@ -1,10 +1,11 @@
 /** Ten thousand cameras: how fast they register, what their keepalives cost. */
-import { Echo, type Load, cpuSeconds } from './child.ts';
+import { Echo, type Load } from './child.ts';
 import { type Figure, percentile } from '../common/figures.ts';
 import type { KeepaliveResult, RegisterResult } from './cameras.ts';
 import type { EchoOptions } from './load.ts';
 import { type Cost, Scene } from './scene.ts';
 import { md5 } from './sip-text.ts';
+import { cpuSeconds } from './usage.ts';
 
 const CAMERAS = 10_000;
 const CONCURRENCY = 64;

@@ -2,7 +2,7 @@
 import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { Cameras, type CamerasOptions, type KeepaliveResult, type RegisterResult } from './cameras.ts';
-import { type CatalogueResult, type InvitesResult, Upstream, type UpstreamOptions } from './upstream.ts';
+import { type CatalogueResult, type InvitesOptions, type InvitesResult, Upstream, type UpstreamOptions } from './upstream.ts';
 
 export interface EchoOptions {
   readonly address: string;
@@ -29,7 +29,7 @@ export interface Orders {
   upstream(options: UpstreamOptions): void;
   upstreamRegistered(): void;
   catalogue(): CatalogueResult;
-  invites(options: { readonly channelIds: readonly string[]; readonly perS: number; readonly holdMs: number }): InvitesResult;
+  invites(options: InvitesOptions): InvitesResult;
   echo(options: EchoOptions): EchoResult;
 }
 
@@ -59,7 +59,7 @@ const HANDLERS: { readonly [Name in keyof Orders]: (params: Parameters<Orders[Na
   upstream: async options => void (upstream = await Upstream.open(options, opened(cameras).answers)),
   upstreamRegistered: () => opened(upstream).registered,
   catalogue: () => opened(upstream).catalogue(),
-  invites: ({ channelIds, perS, holdMs }) => opened(upstream).invites(channelIds, perS, holdMs),
+  invites: options => opened(upstream).invites(options),
   echo,
 };
 

@@ -5,8 +5,9 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../../lab/gateway.ts';
-import { Load, cpuSeconds, waitedSeconds } from './child.ts';
+import { Load } from './child.ts';
 import { Inspector } from './inspector.ts';
+import { cpuSeconds, waitedSeconds } from './usage.ts';
 
 const GATEWAY_ADDRESS = '127.0.0.1';
 const UPSTREAM_ADDRESS = '127.0.0.2';
@@ -64,11 +65,16 @@ export class Scene implements AsyncDisposable {
     return this.#rpc;
   }
 
+  /** Of the daemons that a call goes through. */
+  get pids(): readonly number[] {
+    return [this.lab.sipd, ...this.lab.mediads].map(({ pid }) => pid);
+  }
+
   /** Runs `work` and says what the signalling daemon spent meanwhile. */
   async cost<T>(name: string, work: () => Promise<T>): Promise<Cost<T>> {
     if (this.#profileTo !== undefined) await this.inspector.startProfile();
-    const { sipd, mediads } = this.lab;
-    const waited = (): number => [sipd, ...mediads].reduce((sum, { pid }) => sum + waitedSeconds(pid), 0);
+    const { sipd } = this.lab;
+    const waited = (): number => waitedSeconds(this.pids);
     const cpuBefore = cpuSeconds(sipd.pid);
     const waitedBefore = waited();
     const startedAt = performance.now();

@@ -4,6 +4,7 @@ import { type Socket, createServer } from 'node:net';
 import { buildCatalogQuery } from '#core/gb/manscdp-write.ts';
 import type { CameraAnswer } from './cameras.ts';
 import { TextFramer, answer, elementOf, headerOf, message, methodOf, statusOf } from './sip-text.ts';
+import { waitedSeconds } from './usage.ts';
 
 export interface UpstreamOptions {
   readonly id: string;
@@ -20,10 +21,20 @@ export interface CatalogueResult {
   readonly seconds: number;
 }
 
+export interface InvitesOptions {
+  readonly channelIds: readonly string[];
+  readonly perS: number;
+  readonly holdMs: number;
+  /** Whose waiting for a core is told. */
+  readonly pids: readonly number[];
+}
+
 /** One call, in milliseconds: from the upstream's INVITE to the camera's, and from the camera's 200 to the upstream's. */
 export interface Added {
   readonly downMs: number;
   readonly upMs: number;
+  /** Of both, while the processes had no core. */
+  readonly waitedMs: number;
 }
 
 export interface InvitesResult {
@@ -110,7 +121,7 @@ export class Upstream {
   }
 
   /** Calls one channel after another, `perS` in a second whatever becomes of the earlier ones; each is held and then ended with BYE. */
-  async invites(channelIds: readonly string[], perS: number, holdMs: number): Promise<InvitesResult> {
+  async invites({ channelIds, perS, holdMs, pids }: InvitesOptions): Promise<InvitesResult> {
     const added: Added[] = [];
     const failures: string[] = [];
     const running: Promise<void>[] = [];
@@ -118,15 +129,15 @@ export class Upstream {
     for (const [index, channelId] of channelIds.entries()) {
       const waitMs = startedAt + (index * 1000) / perS - performance.now();
       if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs));
-      running.push(this.#call(channelId, holdMs, each => added.push(each)).catch((error: unknown) => void failures.push(String(error))));
+      running.push(this.#call(channelId, holdMs, pids, each => added.push(each)).catch((error: unknown) => void failures.push(String(error))));
     }
     await Promise.all(running);
     return { calls: channelIds.length, failures, added };
   }
 
-  async #call(channelId: string, holdMs: number, onAdded: (added: Added) => void): Promise<void> {
+  async #call(channelId: string, holdMs: number, pids: readonly number[], onAdded: (added: Added) => void): Promise<void> {
     const callId = `i${++this.#branch}@bench`;
-    const to = await this.#invite(callId, channelId, onAdded);
+    const to = await this.#invite(callId, channelId, pids, onAdded);
     const names = (method: string, cseq: number): string[] => this.#head(method, channelId, callId, cseq, to);
     this.#send(message(names('ACK', 1)));
     await new Promise(resolve => setTimeout(resolve, holdMs));
@@ -134,17 +145,19 @@ export class Upstream {
   }
 
   /** The To of the 200. */
-  async #invite(callId: string, channelId: string, onAdded: (added: Added) => void): Promise<string> {
+  async #invite(callId: string, channelId: string, pids: readonly number[], onAdded: (added: Added) => void): Promise<string> {
     const { address, id } = this.#options;
     const ssrc = String(this.#branch).padStart(10, '0');
     const body = ['v=0', `o=${id} 0 0 IN IP4 ${address}`, 's=Play', `c=IN IP4 ${address}`, 't=0 0', `m=video ${MEDIA_PORT} RTP/AVP 96`, 'a=recvonly', 'a=rtpmap:96 PS/90000', `y=${ssrc}`, ''].join('\r\n');
     const head = [...this.#head('INVITE', channelId, callId, 1), `Subject: ${channelId}:${ssrc},${id}:0`, `Contact: <sip:${id}@${address}:${this.#options.port};transport=tcp>`, 'Content-Type: application/sdp'];
+    const waitedBefore = waitedSeconds(pids);
     const startedAt = performance.now();
     const { text, at } = await this.#transaction(`${callId} INVITE`, channelId, () => this.#send(message(head, body)));
+    const waitedS = waitedSeconds(pids) - waitedBefore;
     const camera = this.#cameraAnswers.get(channelId);
     if (camera === undefined) throw new Error(`${channelId} was answered and its camera never asked`);
     this.#cameraAnswers.delete(channelId);
-    onAdded({ downMs: camera.arrivedAt - startedAt, upMs: at - camera.answeredAt });
+    onAdded({ downMs: camera.arrivedAt - startedAt, upMs: at - camera.answeredAt, waitedMs: 1000 * waitedS });
     return headerOf(text, 'To');
   }
 
