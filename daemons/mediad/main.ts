@@ -20,6 +20,7 @@ import { systemRandom } from '#kit/random.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
+import { udpImplementation } from '#kit/udp-batch.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
@@ -60,6 +61,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   const config = store.current;
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
   const log = createLog('mediad', config.log.level).child({ instance });
+  const { name: implementation, why } = udpImplementation();
   await using opening = new Closer();
   const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
@@ -100,6 +102,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
+  log.info({ implementation, why }, 'udp.implementation');
   const opened = opening.release();
   return { reload, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }

@@ -13,6 +13,7 @@ import { Cores, Helper, residentKiB, start } from './relay/children.ts';
 import { type BridgePlan, closeBridges, type Gateway, openBridges, startGateway } from './relay/gateway.ts';
 import { cpuSecondsPerGbit, type Receiver, run, type RunOutcome, type Sender, together, usPerPacket } from './relay/run.ts';
 import { PACKET_BYTES, PACKETS_PER_SECOND, type ReceiverAnswer, type ReceiverCommand, type SenderAnswer, type SenderCommand, type StreamTarget } from './relay/wire.ts';
+import { udpImplementation } from '#kit/udp-batch.ts';
 import { type Figure, isMet, machine, printFigures } from './common/figures.ts';
 
 /** The relay may cost this much of the plain loop per packet. */
@@ -122,7 +123,7 @@ function figuresOf({ direct, plain, batch, batchMissing, relayed, idleKiB, loade
   for (const [name, outcome] of Object.entries(relayed)) {
     const besidePlain = { 'of the plain loop': round(usPerPacket(outcome) / usPerPacket(plain)), 'of the C loop': batch === undefined ? NaN : round(usPerPacket(outcome) / usPerPacket(batch)) };
     const limited = name === 'UDP to UDP' ? { limit: { most: MOST_OF_PLAIN } } : {};
-    figures.push({ name: `${name}: CPU`, value: besidePlain['of the plain loop'], unit: 'x plain', ...limited, method: `one real mediad process, CPU time per packet over that of the plain loop; ${load}`, beside: { ...describe(outcome, direct), ...besidePlain } });
+    figures.push({ name: `${name}: CPU`, value: besidePlain['of the plain loop'], unit: 'x plain', ...limited, method: `one real mediad process over ${udpImplementation().name} datagrams, CPU time per packet over that of the plain loop; ${load}`, beside: { ...describe(outcome, direct), ...besidePlain } });
     figures.push({ name: `${name}: lost`, value: outcome.lost, unit: 'packets', limit: { most: 0 }, method: 'sent minus arrived over the whole run, warm-up included', beside: { sent: outcome.sent } });
     figures.push({ name: `${name}: added latency p99`, value: Math.max(0, round(outcome.p99Us - direct.p99Us, 0)), unit: 'us', method: 'from the sender\'s stamp in the packet to the receiver, less the same without a relay', beside: { 'added p50': Math.max(0, round(outcome.p50Us - direct.p50Us, 0)), 'direct p50': direct.p50Us, 'direct p99': direct.p99Us } });
   }
