@@ -123,6 +123,7 @@ await t.test('recordings: in parts that fit a datagram, with our IDs, one questi
 
 await t.test('fault 22: a bad checksum is dropped, a flood is cut, stops pass', async t => {
   const channel = rig.idOf(0, 1);
+  const first = udp.controls.length;
   const before = { controls: udp.counters.controls, malformed: await counter('control.malformed') };
   await city.control(channel, '<PTZCmd>A50F0102400000F8</PTZCmd>');
   await settled();
@@ -131,7 +132,9 @@ await t.test('fault 22: a bad checksum is dropped, a flood is cut, stops pass', 
   await Promise.all(flood);
   for (let stops = 0; stops < 3; stops += 1) await city.control(channel, formatDeviceControl(ptz(LENS_STOP), '2016'));
   await city.control(channel, formatDeviceControl(ptz(PTZ_STOP), '2016'));
-  await until('the stop', () => udp.controls.at(-1)?.value === formatPtz(ptz(PTZ_STOP).instruction));
+  // Stops of the lens and of the mount may change places among themselves.
+  await until('the stop', () => udp.controls.slice(first).some(({ value }) => value === formatPtz(ptz(PTZ_STOP).instruction)));
+  await settled();
   t.ok((await counter('control.too-fast')) >= 40, `${await counter('control.too-fast')} of 60 cut`);
   t.ok(udp.counters.controls - before.controls <= 60 - 40 + 4);
   t.equal(udp.frontEnd.of(udp.channels[1]!.id).moving, undefined, 'and in the end it stands still');
