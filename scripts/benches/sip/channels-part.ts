@@ -87,15 +87,15 @@ function addedFigure({ result: { calls, failures, added }, cpuS }: Cost<InvitesR
   const own = added.map(({ downMs, upMs, waitedMs }) => downMs + upMs - waitedMs);
   return {
     name: 'INVITE relay, time added',
-    value: failures.length > 0 ? Infinity : percentile(own, 0.99),
+    value: failures.length > 0 ? Infinity : percentile(onTheClock, 0.99),
     unit: 'ms p99',
     limit: { most: ADDED_P99_MS },
-    method: `${calls} calls, ${CALLS_PER_S}/s, ${HOLD_MS} ms each, upstream over TCP, cameras over UDP that answer at once: INVITE to 200 at the upstream less INVITE to 200 at the camera, on one clock, less the time that sipd and mediad were ready and had no core, because load and gateway share the machine; ports, bridge and rows on disk included`,
+    method: `${calls} calls, ${CALLS_PER_S}/s, ${HOLD_MS} ms each, upstream over TCP, cameras over UDP that answer at once: INVITE to 200 at the upstream less INVITE to 200 at the camera, on one clock, waiting for a core included; ports, bridge and rows on disk included`,
     beside: {
-      'p50 ms': percentile(own, 0.5),
-      'worst ms': percentile(own, 1),
-      'on the clock p50 ms': percentile(onTheClock, 0.5),
-      'on the clock p99 ms': percentile(onTheClock, 0.99),
+      'p50 ms': percentile(onTheClock, 0.5),
+      'worst ms': percentile(onTheClock, 1),
+      'p50 ms without waiting for a core': percentile(own, 0.5),
+      'p99 ms without waiting for a core': percentile(own, 0.99),
       'to the camera p50 ms': percentile(down, 0.5),
       'to the camera p99 ms': percentile(down, 0.99),
       'back p50 ms': percentile(up, 0.5),
