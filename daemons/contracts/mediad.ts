@@ -138,6 +138,10 @@ export interface MediadLoad {
 export type MediadEvent =
   | { readonly type: 'source-flowing'; readonly bridgeId: string; readonly ssrc: number; readonly remote: Endpoint }
   | { readonly type: 'source-silent'; readonly bridgeId: string; readonly silentMs: number }
+  /** A key picture would end a freeze, or a viewer waits for one; not sent more often than a source may be asked. */
+  | { readonly type: 'key-picture-wanted'; readonly bridgeId: string; readonly why: 'loss' | 'join' }
+  /** Loss of a UDP source leg stayed above media.loss.tcpAbovePercent over the whole of `overMs`. Once a minute while it lasts. */
+  | { readonly type: 'source-lossy'; readonly bridgeId: string; readonly lostPercent: number; readonly overMs: number }
   | { readonly type: 'source-closed'; readonly bridgeId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
   | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' };

@@ -79,6 +79,17 @@ export interface WhyReport {
   readonly steps: readonly WhyStep[];
 }
 
+export interface OpenOutletParams {
+  readonly leaseId: string;
+  readonly instance: string;
+  readonly deviceId: string | null;
+  readonly channelId: string;
+  /** 0: main stream. */
+  readonly streamNumber: number;
+  /** For reports. */
+  readonly label: string;
+}
+
 export interface SipdRequests {
   listDevices(params: Record<string, never>): readonly DeviceRow[];
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
@@ -89,6 +100,13 @@ export interface SipdRequests {
   why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;
   /** Asks the device for its catalogue again. */
   refreshCatalog(params: { readonly deviceId: string }): null;
+  /**
+   * An outlet of mediad instance `instance` wants a channel: answers when its bridge there flows. The same leaseId again claims a
+   * lease that outlived a restart of sipd. `deviceId`: null when the channel ID alone is meant; CHANNEL_UNKNOWN, or BAD_REQUEST when two fit.
+   */
+  openOutlet(params: OpenOutletParams): { readonly bridgeId: string };
+  /** The outlet has no viewer any more. Twice is once. */
+  closeOutlet(params: { readonly leaseId: string }): null;
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }

@@ -51,6 +51,26 @@ export const SIP_STATUS: Readonly<Record<ErrorCode, number>> = {
   DAEMON_UNREACHABLE: 503,
 };
 
+/** Status that an HTTP or RTSP client sees (RFC 9110 15, RFC 2326 7.1.1). */
+export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+  BAD_REQUEST: 400,
+  CONFIG_INVALID: 500,
+  PEER_UNKNOWN: 404,
+  PEER_OFFLINE: 503,
+  CHANNEL_UNKNOWN: 404,
+  NOT_PERMITTED: 403,
+  SIP_TIMEOUT: 504,
+  SIP_REJECTED: 502,
+  MEDIA_TARGET_REFUSED: 502,
+  MEDIA_SILENT: 504,
+  PORTS_EXHAUSTED: 503,
+  CAPACITY_EXHAUSTED: 503,
+  MEDIA_UNAVAILABLE: 503,
+  BRIDGE_UNKNOWN: 404,
+  STORE_FAILED: 500,
+  DAEMON_UNREACHABLE: 503,
+};
+
 /**
  * The same in words for the people at a peer: what the other side of the gateway looks like, its addresses and IDs, stays with
  * us (faults.md 5, rule 5). Our own log says more.

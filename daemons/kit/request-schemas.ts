@@ -36,6 +36,8 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   listSessions: nothing,
   counters: nothing,
   why: z.strictObject({ channel: z.string().min(1).max(256), probe: z.boolean() }),
+  openOutlet: z.strictObject({ leaseId: id, instance: id, deviceId: id.nullable(), channelId: id, streamNumber: z.int().min(0).max(99), label }),
+  closeOutlet: z.strictObject({ leaseId: id }),
   refreshCatalog: z.strictObject({ deviceId: id }),
   reload: sections,
 };

@@ -18,6 +18,7 @@ import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
+import { Outlets } from './outlets.ts';
 import { Relay } from './relay.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
@@ -32,6 +33,7 @@ export class Gateway {
   readonly catalogs: Catalogs;
   readonly media: MediaPool;
   readonly relay: Relay;
+  readonly outlets: Outlets;
   readonly upstreams: Upstreams;
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
@@ -62,6 +64,7 @@ export class Gateway {
     const attempts = new AttemptLog(this.media, clock);
     const sessions = new SessionStore(store);
     this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, store: sessions, resolve: (upstream, requestedId) => this.upstreams.resolve(upstream, requestedId) }));
+    this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
     this.upstreams = closer.use(
       new Upstreams({
         ...common,
@@ -149,6 +152,8 @@ export class Gateway {
       listSessions: () => rows.sessions(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
       why: params => rows.why(params),
+      openOutlet: params => this.outlets.open(params),
+      closeOutlet: ({ leaseId }) => this.outlets.close(leaseId),
       refreshCatalog: ({ deviceId }) => this.#refreshCatalog(deviceId),
       reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }),
     };

@@ -9,6 +9,7 @@
 import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
+import type { SourceFailure } from '#core/gb/source-session.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
@@ -40,14 +41,29 @@ export interface RelayDeps {
   resolve(upstream: string, requestedId: string): { readonly deviceId: string; readonly channelId: string } | 'unknown' | 'not-shared';
 }
 
+export interface HoldOptions {
+  /** Unique among viewers and holders. */
+  readonly holderId: string;
+  readonly instance?: string | undefined;
+  /** The source ended before it was let go. */
+  readonly onEnd?: ((failure: SourceFailure) => void) | undefined;
+}
+
+export interface HeldSource extends Disposable {
+  readonly bridgeId: string;
+  readonly instance: string;
+  /** Settles at the first packet, or rejects with a GatewayError. */
+  readonly flowing: Promise<void>;
+}
+
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
   readonly #ssrcs: SsrcAllocator;
   readonly #sources = new Map<string, Source>();
   readonly #byBridge = new Map<string, Source>();
   readonly #viewers = new Map<string, Viewer>();
-  /** Who watches a source without taking media (`vlink why --probe`) hears of its end here. */
-  readonly #probes = new Map<string, () => void>();
+  /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
+  readonly #holders = new Map<string, (failure: SourceFailure) => void>();
   /** SSRCs that we gave, by owner, to give them back. */
   readonly #leased = new Map<string, number>();
 
@@ -157,7 +173,7 @@ export class Relay implements AsyncDisposable {
   }
 
   /** The running source of this stream, or a new one. */
-  #sourceFor(deviceId: string, channelId: string, streamNumber: number | undefined): Source | GatewayError {
+  #sourceFor(deviceId: string, channelId: string, streamNumber: number | undefined, wanted?: string): Source | GatewayError {
     const running = this.#sources.get(sourceKey(deviceId, channelId, streamNumber));
     if (running !== undefined) return running;
     const device = this.#deps.reach(deviceId);
@@ -166,7 +182,7 @@ export class Relay implements AsyncDisposable {
     const ssrc = this.#lease(bridgeId);
     if (ssrc === undefined) return new GatewayError('CAPACITY_EXHAUSTED', { why: 'no SSRC is free' });
     try {
-      const instance = this.#deps.media.pick();
+      const instance = wanted ?? this.#deps.media.pick();
       const config = this.#deps.config();
       const localAddress = config.media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address;
       return this.#startSource(planSource(device, channelId, streamNumber, { bridgeId, instance, ssrc, localAddress }, config));
@@ -224,14 +240,37 @@ export class Relay implements AsyncDisposable {
 
   /** Plays the channel without a viewer; returns at the first packet or the failure, and holds the source until it is disposed. */
   async probe(deviceId: string, channelId: string): Promise<Disposable> {
-    const source = this.#sourceFor(deviceId, channelId, undefined);
-    if (source instanceof GatewayError) return { [Symbol.dispose]: () => undefined };
-    const probeId = `p${this.#deps.random.hex(8)}`;
-    const failed = new Promise<void>(resolve => this.#probes.set(probeId, resolve));
-    source.feed({ type: 'viewer-joined', viewerId: probeId });
-    await Promise.race([failed, source.firstPacket]);
-    this.#probes.delete(probeId);
-    return { [Symbol.dispose]: () => source.feed({ type: 'viewer-left', viewerId: probeId }) };
+    try {
+      const held = this.hold(deviceId, channelId, undefined, { holderId: `p${this.#deps.random.hex(8)}` });
+      await held.flowing.catch(() => undefined);
+      return held;
+    } catch (error) {
+      if (error instanceof GatewayError) return { [Symbol.dispose]: () => undefined };
+      throw error;
+    }
+  }
+
+  /**
+   * Keeps a source for somebody without a SIP dialog. Throws when it cannot be started. `instance`: where it should run; one that
+   * runs elsewhere stays there.
+   */
+  hold(deviceId: string, channelId: string, streamNumber: number | undefined, { holderId, instance, onEnd }: HoldOptions): HeldSource {
+    const source = this.#sourceFor(deviceId, channelId, streamNumber, instance);
+    if (source instanceof GatewayError) throw source;
+    const failed = Promise.withResolvers<never>();
+    failed.promise.catch(() => undefined);
+    this.#holders.set(holderId, failure => {
+      this.#holders.delete(holderId);
+      failed.reject(new GatewayError(failure.code, { deviceId, channelId, why: failure.why }));
+      onEnd?.(failure);
+    });
+    source.feed({ type: 'viewer-joined', viewerId: holderId });
+    const release = (): void => {
+      this.#holders.delete(holderId);
+      source.feed({ type: 'viewer-left', viewerId: holderId });
+    };
+    const { bridgeId, instance: runsOn } = source.plan;
+    return { bridgeId, instance: runsOn, flowing: Promise.race([failed.promise, source.firstPacket]), [Symbol.dispose]: release };
   }
 
   /**
@@ -305,7 +344,7 @@ export class Relay implements AsyncDisposable {
       },
       ended: (_source, viewerIds, failure) => {
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
-        for (const id of viewerIds) this.#probes.get(id)?.();
+        for (const id of viewerIds) this.#holders.get(id)?.(failure);
       },
       established: source => {
         const stored = source.stored();

@@ -31,7 +31,8 @@ async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
   const directory = mkdtempSync(join(tmpdir(), 'vl-cli-'));
   const calls: string[] = [];
   const reload = (name: string) => ({ checkOnly }: { checkOnly?: boolean | undefined }) => (calls.push(`${checkOnly === true ? 'ask' : 'reload'} ${name}`), { refused: refusing === name ? 'media.ports: needs a restart' : null });
-  const sipd: RpcHandlers<SipdRequests> = {
+  // Those that vlink asks; the others would be refused as unknown.
+  const sipd: Partial<RpcHandlers<SipdRequests>> = {
     listDevices: () => [device],
     listChannels: ({ offset = 0, limit = 1000, deviceId }) => (calls.push(`listChannels ${offset} ${deviceId ?? 'all'}`), { total: channels.length, rows: channels.slice(offset, offset + Math.min(limit, 1000)) }),
     listUpstreams: () => [upstream],
@@ -47,7 +48,7 @@ async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
   };
   const mediad = (name: string): RpcHandlers<MediadRequests> => ({ counters: () => ({ 'rtp.wrong-ssrc': 5 }), reload: reload(name) }) as unknown as RpcHandlers<MediadRequests>;
   const servers = [
-    await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd, { validate: sipdRequestSchemas, log }),
+    await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd as RpcHandlers<SipdRequests>, { validate: sipdRequestSchemas, log }),
     await serveRpc<MediadRequests>(join(directory, 'mediad-1.sock'), mediad('mediad-1'), { validate: mediadRequestSchemas, log }),
     await serveRpc<MediadRequests>(join(directory, 'mediad-2.sock'), mediad('mediad-2'), { validate: mediadRequestSchemas, log }),
   ];

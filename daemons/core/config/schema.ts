@@ -164,12 +164,45 @@ const media = z.strictObject({
   maxBridges: z.int().min(1).max(100000).default(1000).describe('running sources per instance; more get 486'),
 });
 
+const portOrOff = z.int().min(0).max(65535);
+
+const outletUser = z.strictObject({
+  name: word.describe('user name'),
+  ha1: z.string().regex(/^[0-9a-f]{32}$/, 'expected 32 lower-case hex digits').describe('MD5 of name:viewlink:password'),
+  channels: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
+});
+
+const outlets = z.strictObject({
+  address: ipOrEmpty.default('').describe('local address of all outlets; empty: none listens'),
+  rtspPort: portOrOff.default(0).describe('RTSP, TCP; 554 is usual; 0: off; further mediad instances take the next numbers, here and below'),
+  rtmpPort: portOrOff.default(0).describe('RTMP: play, and publish to inlets; 1935 is usual; 0: off'),
+  httpPort: portOrOff.default(0).describe('HTTP and WebSocket: FLV, fMP4, HLS, WHEP, snapshots; 0: off'),
+  users: z.array(outletUser).max(1000).default([]).describe('who may watch with name and password'),
+  tokenKey: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret that signs the tokens of URLs; without it no token is valid'),
+  maxViewers: z.int().min(1).max(10000).default(256).describe('per mediad instance'),
+});
+
+const inlet = z.strictObject({
+  id: gbId.describe('20-digit channel ID under which it is published'),
+  name: z.string().min(1).max(128).describe('its name in catalogues'),
+  kind: z.enum(['rtsp', 'rtmp']).describe('rtsp: we pull it; rtmp: it is published to outlets.rtmpPort as /inlet/ID'),
+  url: z.string().max(1024).regex(/^rtsp:\/\/[^\s@]+$/, 'expected rtsp://host[:port]/path without user and password').optional().describe('rtsp: address of the stream'),
+  subUrl: z.string().max(1024).regex(/^rtsp:\/\/[^\s@]+$/, 'expected rtsp://host[:port]/path without user and password').optional().describe('rtsp: address of its sub-stream'),
+  username: plainText.max(64).default('').describe('rtsp: user'),
+  password: z.string().max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('rtsp: password'),
+  transport: z.enum(['tcp', 'udp']).default('tcp').describe('rtsp: how media comes'),
+  key: z.string().regex(/^[\x21-\x7e]{16,128}$/, 'expected 16 to 128 printable characters').optional().describe('rtmp: secret of the publisher, ?key= in its URL'),
+  civilCode: z.string().regex(/^\d{0,8}$/, 'expected up to 8 digits').default('').describe('civil code in catalogues'),
+});
+
 export const gatewaySchema = z.strictObject({
   node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine'),
   sip: sip.prefault({}).describe('SIP signalling: our identity and where we listen'),
   devices: devices.prefault({}).describe('below us: cameras, NVRs and platforms that register here'),
   upstreams: z.array(upstream).max(64).default([]).describe('platforms above us'),
   media: media.prefault({}).describe('relay of the media itself'),
+  outlets: outlets.prefault({}).describe('channels for players and other systems; a valid token or a user is needed'),
+  inlets: z.array(inlet).max(10000).default([]).describe('streams that are not GB/T 28181, published as channels'),
   state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
   rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('least severity that is logged') }).prefault({}).describe('logs go to the journal, one JSON object a line'),
@@ -178,6 +211,8 @@ export const gatewaySchema = z.strictObject({
 export type GatewayConfig = z.infer<typeof gatewaySchema>;
 export type DeviceConfig = GatewayConfig['devices']['known'][number];
 export type AdmitRule = GatewayConfig['devices']['admit'][number];
+export type OutletsConfig = GatewayConfig['outlets'];
+export type InletConfig = GatewayConfig['inlets'][number];
 export type UpstreamConfig = GatewayConfig['upstreams'][number];
 /** Top-level keys: the unit in which a reload is told to daemons. */
 export type ConfigSection = keyof GatewayConfig;

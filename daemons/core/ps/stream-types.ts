@@ -1,6 +1,7 @@
 /** Start codes and stream types of an MPEG program stream as GB/T 28181 uses it (ISO/IEC 13818-1 2.5, GB/T 28181 Annex C). */
-import type { AudioCodec } from '../media/audio.ts';
-import type { VideoCodec } from '../media/h26x.ts';
+import type { Codec } from '../media/codec.ts';
+
+export type { Codec } from '../media/codec.ts';
 
 /** Fourth byte of `00 00 01 xx`. Everything below END is inside an elementary stream (a NAL unit header). */
 export const START_CODE = {
@@ -19,8 +20,6 @@ export const START_CODE = {
 
 export const isAudioId = (id: number): boolean => id >= START_CODE.firstAudio && id <= START_CODE.lastAudio;
 export const isVideoId = (id: number): boolean => id >= START_CODE.firstVideo && id <= START_CODE.lastVideo;
-
-export type Codec = VideoCodec | AudioCodec | 'mpeg4' | 'svac' | 'unknown';
 
 const CODEC_OF: ReadonlyMap<number, Codec> = new Map([
   [0x10, 'mpeg4'],
