@@ -103,6 +103,23 @@ export interface StrayReport {
   readonly count: number;
 }
 
+/** One viewer of an outlet. */
+export interface OutletRow {
+  readonly protocol: string;
+  /** Address and port of the far end. */
+  readonly remote: string;
+  /** As the URL names it (core/outlets/outlet-path). */
+  readonly channel: string;
+  readonly streamNumber: number;
+  readonly rendition: string | null;
+  /** Null while the channel is being opened. */
+  readonly bridgeId: string | null;
+  readonly ageMs: number;
+  /** Null where the protocol does not count them. */
+  readonly sentBytes: number | null;
+  readonly droppedUnits: number | null;
+}
+
 /** Requests. Every id is chosen by the caller; the same open twice with the same id is BAD_REQUEST; closing twice is once. */
 export interface MediadRequests {
   openSource(params: OpenSourceParams): { readonly local: Endpoint };
@@ -117,6 +134,9 @@ export interface MediadRequests {
   listBridges(params: Record<string, never>): { readonly bridges: readonly BridgeStats[]; readonly strays: readonly StrayReport[] };
   load(params: Record<string, never>): MediadLoad;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
+  listOutlets(params: Record<string, never>): readonly OutletRow[];
+  /** Addresses of one channel at every outlet of this instance that is on, with a token for so long. BAD_REQUEST without `outlets.tokenKey`. */
+  outletUrls(params: { readonly channel: string; readonly streamNumber: number; readonly minutes: number }): { readonly expiresAtWallMs: number; readonly urls: readonly { readonly protocol: string; readonly url: string }[] };
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }

@@ -108,6 +108,12 @@ function readIp6Routes(): Route[] {
   });
 }
 
+/** An address by which others may reach this machine: the first that is not loopback, else loopback. */
+export function ownAddress(): string {
+  const own = Object.values(networkInterfaces()).flatMap(infos => infos ?? []).find(info => info.family === 'IPv4' && !info.internal);
+  return own?.address ?? '127.0.0.1';
+}
+
 /** Host names are refused: the gateway asks no DNS, so that nothing leaves the declared addresses (faults.md 5). */
 export function requireIp(address: string): string {
   if (!isIp(address)) throw new TypeError(`not an IP address: ${address}`);

@@ -26,6 +26,8 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   listBridges: nothing,
   load: nothing,
   counters: nothing,
+  listOutlets: nothing,
+  outletUrls: z.strictObject({ channel: z.string().min(1).max(64), streamNumber: z.int().min(0).max(99), minutes: z.int().min(1).max(527_040) }),
   reload: sections,
 };
 

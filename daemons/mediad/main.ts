@@ -4,8 +4,9 @@
  * Closing order, newest first:
  *   1. the orphan timer
  *   2. the RPC server: nothing new is opened, sipd sees us go
- *   3. the bridges: sinks, then sources, then their ports
- *   4. shared ports of the fixed mode
+ *   3. the outlets: their servers, then their leases
+ *   4. the bridges: sinks, then sources, then their ports
+ *   5. shared ports of the fixed mode
  */
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
@@ -14,6 +15,7 @@ import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
+import { systemHashes } from '#kit/hashes.ts';
 import { CountedLog, createLog, type Log } from '#kit/log.ts';
 import { shareOf } from '#kit/port-pool.ts';
 import { systemRandom } from '#kit/random.ts';
@@ -25,6 +27,7 @@ import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
+import { Outlets } from './outlets.ts';
 import { Strays } from './strays.ts';
 
 /** Packets and connections of nobody: one log line in this time. */
@@ -43,6 +46,8 @@ function needsRestart(before: GatewayConfig, after: GatewayConfig): string | nul
   const restartOnly = ['instances', 'ports', 'receiveBufferKiB'] as const;
   const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
   if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
+  const moved = (['address', 'rtspPort', 'rtmpPort', 'httpPort'] as const).filter(key => before.outlets[key] !== after.outlets[key]);
+  if (moved.length > 0) return `outlets.${moved.join(', outlets.')}: needs a restart of viewlink-mediad@`;
   return before.rpc.directory === after.rpc.directory ? null : 'rpc.directory: needs a restart of viewlink.target';
 }
 
@@ -85,6 +90,18 @@ export async function startMediad(configPath: string, instance: number): Promise
       },
     }),
   );
+  const outlets = opening.use(
+    new Outlets({
+      instance: String(instance),
+      sipdSocket: `${config.rpc.directory}/sipd.sock`,
+      clock: systemClock,
+      random: systemRandom,
+      hashes: systemHashes,
+      log,
+      config: () => store.current.outlets,
+      units: () => undefined,
+    }),
+  );
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused;
   const handlers: RpcHandlers<MediadRequests> = {
@@ -96,11 +113,14 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => bridges.counters(),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters() }),
+    listOutlets: () => outlets.rows(),
+    outletUrls: params => outlets.urls(params),
     reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
+  if (config.outlets.address !== '') void outlets.start();
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
   log.info({ implementation, why }, 'udp.implementation');
   const opened = opening.release();

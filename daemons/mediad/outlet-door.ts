@@ -7,6 +7,8 @@ export interface OutletViewer {
   readonly protocol: 'rtsp' | 'rtmp' | 'flv' | 'ws-flv' | 'fmp4' | 'ws-fmp4' | 'hls' | 'webrtc' | 'snapshot' | 'push';
   /** Address and port of the far end. */
   readonly remote: string;
+  /** What it was given so far. */
+  readonly report?: () => { readonly sentBytes: number; readonly droppedUnits: number };
 }
 
 export interface OutletLease extends Disposable {
