@@ -11,6 +11,7 @@ import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
@@ -24,6 +25,10 @@ import type { SessionStore } from './session-store.ts';
 import { Source, type SourcePlan, type SourceWorld } from './source.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 import type { AttemptLog } from './attempts.ts';
+
+/** Holds a restored source until outlets had the time to claim it: twice the longest wait of an RPC link. */
+const UNCLAIMED = 'unclaimed';
+const CLAIM_MS = 4000;
 
 export interface RelayDeps {
   readonly media: MediaPool;
@@ -64,6 +69,7 @@ export class Relay implements AsyncDisposable {
   readonly #viewers = new Map<string, Viewer>();
   /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
   readonly #holders = new Map<string, (failure: SourceFailure) => void>();
+  readonly #unclaimed: Disposable[] = [];
   /** SSRCs that we gave, by owner, to give them back. */
   readonly #leased = new Map<string, number>();
 
@@ -288,9 +294,17 @@ export class Relay implements AsyncDisposable {
       resumed += this.#restoreViewers(source);
       if (media.has(stored.plan.instance)) media.adopt(stored.plan.instance, stored.plan.bridgeId);
       else source.feed({ type: 'media-lost' });
-      if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
+      if (this.#deps.config().outlets.address !== '') this.#keepForClaims(source);
+      else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
     }
     if (resumed > 0) log.info({ resumed }, 'relay.restored');
+  }
+
+  /** Outlets of mediad may hold it without a SIP dialog: they say so as soon as mediad has found us again. */
+  #keepForClaims(source: Source): void {
+    const { clock } = this.#deps;
+    source.feed({ type: 'viewer-joined', viewerId: UNCLAIMED });
+    this.#unclaimed.push(clock.schedule(addMs(clock.now(), CLAIM_MS), () => source.feed({ type: 'viewer-left', viewerId: UNCLAIMED })));
   }
 
   #orDropped<T>(sessionId: string, restore: () => T): T | undefined {
@@ -328,6 +342,7 @@ export class Relay implements AsyncDisposable {
   /** A stop of this daemon leaves sessions and media running: the next start takes them up. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const source of this.sources) source[Symbol.dispose]();
+    for (const timer of this.#unclaimed) timer[Symbol.dispose]();
     await Promise.resolve();
   }
 
