@@ -48,7 +48,7 @@ function fieldLines(name: string, node: Node, required: boolean, indent: string)
   if (node.properties !== undefined) return [commented(`${indent}${name}:`, node), ...Object.entries(node.properties).flatMap(([key, child]) => fieldLines(key, child, false, `${indent}  `))];
   const value = node.default === undefined ? '' : ` ${JSON.stringify(node.default)}`;
   const mark = required ? 'required; ' : node.default === undefined ? 'optional; ' : '';
-  return [commented(`${indent}${name}:${value}`, node, mark)];
+  return [commented(`${indent}${name}:${value}`, node, mark), ...(node.items?.properties === undefined ? [] : exampleLines(node.items, 1).map(line => `${indent}${line}`))];
 }
 
 function commented(text: string, node: Node, mark = ''): string {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isIp, parseNetwork } from '../ip.ts';
+import { channelFactsSchema, viewSchema } from './view-schema.ts';
 
 const MAX_TEXT = 255;
 /** A unix socket path ends at 107 bytes; the socket's own name needs some. */
@@ -81,8 +82,11 @@ const upstream = z.strictObject({
   share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
   maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
   alarms: z.boolean().default(true).describe('alarms of what it sees are sent to it, whether it subscribes or not'),
+  priority: z.int().min(0).max(255).default(100).describe('of its operators: one of a lower number may not steer a camera right after one of a higher'),
   permissions: z
     .strictObject({
+      live: z.boolean().default(true).describe('live pictures'),
+      playback: z.boolean().default(true).describe('recordings: playback and download'),
       query: z.boolean().default(true).describe('questions to a camera: recordings, presets, configuration, status'),
       ptz: z.boolean().default(true).describe('pan, tilt, zoom, lens, presets, cruises, home position, tracking'),
       control: z.boolean().default(true).describe('recording, guard, alarm reset, I-frame'),
@@ -97,9 +101,11 @@ const upstream = z.strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),
       civilTree: z.boolean().default(true).describe('publish civil regions as items of their own'),
       notifyAfterMs: z.int().min(0).max(60000).default(500).describe('to a subscriber: changes are collected so long, unless a full message waits'),
+      pauseMs: z.int().min(0).max(10000).default(0).describe('between two messages of one answer'),
     })
     .prefault({})
     .describe('how our catalogue looks to it'),
+  view: viewSchema.prefault({}).describe('what it sees of what is shared, how it looks and what it may do with it'),
 });
 
 const sip = z.strictObject({
@@ -142,6 +148,7 @@ const devices = z.strictObject({
     })
     .prefault({})
     .describe('what is subscribed at every device'),
+  ptzHoldS: z.int().min(0).max(3600).default(10).describe('so long after a PTZ command nobody of lower priority steers that camera; STOP always passes; 0: at any time'),
   media: deviceMedia.prefault({}).describe('live media from devices'),
 });
 
@@ -195,14 +202,33 @@ const inlet = z.strictObject({
   civilCode: z.string().regex(/^\d{0,8}$/, 'expected up to 8 digits').default('').describe('civil code in catalogues'),
 });
 
+const resource = z.strictObject({
+  id: gbId.describe('ID of the camera, whichever way it is reached'),
+  name: z.string().min(1).max(128).optional().describe('its name; default: that of its first source'),
+  sources: z
+    .array(z.strictObject({ device: gbId.describe('device or platform ID'), channel: gbId.describe('channel ID there') }))
+    .min(1)
+    .max(16)
+    .describe('ways to it, best first: the first that works is played, the next ones take over; one alone keeps it out of resourceRules'),
+});
+
+const resourceRules = z.strictObject({
+  sameId: z.boolean().default(false).describe('the same 20-digit channel ID under two devices is one camera'),
+  sameAddress: z.boolean().default(false).describe('the same IPAddress and Port in two catalogues is one camera'),
+  sameName: z.boolean().default(false).describe('the same name in the same civil code under two devices is one camera'),
+});
+
 export const gatewaySchema = z.strictObject({
   node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine'),
   sip: sip.prefault({}).describe('SIP signalling: our identity and where we listen'),
   devices: devices.prefault({}).describe('below us: cameras, NVRs and platforms that register here'),
+  channels: z.array(channelFactsSchema).max(100000).default([]).describe('what devices do not say of single channels, or say wrong'),
   upstreams: z.array(upstream).max(64).default([]).describe('platforms above us'),
   media: media.prefault({}).describe('relay of the media itself'),
   outlets: outlets.prefault({}).describe('channels for players and other systems; a valid token or a user is needed'),
   inlets: z.array(inlet).max(10000).default([]).describe('streams that are not GB/T 28181, published as channels'),
+  resources: z.array(resource).max(100000).default([]).describe('cameras with more than one way to them: one resource upward, and a source that dies is replaced under its viewers'),
+  resourceRules: resourceRules.prefault({}).describe('such cameras found by themselves; resources goes first (vlink show resources)'),
   state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
   rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('least severity that is logged') }).prefault({}).describe('logs go to the journal, one JSON object a line'),
@@ -213,6 +239,7 @@ export type DeviceConfig = GatewayConfig['devices']['known'][number];
 export type AdmitRule = GatewayConfig['devices']['admit'][number];
 export type OutletsConfig = GatewayConfig['outlets'];
 export type InletConfig = GatewayConfig['inlets'][number];
+export type ResourceConfig = GatewayConfig['resources'][number];
 export type UpstreamConfig = GatewayConfig['upstreams'][number];
 /** Top-level keys: the unit in which a reload is told to daemons. */
 export type ConfigSection = keyof GatewayConfig;
