@@ -6,8 +6,9 @@ import why from './do/why.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
+import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
 import upstreams from './show/upstreams.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, upstreams, sessions, counters, why, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, counters, why, catalogRefresh, check, reload];

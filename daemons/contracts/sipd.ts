@@ -62,6 +62,17 @@ export interface SessionRow {
   readonly bridge: BridgeStats | null;
 }
 
+/** One camera with its sources, best first. */
+export interface ResourceRow {
+  readonly id: string;
+  readonly name: string | null;
+  /** Why these channels are one camera. */
+  readonly rule: 'configured' | 'same-id' | 'same-name' | 'same-address';
+  readonly status: 'ON' | 'OFF';
+  /** `known`: a catalogue lists it. */
+  readonly sources: readonly { readonly deviceId: string; readonly channelId: string; readonly name: string | null; readonly known: boolean; readonly status: 'ON' | 'OFF' }[];
+}
+
 /** One step of the walk, in order; the first that is not `ok` is the answer. */
 export interface WhyStep {
   readonly step: 'channel' | 'register' | 'catalogue' | 'invite' | 'ports' | 'rtp' | 'ps' | 'upstream';
@@ -95,6 +106,7 @@ export interface SipdRequests {
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
   listUpstreams(params: Record<string, never>): readonly UpstreamRow[];
   listSessions(params: Record<string, never>): readonly SessionRow[];
+  listResources(params: Record<string, never>): readonly ResourceRow[];
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   /** `channel`: our channel ID, a mapped ID, or a part of the name that fits only one. `probe`: when nothing plays, plays it for some seconds to see. */
   why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;

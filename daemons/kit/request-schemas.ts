@@ -36,6 +36,7 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   listChannels: z.strictObject({ deviceId: id.exactOptional(), offset: z.int().min(0).exactOptional(), limit: z.int().min(0).exactOptional() }),
   listUpstreams: nothing,
   listSessions: nothing,
+  listResources: nothing,
   counters: nothing,
   why: z.strictObject({ channel: z.string().min(1).max(256), probe: z.boolean() }),
   openOutlet: z.strictObject({ leaseId: id, instance: id, deviceId: id.nullable(), channelId: id, streamNumber: z.int().min(0).max(99), label }),

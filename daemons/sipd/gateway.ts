@@ -20,6 +20,7 @@ import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { Relay } from './relay.ts';
+import { Resources } from './resources.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
 import { SessionStore } from './session-store.ts';
@@ -31,6 +32,7 @@ export class Gateway {
   readonly counters = new Counters();
   readonly devices: Devices;
   readonly catalogs: Catalogs;
+  readonly resources: Resources;
   readonly media: MediaPool;
   readonly relay: Relay;
   readonly outlets: Outlets;
@@ -51,6 +53,7 @@ export class Gateway {
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
+    this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline: deviceId => this.devices.binding(deviceId)?.online === true });
     this.media = closer.use(
       new MediaPool({
         ...common,
@@ -69,7 +72,7 @@ export class Gateway {
       new Upstreams({
         ...common,
         catalogs: this.catalogs,
-        isOnline: deviceId => this.devices.binding(deviceId)?.online === true,
+        resources: this.resources,
         onCommand: (link, message) => this.controls.command(link, message),
         onOffline: name => this.controls.upstreamGone(name),
         onRemoved: name => {
@@ -126,7 +129,8 @@ export class Gateway {
     this.#config = next;
     this.#log.level = next.log.level;
     // Each has its say in the other: IDs of platforms are no device's, and channels of devices get IDs at platforms.
-    if (changed.includes('upstreams') || changed.includes('devices')) {
+    if (changed.some(section => PUBLISHING.has(section))) {
+      this.resources.changed();
       this.devices.configure();
       this.#forgetStrangers();
       this.upstreams.configure();
@@ -150,6 +154,7 @@ export class Gateway {
       listChannels: params => rows.channels(params),
       listUpstreams: () => rows.upstreams(),
       listSessions: () => rows.sessions(),
+      listResources: () => this.resources.rows(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
       why: params => rows.why(params),
       openOutlet: params => this.outlets.open(params),
@@ -178,6 +183,7 @@ export class Gateway {
   }
 
   #channelsChanged(deviceId: string): void {
+    this.resources.changed();
     this.upstreams.channelsChanged(deviceId);
     this.subscriptions.changed();
   }
@@ -190,6 +196,9 @@ export class Gateway {
     this.relay.deviceOffline(deviceId, reason);
   }
 }
+
+/** Sections that say what is published to whom. */
+const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'resources', 'resourceRules']);
 
 /** What cannot change under a running daemon, as a sentence. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {

@@ -7,9 +7,10 @@ import { type ItemState, stateOf } from '#core/gb/catalog-changes.ts';
 import { CatalogPager, MAX_UDP_MESSAGE_BYTES, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
 import { CatalogTree, type SharedChannel } from '#core/gb/catalog-tree.ts';
 import { civilCodeOf, normalizeCivilCode } from '#core/gb/device-id.ts';
-import { IdMapping } from '#core/gb/id-mapping.ts';
+import { IdMapping, type Share } from '#core/gb/id-mapping.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
+import type { Resource } from '#core/gb/resource.ts';
 import type { RegistrationState } from '#core/gb/registration-io.ts';
 import { ShareRule } from '#core/gb/share-rule.ts';
 import { parseIp } from '#core/ip.ts';
@@ -22,6 +23,7 @@ import type { Flow, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { Counters } from './counters.ts';
+import type { Resources } from './resources.ts';
 import { UpstreamLink } from './upstream-link.ts';
 
 const MANUFACTURER = 'ViewLink';
@@ -44,8 +46,8 @@ export interface UpstreamsDeps {
   readonly store: StateStore;
   readonly counters: Counters;
   readonly catalogs: Catalogs;
+  readonly resources: Resources;
   config(): GatewayConfig;
-  isOnline(deviceId: string): boolean;
   /** No longer configured, or another platform under its name: its sessions end. */
   onRemoved(name: string): void;
   /** A Query or Control that a camera may answer. False: not one of those. */
@@ -113,9 +115,15 @@ export class Upstreams implements Disposable {
     }
   }
 
-  /** Channels that this upstream may see. */
+  /** Channels that this upstream may see, one for each camera. */
   shares(config: UpstreamConfig): ChannelRef[] {
-    return [...this.#deps.catalogs.allChannels()].filter(channel => isShared(config, channel));
+    return [...this.#deps.catalogs.allChannels()].filter(channel => this.#deps.resources.isPrimary(channel) && this.#isShared(config, channel));
+  }
+
+  /** What came from a platform is not offered back to it, whatever other way there is (gb28181.md 8.4). */
+  #isShared(config: UpstreamConfig, channel: ChannelRef): boolean {
+    const sources = this.#deps.resources.sourcesOf(channel);
+    return sources.every(({ deviceId }) => deviceId !== config.id) && sources.some(source => isCovered(config, source));
   }
 
   /** Channels of this device came, went or changed: the shared ones get their ID before anybody hears of them. */
@@ -126,7 +134,7 @@ export class Upstreams implements Disposable {
 
   /** Whether it sees any channel of this device. */
   seesAny(config: UpstreamConfig, deviceId: string): boolean {
-    for (const channelId of this.#deps.catalogs.channels(deviceId).keys()) if (isShared(config, { deviceId, channelId })) return true;
+    for (const channelId of this.#deps.catalogs.channels(deviceId).keys()) if (this.#isShared(config, { deviceId, channelId })) return true;
     return false;
   }
 
@@ -140,27 +148,37 @@ export class Upstreams implements Disposable {
 
   /** Channels of this device that it sees, or those named, and how they are. */
   statesOf(config: UpstreamConfig, deviceId: string, channelIds?: readonly string[]): { readonly mappedId: string; readonly state: ItemState }[] {
-    const channels = this.#deps.catalogs.channels(deviceId);
-    const online = this.#deps.isOnline(deviceId);
-    return [...(channelIds ?? channels.keys())].flatMap(channelId => {
-      const item = channels.get(channelId);
+    const { catalogs, resources } = this.#deps;
+    return [...(channelIds ?? catalogs.channels(deviceId).keys())].flatMap(channelId => {
       const channel = { deviceId, channelId };
-      const mappedId = item !== undefined && isShared(config, channel) ? this.idOf(config.name, channel) : undefined;
-      return item === undefined || mappedId === undefined ? [] : [{ mappedId, state: stateOf(item, online) }];
+      const shown = this.#isShared(config, channel) ? resources.shown(channel) : undefined;
+      const mappedId = shown && this.idOf(config.name, channel);
+      return shown === undefined || mappedId === undefined ? [] : [{ mappedId, state: stateOf(shown.item, shown.online) }];
     });
   }
 
   idOf(upstream: string, channel: ChannelRef): string | undefined {
     this.#assignChanged();
-    return this.#mapping.idOf(upstream, channel);
+    return this.#idOf(upstream, channel);
   }
 
+  /** Whoever of its sources was given one first: an ID that an upstream knows stays. */
+  #idOf(upstream: string, channel: ChannelRef): string | undefined {
+    for (const source of this.#deps.resources.sourcesOf(channel)) {
+      const id = this.#mapping.idOf(upstream, source);
+      if (id !== undefined) return id;
+    }
+    return undefined;
+  }
+
+  /** The channel that is meant; of several ways to one camera the best that is there now. */
   resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
     const config = this.#links.get(upstream)?.config;
     if (config === undefined) return 'unknown';
     this.#assignChanged();
     const channel = this.#mapping.resolve(upstream, requestedId);
-    if (channel !== undefined && this.#deps.catalogs.channels(channel.deviceId).has(channel.channelId)) return isShared(config, channel) ? channel : 'not-shared';
+    const best = channel && this.#deps.resources.byReadiness(channel)[0]!;
+    if (best !== undefined && this.#deps.catalogs.channels(best.deviceId).has(best.channelId)) return this.#isShared(config, best) ? best : 'not-shared';
     for (const { channelId } of this.#deps.catalogs.allChannels()) if (channelId === requestedId) return 'not-shared';
     return 'unknown';
   }
@@ -186,14 +204,14 @@ export class Upstreams implements Disposable {
 
   /** What this upstream sees. */
   tree(config: UpstreamConfig): CatalogTree {
-    const { catalogs } = this.#deps;
+    const { catalogs, resources } = this.#deps;
     this.#assignChanged();
     const channels = this.shares(config).flatMap((channel): SharedChannel[] => {
-      const mappedId = this.#mapping.idOf(config.name, channel);
-      const item = catalogs.channels(channel.deviceId).get(channel.channelId);
-      if (mappedId === undefined || item === undefined) return [];
+      const mappedId = this.#idOf(config.name, channel);
+      const shown = resources.shown(channel);
+      if (mappedId === undefined || shown === undefined) return [];
       const { manufacturer, model } = catalogs.facts(channel.deviceId);
-      return [{ mappedId, item, online: this.#deps.isOnline(channel.deviceId), manufacturer: manufacturer ?? undefined, model: model ?? undefined }];
+      return [{ mappedId, ...shown, manufacturer: manufacturer ?? undefined, model: model ?? undefined }];
     });
     const { name } = this.#deps.config().node;
     return new CatalogTree({ localId: config.localId, name, manufacturer: MANUFACTURER, model: MODEL, civilTree: config.catalog.civilTree, civilNames: catalogs.civilNames() }, channels);
@@ -224,14 +242,17 @@ export class Upstreams implements Disposable {
     if (this.#changed.size === 0) return;
     const byDevice = [...this.#changed].map(deviceId => [...this.#deps.catalogs.channels(deviceId).keys()].map(channelId => ({ deviceId, channelId })));
     this.#changed.clear();
-    for (const { config } of this.#links.values()) this.#assign(config, byDevice.map(channels => channels.filter(channel => isShared(config, channel))));
+    for (const { config } of this.#links.values()) this.#assign(config, byDevice.map(channels => channels.filter(channel => this.#deps.resources.isPrimary(channel) && this.#isShared(config, channel))));
   }
 
   /** Stored before anybody hears of it. */
   #assign(config: UpstreamConfig, groups: readonly (readonly ChannelRef[])[]): void {
     const { sip, upstreams } = this.#deps.config();
     const asked = { name: config.name, localId: config.localId, reserved: [sip.id, ...upstreams.flatMap(({ id, localId }) => [id, localId])] };
-    const assigned = groups.map(shares => this.#mapping.assign(asked, shares));
+    const { resources: known } = this.#deps;
+    // Not those whose camera has one by another way.
+    const needs = (channel: ChannelRef): boolean => this.#mapping.idOf(config.name, channel) !== undefined || this.#idOf(config.name, channel) === undefined;
+    const assigned = groups.map(shares => this.#mapping.assign(asked, shares.filter(needs).map((channel): Share => ({ ...channel, wantedId: wantedIdOf(known.resourceOf(channel)) }))));
     const rows = assigned.flatMap(each => each.rows);
     const failed = assigned.reduce((sum, each) => sum + each.failed.length, 0);
     if (rows.length > 0) this.#deps.store.putMappings(rows);
@@ -294,24 +315,24 @@ export class Upstreams implements Disposable {
 
   /** What we know of it ourselves. */
   deviceStatus(link: UpstreamLink, head: { sn: number; deviceId: string }): string {
-    const { catalogs, clock } = this.#deps;
+    const { clock } = this.#deps;
     if (head.deviceId === link.config.localId) return buildDeviceStatusResponse(head, { online: true, status: 'OK', encode: true, record: false, deviceTime: clock.wall() });
     const channel = this.resolve(link.config.name, head.deviceId);
     if (typeof channel === 'string') return buildDeviceStatusResponse(head, { result: 'ERROR', online: false, status: 'ERROR', reason: channel });
-    const item = catalogs.channels(channel.deviceId).get(channel.channelId);
-    const online = this.#deps.isOnline(channel.deviceId) && item?.status !== 'OFF';
+    const online = this.#deps.resources.isOn(channel);
     return buildDeviceStatusResponse(head, { online, status: online ? 'OK' : 'ERROR', encode: online, record: false, deviceTime: clock.wall() });
   }
 }
 
 const shareRules = new WeakMap<UpstreamConfig, ShareRule>();
 
-/** What came from a platform is not offered back to it (gb28181.md 8.4). */
-function isShared(config: UpstreamConfig, channel: ChannelRef): boolean {
-  if (channel.deviceId === config.id) return false;
+function isCovered(config: UpstreamConfig, channel: ChannelRef): boolean {
   let rule = shareRules.get(config);
   if (rule === undefined) shareRules.set(config, (rule = new ShareRule(config.share)));
   return rule.covers(channel);
 }
+
+/** The engineer's ID for it. */
+const wantedIdOf = (resource: Resource | undefined): string | undefined => (resource?.rule === 'configured' ? resource.id : undefined);
 
 const sameIdentity = (a: UpstreamConfig, b: UpstreamConfig): boolean => IDENTITY.every(key => a[key] === b[key]);

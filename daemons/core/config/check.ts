@@ -17,7 +17,7 @@ type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
@@ -81,6 +81,15 @@ function* checkMediaPorts({ media, sip }: GatewayConfig): Generator<FieldProblem
   if (last - first + 1 < media.instances * MIN_PORTS_PER_INSTANCE) yield { path: [...path, 'last'], why: `${first} to ${last} is too small for ${media.instances} instances` };
   const inside = taken('udp', first, last) ?? taken('tcp', first, last);
   if (inside !== undefined) yield { path: [...path, 'first'], why: `SIP port ${inside} lies in the media range ${first} to ${last}` };
+}
+
+/** One channel is one camera, and a resource has the name of no platform. */
+function* checkResources({ resources, sip, upstreams }: GatewayConfig): Generator<FieldProblem> {
+  yield* duplicates(resources.map(({ id }) => id), i => ['resources', i, 'id'], 'resource ID');
+  const places = resources.flatMap(({ sources }, i) => sources.map((source, j) => ({ key: `${source.device}/${source.channel}`, path: ['resources', i, 'sources', j] as Path })));
+  yield* duplicates(places.map(({ key }) => key), i => places[i]!.path, 'source');
+  const reserved = new Set([sip.id, ...upstreams.flatMap(({ id, localId }) => [id, localId])]);
+  for (const [i, { id }] of resources.entries()) if (reserved.has(id)) yield { path: ['resources', i, 'id'], why: `${id} is the ID of a platform` };
 }
 
 function* duplicates(values: readonly string[], pathOf: (index: number) => Path, what: string): Generator<FieldProblem> {

@@ -13,6 +13,11 @@ export interface ChannelKey {
   readonly channelId: string;
 }
 
+export interface Share extends ChannelKey {
+  /** Kept as a native ID would be; default: the channel's own. */
+  readonly wantedId?: string | undefined;
+}
+
 export interface MappingRow extends ChannelKey {
   readonly upstream: string;
   readonly mappedId: string;
@@ -64,17 +69,17 @@ export class IdMapping {
   }
 
   /** Gives an ID to every share that has none yet. `shares`: all that this upstream sees. */
-  assign(upstream: MappingUpstream, shares: readonly ChannelKey[]): Assignment {
+  assign(upstream: MappingUpstream, shares: readonly Share[]): Assignment {
     const ids = this.#of(upstream.name);
     const natives = new Map<string, number>();
-    for (const { channelId } of shares) natives.set(channelId, (natives.get(channelId) ?? 0) + 1);
+    for (const { channelId, wantedId = channelId } of shares) natives.set(wantedId, (natives.get(wantedId) ?? 0) + 1);
     const reserved = new Set([...upstream.reserved, upstream.localId]);
     const rows: MappingRow[] = [];
     const failed: ChannelKey[] = [];
-    for (const { deviceId, channelId } of shares) {
+    for (const { deviceId, channelId, wantedId = channelId } of shares) {
       if (ids.byChannel.has(keyOf({ deviceId, channelId }))) continue;
-      const keep = isGbId(channelId) && natives.get(channelId) === 1 && !ids.byId.has(channelId) && !reserved.has(channelId);
-      const mappedId = keep ? channelId : allocate(ids, upstream.localId, channelId, id => reserved.has(id) || natives.has(id));
+      const keep = isGbId(wantedId) && natives.get(wantedId) === 1 && !ids.byId.has(wantedId) && !reserved.has(wantedId);
+      const mappedId = keep ? wantedId : allocate(ids, upstream.localId, channelId, id => reserved.has(id) || natives.has(id));
       if (mappedId === undefined) {
         failed.push({ deviceId, channelId });
         continue;
