@@ -54,6 +54,8 @@ export interface OpenSinkParams {
   readonly ssrc: number;
   readonly payloadType: number;
   readonly peer: PeerRule;
+  /** `whole`: a picture of which a packet is missing does not leave, nor what is built on it; default: as received. */
+  readonly pictures?: 'whole' | 'as-received' | undefined;
   /** TCP passive: nobody connected; TCP active: no connection after retries. */
   readonly connectTimeoutMs: number;
   readonly label: string;
@@ -71,6 +73,12 @@ export interface LegStats {
   readonly lost: number;
   readonly reordered: number;
   readonly duplicates: number;
+  /** Came after nobody waited for them any more (UDP source legs). */
+  readonly late: number;
+  /** Packets that wait for one missing before them, now. */
+  readonly waiting: number;
+  /** How long a missing packet is waited for at present; 0 where nothing waits. */
+  readonly waitMs: number;
   /** By reason: wrong-source, wrong-ssrc, wrong-payload-type, malformed, queue-full ... */
   readonly dropped: Readonly<Record<string, number>>;
   /** RFC 3550 6.4.1 interarrival jitter. */
@@ -91,7 +99,23 @@ export interface BridgeStats {
     /** From the PSM, e.g. `h264`, `h265`, `g711a`. Empty until seen. */
     readonly codecs: readonly string[];
   };
+  /** Null while no sink wants whole pictures. */
+  readonly gate: GateStats | null;
   readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string })[];
+}
+
+/** What the gate lets through to sinks that want whole pictures. */
+export interface GateStats {
+  /** `opening`: no key picture yet. `ungated`: pictures cannot be told apart here, or no key picture came in 10 s; incomplete ones are still dropped where they are known. */
+  readonly state: 'opening' | 'flowing' | 'frozen' | 'ungated';
+  /** How long the present freeze lasts; null when there is none. */
+  readonly frozenForMs: number | null;
+  /** All freezes together, the present one included. */
+  readonly frozenMs: number;
+  readonly freezes: number;
+  readonly pictures: number;
+  readonly keyPictures: number;
+  readonly picturesDropped: number;
 }
 
 /** A wrong-address or wrong-SSRC arrival, kept for `vlink why`: the last few per instance. */

@@ -19,7 +19,7 @@ const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
   connectSource: z.strictObject({ bridgeId: id, remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType }),
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, peer, connectTimeoutMs: durationMs, label }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),

@@ -18,6 +18,9 @@ export function sinkStats({ sinkId, label, transport, localAddress, ssrc }: Open
     lost: 0,
     reordered: 0,
     duplicates: 0,
+    late: 0,
+    waiting: 0,
+    waitMs: 0,
     jitterMs: 0,
   };
 }

@@ -267,6 +267,7 @@ export class Bridge {
       label: this.#params.label,
       ageMs: Math.round(now - this.#openedAt),
       source: { ...this.#sourceStats(now), payload: this.#intake.probe.kind, codecs: this.#intake.probe.codecs },
+      gate: null,
       sinks: [...this.#sinks.values()].map(({ params, leg, state, counters }) => sinkStats(params, leg, state, counters, now)),
     };
   }
@@ -283,6 +284,9 @@ export class Bridge {
       lost: tracker.lost,
       reordered: tracker.reordered,
       duplicates: tracker.duplicates,
+      late: 0,
+      waiting: 0,
+      waitMs: 0,
       jitterMs: Math.round(tracker.jitterMs * 100) / 100,
     };
   }

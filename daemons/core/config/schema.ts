@@ -78,6 +78,7 @@ const upstream = z.strictObject({
   keepaliveMisses: z.int().min(1).max(10).default(3).describe('so many unanswered keepalives and we register anew'),
   networks: z.array(cidr).max(256).default([]).describe('addresses that its requests may come from; empty: its address only'),
   mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that media may be sent to'),
+  pictures: z.enum(['whole', 'as-received']).default('whole').describe('whole: a picture with a part missing is held back, and all up to the next key picture; as-received: nothing is'),
   ssrc: z.enum(['echo', 'own']).default('echo').describe('echo: send the SSRC of its y=; own: answer one of our domain'),
   share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
   maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
@@ -160,6 +161,13 @@ const ports = z.strictObject({
   fixedTcp: port.default(10000).describe('fixed: the TCP port'),
 });
 
+const loss = z.strictObject({
+  minWaitMs: z.int().min(0).max(500).default(50).describe('a missing packet is waited for at least so long'),
+  maxWaitMs: z.int().min(20).max(2000).default(500).describe('and at most so long, whatever the jitter'),
+  tcpAbovePercent: z.number().min(0.01).max(100).default(0.5).describe('a UDP source that loses more than this over 10 s is lossy'),
+  nack: z.boolean().default(true).describe('between two ViewLink gateways: ask for lost packets again (RFC 4585)'),
+});
+
 const media = z.strictObject({
   instances: z.int().min(1).max(32).default(1).describe('mediad processes: viewlink-mediad@1 to @N'),
   downstreamAddress: ipOrEmpty.default('').describe('media address toward devices; empty: the SIP address that the device uses'),
@@ -169,6 +177,9 @@ const media = z.strictObject({
   receiveBufferKiB: z.int().min(64).max(65536).default(4096).describe('socket buffer of a source; net.core.rmem_max is the ceiling'),
   orphanS: z.int().min(10).max(86400).default(300).describe('a silent source is closed when no daemon was connected for this long'),
   maxBridges: z.int().min(1).max(100000).default(1000).describe('running sources per instance; more get 486'),
+  maxBitrateMbps: z.int().min(0).max(1000000).default(0).describe('an instance that receives and sends so much takes no new source; 0: no limit'),
+  maxCpuPercent: z.int().min(0).max(100).default(90).describe('nor does one that uses so much of its core; 0: no limit'),
+  loss: loss.prefault({}).describe('what is done about packets that do not come'),
 });
 
 const portOrOff = z.int().min(0).max(65535);
