@@ -1,26 +1,8 @@
 /** Inputs that are almost right: seeds, changed in a few places. The same (seed, index) always gives the same bytes. */
 
-/** 32-bit generator (mulberry32): small, seedable, good enough to choose mutations. */
-export class Dice {
-  #state: number;
+import { Dice } from '../dice.ts';
 
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** Integer in [0, below). */
-  below(below: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let z = this.#state;
-    z = Math.imul(z ^ (z >>> 15), z | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return Math.floor((((z ^ (z >>> 14)) >>> 0) / 2 ** 32) * below);
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-}
+export { Dice } from '../dice.ts';
 
 const MAX_INPUT_BYTES = 65_535;
 const MAX_CHANGES = 8;

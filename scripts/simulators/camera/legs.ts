@@ -3,6 +3,8 @@ import type { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Server, type Socket, createServer, connect } from 'node:net';
 import type { Clock } from '#kit/clock.ts';
+import { ImpairedPath } from '../../impairment/path.ts';
+import type { ImpairmentRules } from '../../impairment/rules.ts';
 import { bindEvenUdp } from '../common/even-port.ts';
 import { pause } from '../common/names.ts';
 import type { Quirks } from './quirks.ts';
@@ -43,15 +45,18 @@ const GARBAGE_BYTES = 100;
 
 const newCounters = (): LegCounters => ({ packets: 0, bytes: 0, discarded: 0, unreachable: 0 });
 
-export async function openUdpLeg(localAddress: string, remote: Remote, quirks: Quirks): Promise<MediaLeg> {
+/** `network`: what becomes of the packets on their way; they leave from the declared port all the same. */
+export async function openUdpLeg(localAddress: string, remote: Remote, quirks: Quirks, network?: { readonly rules: ImpairmentRules; readonly clock: Clock }): Promise<MediaLeg> {
   const declared = await bindEvenUdp(localAddress);
-  return new UdpLeg(declared, quirks.has('wrong-source-port') ? await bindEvenUdp(localAddress) : declared, remote, quirks);
+  const sending = quirks.has('wrong-source-port') ? await bindEvenUdp(localAddress) : declared;
+  return new UdpLeg(declared, sending, remote, quirks, network);
 }
 
 class UdpLeg implements MediaLeg {
   readonly #declared: UdpSocket;
   readonly #sending: UdpSocket;
   readonly #remote: Remote;
+  readonly #path: ImpairedPath | undefined;
   readonly counters = newCounters();
   readonly port: number;
   #connected = false;
@@ -59,9 +64,10 @@ class UdpLeg implements MediaLeg {
   readonly #ended = new AbortController();
   onLost: (() => void) | undefined;
 
-  constructor(declared: UdpSocket, sending: UdpSocket, remote: Remote, quirks: Quirks) {
+  constructor(declared: UdpSocket, sending: UdpSocket, remote: Remote, quirks: Quirks, network: { readonly rules: ImpairmentRules; readonly clock: Clock } | undefined) {
     this.#declared = declared;
     this.#sending = sending;
+    this.#path = network === undefined ? undefined : new ImpairedPath(network.clock, network.rules, packet => this.#sending.send(packet));
     this.#remote = quirks.has('wrong-target-port') ? { address: remote.address, port: remote.port + 2 } : remote;
     this.port = declared.address().port;
     for (const socket of new Set([declared, sending])) socket.on('error', () => (this.counters.unreachable += 1));
@@ -78,7 +84,8 @@ class UdpLeg implements MediaLeg {
   send(packets: readonly Uint8Array[]): void {
     if (!this.#connected) return;
     for (const packet of packets) {
-      this.#sending.send(packet);
+      if (this.#path === undefined) this.#sending.send(packet);
+      else this.#path.push(packet);
       this.counters.packets += 1;
       this.counters.bytes += packet.length;
     }
@@ -88,6 +95,7 @@ class UdpLeg implements MediaLeg {
     if (this.#closed) return;
     this.#closed = true;
     this.#connected = false;
+    this.#path?.[Symbol.dispose]();
     this.#ended.abort();
     await Promise.all([...new Set([this.#declared, this.#sending])].map(socket => new Promise<void>(resolve => socket.close(resolve))));
   }

@@ -2,6 +2,7 @@
 /** Simulated camera or NVR on the command line. */
 import { Command, InvalidArgumentError } from 'commander';
 import type { Charset } from '#core/gb/dialect.ts';
+import { IMPAIRMENT_HELP, type ImpairmentRules, parseImpairment } from '../../impairment/rules.ts';
 import { FOOTAGE_NAMES, type FootageName, prepareFootage } from '../../media/footage.ts';
 import { closeOnSignal, parseEndpoint, statusLines } from '../common/status-lines.ts';
 import { type Quirk, describeQuirks, isQuirk } from './quirks.ts';
@@ -21,6 +22,11 @@ const population = (text: string): number => {
 const seconds = (text: string): number => {
   if (!/^\d{1,7}(\.\d+)?$/.test(text) || Number(text) <= 0) throw new InvalidArgumentError('seconds are wanted');
   return Number(text);
+};
+const impairment = (text: string): ImpairmentRules => {
+  const rules = parseImpairment(text);
+  if (!rules.ok) throw new InvalidArgumentError(rules.error.why);
+  return rules.value;
 };
 const quirk = (text: string, before: Quirk[]): Quirk[] => {
   if (!isQuirk(text)) throw new InvalidArgumentError('no such quirk; --help lists them');
@@ -50,6 +56,7 @@ const command = new Command('camera')
   .option('--items <n>', 'catalogue items in one message', count)
   .option('--catalog-pause <ms>', 'pause between catalogue messages', count, 0)
   .option('--footage <name>', FOOTAGE_NAMES.join(', '), 'h264-g711a')
+  .option('--impair <rules>', `media over UDP crosses a bad network: ${IMPAIRMENT_HELP}`, impairment)
   .option('--quirk <name>', 'misbehaviour; may be repeated', quirk, [])
   .option('--json', 'one JSON object a line', false)
   .addHelpText('after', `\nQuirks (in brackets: row of the quirk table of the protocol sheet):\n${describeQuirks()}\n\nEnds with BYE and unregister at SIGTERM or SIGINT.`)
@@ -77,6 +84,7 @@ interface Options {
   readonly items?: number;
   readonly catalogPause: number;
   readonly footage: string;
+  readonly impair?: ImpairmentRules;
   readonly quirk: readonly Quirk[];
   readonly json: boolean;
 }
@@ -103,6 +111,7 @@ const opened = CameraSimulator.open({
   rampPerS: options.ramp, expiresS: options.expires, keepaliveS: options.keepalive, retryS: options.retry, catalogPauseMs: options.catalogPause, quirks: options.quirk, report,
   ...(options.domain === undefined ? {} : { domain: options.domain }),
   ...(options.mediaAddress === undefined ? {} : { mediaAddress: options.mediaAddress }),
+  ...(options.impair === undefined ? {} : { impair: () => options.impair }),
   ...(options.items === undefined ? {} : { itemsPerMessage: options.items }),
   ...(charset === undefined ? {} : { charset }),
 });

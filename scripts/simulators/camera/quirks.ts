@@ -58,6 +58,7 @@ export const QUIRKS = {
   'hangs-up': { group: 'session', help: 'sends BYE after 3 s' },
   'no-bye-answer': { group: 'session', help: 'stops at BYE but does not answer it' },
   'early-media': { group: 'session', help: 'sends from its 200 on, without waiting for the ACK' },
+  'no-key-frames': { group: 'session', help: 'does nothing when a key frame is asked for' },
   'wrong-source-port': { group: 'session', help: 'sends from another port than its answer says (UDP)' },
   'wrong-target-port': { group: 'session', help: 'sends to the asked port plus 2 (UDP)' },
 

@@ -7,6 +7,7 @@
  */
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import type { Dialog, IncomingInvite, IncomingRequest } from '#kit/sip-endpoint.ts';
+import type { ImpairmentRules } from '../../impairment/rules.ts';
 import type { LoadedFootage } from '../../media/footage.ts';
 import { type Ambience, type Report, pause } from '../common/names.ts';
 import { type AnswerPlan, planAnswer, writeAnswer } from './answer.ts';
@@ -14,7 +15,7 @@ import type { Channel } from './catalogue.ts';
 import { type LegCounters, type MediaLeg, openActiveLeg, openPassiveLeg, openUdpLeg } from './legs.ts';
 import type { Paced, Pacer } from './pacer.ts';
 import type { Quirks } from './quirks.ts';
-import { CameraStream } from './stream.ts';
+import { CameraStream, type SentPicture } from './stream.ts';
 
 export interface SessionHost {
   readonly ambience: Ambience;
@@ -24,6 +25,8 @@ export interface SessionHost {
   readonly mediaAddress: string;
   readonly quirks: Quirks;
   readonly maxPayloadBytes: number | undefined;
+  /** The network that media over UDP of a channel has to cross; undefined: none. */
+  impair(channel: Channel): ImpairmentRules | undefined;
   /** Another session of this channel is open. */
   isBusy(channelId: string): boolean;
 }
@@ -70,6 +73,11 @@ export class CameraSession implements Paced {
     return this.#stream?.pictures ?? 0;
   }
 
+  /** The pictures of its first minutes with their time, in the order of sending. */
+  get sent(): readonly SentPicture[] {
+    return this.#stream?.sent ?? [];
+  }
+
   /** What the packets carry; undefined before the answer. */
   get ssrc(): number | undefined {
     return this.#plan?.sentSsrc;
@@ -97,7 +105,8 @@ export class CameraSession implements Paced {
   async #openLeg(offer: GbSdp, plan: AnswerPlan): Promise<void> {
     const { mediaAddress, quirks, ambience } = this.#host;
     const remote = { address: offer.connectionAddress, port: offer.media.port };
-    if (plan.transport === 'udp') this.#leg = await openUdpLeg(mediaAddress, remote, quirks);
+    const rules = this.#host.impair(this.channel);
+    if (plan.transport === 'udp') this.#leg = await openUdpLeg(mediaAddress, remote, quirks, rules === undefined ? undefined : { rules, clock: ambience.clock });
     else if (plan.transport === 'tcp-active') this.#leg = openActiveLeg(mediaAddress, remote, quirks, ambience.clock);
     else this.#leg = await openPassiveLeg(mediaAddress, quirks, ambience.clock);
     this.#leg.onLost = () => void this.#hangUp('receiver closed the connection');
@@ -156,7 +165,7 @@ export class CameraSession implements Paced {
 
   /** The next picture is a key frame (IFrameCmd). */
   requestKeyFrame(): void {
-    this.#stream?.requestKeyFrame();
+    if (!this.#host.quirks.has('no-key-frames')) this.#stream?.requestKeyFrame();
   }
 
   #onRequest(incoming: IncomingRequest): void {

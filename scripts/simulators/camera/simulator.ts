@@ -7,6 +7,7 @@ import { Closer } from '#kit/closer.ts';
 import { userOf } from '#core/sip/message.ts';
 import type { Charset } from '#core/gb/dialect.ts';
 import { type IncomingInvite, type IncomingRequest, type SipEndpoint, type Target, openSipEndpoint } from '#kit/sip-endpoint.ts';
+import type { ImpairmentRules } from '../../impairment/rules.ts';
 import { type FootageName, type LoadedFootage, loadFootage } from '../../media/footage.ts';
 import { type Ambience, type Report, defaultDomain, pause, quietAmbience } from '../common/names.ts';
 import { UdpRelay } from '../common/udp-relay.ts';
@@ -49,6 +50,8 @@ export interface CameraOptions {
   readonly topics?: readonly string[];
   readonly footage?: FootageName;
   readonly maxPayloadBytes?: number;
+  /** The network between us and the platform, for media over UDP: of each channel. */
+  readonly impair?: (channel: Channel) => ImpairmentRules | undefined;
   /** Registrations begun per second; 0: all at once. */
   readonly rampPerS?: number;
   /** Default true; false: `device.registration.start()` begins it. */
@@ -185,6 +188,7 @@ function makeDevices(options: CameraOptions, ambience: Ambience, doors: readonly
     ambience, report, pacer, footage, quirks,
     mediaAddress: options.mediaAddress ?? localAddress,
     maxPayloadBytes: options.maxPayloadBytes,
+    impair: channel => options.impair?.(channel),
     isBusy: channelId => devices.some(device => [...device.sessions].filter(session => session.channel.id === channelId).length > 1),
   };
   for (let index = 0; index < count; index += 1) {

@@ -12,6 +12,8 @@ const RESTART_AFTER_S = 3;
 const WRAP_32 = 2 ** 32;
 const WRAP_LEAD_S = 4;
 const MAX_BIG_PAYLOAD_BYTES = 60_000;
+/** Six minutes, which is longer than anybody measures. */
+const MAX_SENT = 9000;
 /** Into a group of pictures, so that the first one cannot be decoded. */
 const MID_GROUP_PICTURE = 7;
 
@@ -26,7 +28,15 @@ export interface StreamOptions {
   readonly maxPayloadBytes?: number | undefined;
 }
 
+export interface SentPicture {
+  readonly pts90k: number;
+  /** Which picture of the footage. */
+  readonly index: number;
+}
+
 export class CameraStream {
+  /** The first MAX_SENT pictures. */
+  readonly sent: SentPicture[] = [];
   readonly #options: StreamOptions;
   readonly #muxer: PsMuxer;
   readonly #mapless: PsMuxer;
@@ -97,6 +107,7 @@ export class CameraStream {
     const { footage, quirks, ssrc } = this.#options;
     if (quirks.has('ssrc-restart') && !this.#restarted && at90k >= RESTART_AFTER_S * 90000) this.#restart(ssrc);
     const { bytes, keyFrame } = footage.pictures[this.#picture]!;
+    if (this.sent.length < MAX_SENT) this.sent.push({ pts90k: this.#pts(at90k), index: this.#picture });
     this.#picture = (this.#picture + 1) % footage.pictures.length;
     this.#pictures += 1;
     if (keyFrame) this.#keyFrames += 1;

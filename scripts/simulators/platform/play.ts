@@ -7,6 +7,7 @@
 import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { readAnswer, PS_PAYLOAD } from '#core/sdp/negotiate.ts';
+import type { PsUnit } from '#core/ps/demux.ts';
 import type { Codec } from '#core/ps/stream-types.ts';
 import type { Dialog, IncomingRequest, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
 import { type Ambience, type Report, pause } from '../common/names.ts';
@@ -68,6 +69,8 @@ const LATE_ACK_MS = 2000;
 const MISBEHAVES_AFTER_MS = 2000;
 const DEFAULT_WAIT_MS = 15_000;
 const BYE_WAIT_MS = 3000;
+/** Six minutes. */
+const MAX_ARRIVALS = 9000;
 
 export class Play implements AsyncDisposable, MediaSink {
   readonly #parts: PlayParts;
@@ -89,6 +92,8 @@ export class Play implements AsyncDisposable, MediaSink {
   #mediaClosed: string | undefined;
   #byeAnswered: boolean | undefined;
   readonly #endings = new Conditions();
+  /** When each of the first MAX_ARRIVALS pictures was complete, on the clock of the ambience. */
+  readonly arrivals: { readonly pts90k: number; readonly atMs: number }[] = [];
   /** The answer as it came. */
   answer: GbSdp | undefined;
 
@@ -96,7 +101,7 @@ export class Play implements AsyncDisposable, MediaSink {
     this.#parts = parts;
     this.#expectedSsrc = parts.ssrc;
     this.#startedAt = parts.ambience.clock.now();
-    this.#recorder = new Recorder(parts.recordTo, unit => this.#onFrame(unit.kind === 'video'));
+    this.#recorder = new Recorder(parts.recordTo, unit => this.#onFrame(unit));
     this.#judge = new RtpJudge({ ssrc: undefined, payloadType: PS_PAYLOAD.payloadType }, {
       payload: (bytes, _timestamp, marker) => this.#recorder.payload(bytes, marker),
       gap: () => this.#recorder.gap(),
@@ -191,8 +196,11 @@ export class Play implements AsyncDisposable, MediaSink {
     this.#conditions.check();
   }
 
-  #onFrame(isVideo: boolean): void {
-    if (isVideo && this.#recorder.keyFrames > 0) this.#firstFrameMs ??= this.#parts.ambience.clock.now() - this.#startedAt;
+  #onFrame({ kind, pts90k }: PsUnit): void {
+    if (kind !== 'video') return;
+    const now = this.#parts.ambience.clock.now();
+    if (this.arrivals.length < MAX_ARRIVALS) this.arrivals.push({ pts90k, atMs: now });
+    if (this.#recorder.keyFrames > 0) this.#firstFrameMs ??= now - this.#startedAt;
   }
 
   #onRequest(incoming: IncomingRequest): void {
