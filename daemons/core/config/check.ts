@@ -17,13 +17,21 @@ type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkRenditions(config)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
   for (const [i, one] of sip.listen.entries()) {
     const earlier = sip.listen.slice(0, i).find(other => other.transport === one.transport && other.port === one.port && overlap(other.address, one.address));
     if (earlier !== undefined) yield { path: ['sip', 'listen', i, 'port'], why: `${one.transport} port ${one.port} is already taken by ${earlier.address}` };
+  }
+}
+
+function* checkRenditions({ transcode, upstreams }: GatewayConfig): Generator<FieldProblem> {
+  const names = transcode.renditions.map(({ name }) => name);
+  yield* duplicates(names, i => ['transcode', 'renditions', i, 'name'], 'rendition name');
+  for (const [i, { transcode: name }] of upstreams.entries()) {
+    if (name !== '' && !names.includes(name)) yield { path: ['upstreams', i, 'transcode'], why: `transcode.renditions has no ${name}` };
   }
 }
 

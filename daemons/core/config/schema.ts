@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isIp, parseNetwork } from '../ip.ts';
+import { renditionName, transcodeSchema } from './transcode-schema.ts';
 import { channelFactsSchema, viewSchema } from './view-schema.ts';
 
 const MAX_TEXT = 255;
@@ -82,6 +83,8 @@ const upstream = z.strictObject({
   ssrc: z.enum(['echo', 'own']).default('echo').describe('echo: send the SSRC of its y=; own: answer one of our domain'),
   share: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
   maxSessions: z.int().min(1).max(10000).default(256).describe('live sessions at once; more get 486'),
+  transcode: renditionName.or(z.literal('')).default('').describe('rendition of transcode.renditions that it gets of every channel; empty: as the camera sends'),
+  transcodeByF: z.boolean().default(false).describe('true: what its f= line asks for is made; goes before transcode'),
   alarms: z.boolean().default(true).describe('alarms of what it sees are sent to it, whether it subscribes or not'),
   priority: z.int().min(0).max(255).default(100).describe('of its operators: one of a lower number may not steer a camera right after one of a higher'),
   permissions: z
@@ -236,6 +239,7 @@ export const gatewaySchema = z.strictObject({
   channels: z.array(channelFactsSchema).max(100000).default([]).describe('what devices do not say of single channels, or say wrong'),
   upstreams: z.array(upstream).max(64).default([]).describe('platforms above us'),
   media: media.prefault({}).describe('relay of the media itself'),
+  transcode: transcodeSchema.prefault({}).describe('pictures and sound turned into other sizes, rates and codecs, by ffmpeg'),
   outlets: outlets.prefault({}).describe('channels for players and other systems; a valid token or a user is needed'),
   inlets: z.array(inlet).max(10000).default([]).describe('streams that are not GB/T 28181, published as channels'),
   resources: z.array(resource).max(100000).default([]).describe('cameras with more than one way to them: one resource upward, and a source that dies is replaced under its viewers'),
