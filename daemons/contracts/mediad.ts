@@ -20,6 +20,13 @@ export interface PeerRule {
 
 export interface OpenSourceParams {
   readonly bridgeId: string;
+  /** Its name among the source legs of the bridge; default: that of the bridge. */
+  readonly legId?: string | undefined;
+  /**
+   * Opens a second source leg beside the running one of this bridge, one at a time. It takes over with its first key picture, or with
+   * its first packet when the other is quiet: `source-flowing` with its legId. Until then `closeSource` gives it up.
+   */
+  readonly replaces?: boolean | undefined;
   readonly transport: LegTransport;
   /** Local address to bind and to declare in SDP. */
   readonly localAddress: string;
@@ -34,6 +41,8 @@ export interface OpenSourceParams {
 
 export interface ConnectSourceParams {
   readonly bridgeId: string;
+  /** Default: the leg that is the source now. */
+  readonly legId?: string | undefined;
   /** From the answer's c= and m=. UDP: packets are accepted from here. TCP active: we connect here. TCP passive: the address that may connect. */
   readonly remote: Endpoint;
   /** From the answer's y=, else as asked. */
@@ -94,11 +103,14 @@ export interface BridgeStats {
   readonly label: string;
   readonly ageMs: number;
   readonly source: LegStats & {
+    readonly legId: string;
     /** What the first bytes of the payload look like: `ps`, or why not. Null before the first packet. */
     readonly payload: 'ps' | 'h264' | 'h265' | 'unknown' | null;
     /** From the PSM, e.g. `h264`, `h265`, `g711a`. Empty until seen. */
     readonly codecs: readonly string[];
   };
+  /** The leg that is to take over. */
+  readonly replacement: BridgeStats['source'] | null;
   /** Null while no sink wants whole pictures. */
   readonly gate: GateStats | null;
   readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string })[];
@@ -148,6 +160,8 @@ export interface OutletRow {
 export interface MediadRequests {
   openSource(params: OpenSourceParams): { readonly local: Endpoint };
   connectSource(params: ConnectSourceParams): null;
+  /** Closes one source leg; the bridge and its sinks stay. Twice is once. */
+  closeSource(params: { readonly bridgeId: string; readonly legId: string }): null;
   /** Listens (TCP passive) or binds; sends nothing before `startSink`. */
   openSink(params: OpenSinkParams): { readonly local: Endpoint };
   /** Upstream's ACK came: connect or send from now on. */
@@ -180,12 +194,12 @@ export interface MediadLoad {
 
 /** Sent to every connected client as the notification `event`. */
 export type MediadEvent =
-  | { readonly type: 'source-flowing'; readonly bridgeId: string; readonly ssrc: number; readonly remote: Endpoint }
-  | { readonly type: 'source-silent'; readonly bridgeId: string; readonly silentMs: number }
+  | { readonly type: 'source-flowing'; readonly bridgeId: string; readonly legId: string; readonly ssrc: number; readonly remote: Endpoint }
+  | { readonly type: 'source-silent'; readonly bridgeId: string; readonly legId: string; readonly silentMs: number }
   /** A key picture would end a freeze, or a viewer waits for one; not sent more often than a source may be asked. */
   | { readonly type: 'key-picture-wanted'; readonly bridgeId: string; readonly why: 'loss' | 'join' }
   /** Loss of a UDP source leg stayed above media.loss.tcpAbovePercent over the whole of `overMs`. Once a minute while it lasts. */
   | { readonly type: 'source-lossy'; readonly bridgeId: string; readonly lostPercent: number; readonly overMs: number }
-  | { readonly type: 'source-closed'; readonly bridgeId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
+  | { readonly type: 'source-closed'; readonly bridgeId: string; readonly legId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
   | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' };

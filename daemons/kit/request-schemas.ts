@@ -17,8 +17,9 @@ const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64),
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
-  openSource: z.strictObject({ bridgeId: id, transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
-  connectSource: z.strictObject({ bridgeId: id, remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType }),
+  openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
+  connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType }),
+  closeSource: z.strictObject({ bridgeId: id, legId: id }),
   openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),

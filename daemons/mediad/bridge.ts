@@ -3,38 +3,37 @@
  *
  *   source:  opening ──openSource──► connecting ──first packet──► flowing ◄──► silent
  *                                        └──────────── peer closed, failed ──┴──► closed
+ *   another: opening ──openSource(replaces)──► connecting ──key picture, or any packet when the first leg is quiet──► it is the source
+ *                └── closeSource, or it fails: told, and the first leg goes on ──► closed
  *   sink:    opening ──startSink──► connecting ──first packet──► flowing ── peer closed, failed ──► closed
  *
- * A leg that closed by itself is told once and keeps its statistics until its owner closes it.
+ * A leg that closed by itself is told once and keeps its statistics until its owner closes it. A source that takes over goes on with
+ * the numbers and timestamps of the one before it, so the sinks see one stream.
  */
 import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
+import { beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
-import { Alarm } from '#kit/clock.ts';
-import { countersOf, sinkStats } from './bridge-stats.ts';
+import { BridgeSource } from './bridge-source.ts';
+import { sinkStats } from './bridge-stats.ts';
 import { LegCounters } from './leg-counters.ts';
-import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
+import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import { CatchUp, OpeningHold } from './opening-hold.ts';
 import { localAddressOf, Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
-import { Scouts } from './scouts.ts';
-import { SourceIntake } from './source-intake.ts';
-import { openTcpActiveSource, openTcpPassiveSource } from './source-tcp.ts';
-import { openUdpSource } from './source-udp.ts';
-
-const OPEN_SOURCE: Readonly<Record<LegTransport, (options: SourceLegOptions) => Promise<SourceLeg>>> = {
-  'udp': openUdpSource,
-  'tcp-active': openTcpActiveSource,
-  'tcp-passive': openTcpPassiveSource,
-};
 
 const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Promise<SinkLeg>>> = {
   'udp': openUdpSink,
   'tcp-active': openTcpActiveSink,
   'tcp-passive': openTcpPassiveSink,
 };
+
+/** A leg that flows is left for another one at a key picture; not longer than this. */
+const KEY_PICTURE_MS = 3000;
+/** A leg that was quiet for so long is not waited for. */
+const QUIET_MS = 500;
 
 interface Sink {
   readonly params: OpenSinkParams;
@@ -48,37 +47,25 @@ interface Sink {
 export class Bridge {
   readonly id: string;
   readonly #plane: Plane;
-  readonly #params: OpenSourceParams;
-  readonly #peer: Peer;
   readonly #openedAt: Ms;
-  readonly #intake: SourceIntake;
-  readonly #alarm: Alarm;
   readonly #sinks = new Map<string, Sink>();
   readonly #hold = new OpeningHold();
   /** Somebody may start soon: the first sink, or one that was opened. */
   #holding = true;
   /** Sinks that take packets; replaced, never changed, so that a loop over it stays whole. */
   #receivers: readonly Sink[] = [];
-  #source: SourceLeg | undefined;
-  #scouts: Scouts | undefined;
-  #connected = false;
-  #sourceEnded = false;
+  #source: BridgeSource;
+  /** Is to take over. */
+  #next: BridgeSource | undefined;
+  /** The first packet of `#next`. */
+  #nextSince: Ms | undefined;
   #closed = false;
 
   constructor(plane: Plane, params: OpenSourceParams) {
     this.id = params.bridgeId;
     this.#plane = plane;
-    this.#params = { ...params, localAddress: localAddressOf(params.localAddress) };
-    this.#peer = new Peer(params.peer);
     this.#openedAt = plane.clock.now();
-    this.#intake = new SourceIntake({
-      bridgeId: params.bridgeId,
-      silenceMs: params.silenceMs,
-      counters: new LegCounters(plane.counters),
-      strays: plane.strays,
-      onFlowing: () => this.#onFlowing(),
-    });
-    this.#alarm = new Alarm(plane.clock, () => this.#onSilenceDue());
+    this.#source = this.#newSource(params);
   }
 
   get sinkCount(): number {
@@ -87,41 +74,56 @@ export class Bridge {
 
   /** Nothing came for this long: counted from the last packet, else from opening. */
   quietMs(now: Ms): number {
-    return this.#intake.counters.lastPacketAgeMs(now) ?? now - this.#openedAt;
+    return Math.min(this.#source.quietMs(now), this.#next?.quietMs(now) ?? Infinity);
   }
 
-  async openSource(): Promise<Endpoint> {
-    const { transport, localAddress, ssrc } = this.#params;
-    const leg = await OPEN_SOURCE[transport]({
-      plane: this.#plane,
-      transport,
-      localAddress,
-      ssrc,
-      peer: this.#peer,
-      intake: this.#intake,
-      relay: (batch, now) => this.#relay(batch, now),
-      onClosed: why => this.#onSourceClosed(why),
-    });
-    if (this.#closed) {
-      await leg.close();
-      throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, why: 'closed while it opened' });
+  openSource(): Promise<Endpoint> {
+    return this.#source.open();
+  }
+
+  /** A second leg beside the running one. */
+  async openReplacement(params: OpenSourceParams): Promise<Endpoint> {
+    if (this.#next !== undefined) throw new GatewayError('BAD_REQUEST', { bridgeId: this.id, why: 'a source is being replaced already' });
+    const source = this.#newSource(params);
+    if (source.legId === this.#source.legId) throw new GatewayError('BAD_REQUEST', { bridgeId: this.id, legId: source.legId, why: 'leg exists' });
+    this.#next = source;
+    this.#nextSince = undefined;
+    try {
+      return await source.open();
+    } catch (error) {
+      if (this.#next === source) this.#next = undefined;
+      throw error;
     }
-    this.#source = leg;
-    return leg.local;
   }
 
   connectSource(params: ConnectSourceParams): void {
-    if (this.#source === undefined) throw new GatewayError('BAD_REQUEST', { bridgeId: this.id, why: 'source is not open yet' });
-    const portMatters = this.#params.transport !== 'tcp-passive';
-    const remote = this.#peer.target(params.remote, this.#params.localAddress, portMatters);
-    this.#source.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType });
-    this.#connected = true;
-    this.#alarm.arm(this.#intake.silence.deadline);
-    const { range } = this.#plane.ports;
-    if (this.#params.transport !== 'udp' || range === undefined) return;
-    void this.#scouts?.end();
-    this.#scouts = new Scouts(this.#plane, this.id, range, this.#peer);
-    this.#scouts.start(this.#source.local);
+    const source = params.legId === undefined ? this.#source : this.#leg(params.legId);
+    if (source === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, legId: params.legId!, why: 'no such leg' });
+    source.connect(params);
+  }
+
+  /** Gives one leg up: the replacement, or the running one, whose sinks then wait for another. */
+  async closeSource(legId: string): Promise<void> {
+    const source = this.#leg(legId);
+    if (source !== undefined && source === this.#next) this.#next = undefined;
+    await source?.close();
+  }
+
+  #leg(legId: string): BridgeSource | undefined {
+    return [this.#source, this.#next].find(source => source?.legId === legId);
+  }
+
+  #newSource(params: OpenSourceParams): BridgeSource {
+    return new BridgeSource({
+      plane: this.#plane,
+      params,
+      onPackets: (source, batch, now) => (source === this.#source ? this.#onPackets(batch, now) : this.#onNextPackets(source, batch, now)),
+      onFlowing: source => {
+        if (source === this.#source) this.#tellFlowing();
+      },
+      onSilent: ({ legId }, silentMs) => this.#plane.emit({ type: 'source-silent', bridgeId: this.id, legId, silentMs }),
+      onClosed: (source, why) => this.#onSourceClosed(source, why),
+    });
   }
 
   async openSink(params: OpenSinkParams): Promise<Endpoint> {
@@ -179,9 +181,7 @@ export class Bridge {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#alarm[Symbol.dispose]();
-    this.#intake.silence.stop();
-    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source?.close(), this.#scouts?.end()]);
+    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source.close(), this.#next?.close()]);
   }
 
   /** The hot path's only loop over sinks. */
@@ -205,24 +205,38 @@ export class Bridge {
     if (catchUp.done) sink.catchUp = undefined;
   }
 
-  #onFlowing(): void {
-    void this.#scouts?.end();
-    const { ssrc, address, port } = this.#intake.gate;
-    this.#alarm.arm(this.#intake.silence.deadline);
-    this.#plane.emit({ type: 'source-flowing', bridgeId: this.id, ssrc, remote: { address, port } });
+  #onPackets(batch: MediaBatch, now: Ms): void {
+    this.#source.place(batch);
+    this.#relay(batch, now);
   }
 
-  #onSilenceDue(): void {
-    const silentMs = this.#intake.silence.tick(this.#plane.clock.now());
-    if (silentMs !== undefined) this.#plane.emit({ type: 'source-silent', bridgeId: this.id, silentMs: Math.round(silentMs) });
-    this.#alarm.arm(this.#intake.silence.deadline);
+  /** Takes over where a decoder can begin, or at once when there is nothing to lose. */
+  #onNextPackets(source: BridgeSource, batch: MediaBatch, now: Ms): void {
+    if (source !== this.#next) return;
+    this.#nextSince ??= now;
+    const mayWait = this.#source.quietMs(now) < QUIET_MS && now - this.#nextSince < KEY_PICTURE_MS;
+    const begin = mayWait ? firstKeyPicture(batch) : 0;
+    if (begin < 0) return;
+    batch.dropFirst(begin);
+    if (batch.count === 0) return;
+    const before = this.#source;
+    source.follow(before, batch, now);
+    this.#source = source;
+    this.#next = undefined;
+    void before.close();
+    this.#tellFlowing();
+    this.#onPackets(batch, now);
   }
 
-  #onSourceClosed(why: SourceClosedWhy): void {
-    if (this.#closed || this.#sourceEnded) return;
-    this.#sourceEnded = true;
-    this.#intake.silence.stop();
-    this.#plane.emit({ type: 'source-closed', bridgeId: this.id, why });
+  #tellFlowing(): void {
+    const { legId, intake } = this.#source;
+    const { ssrc, address, port } = intake.gate;
+    this.#plane.emit({ type: 'source-flowing', bridgeId: this.id, legId, ssrc, remote: { address, port } });
+  }
+
+  #onSourceClosed({ legId }: BridgeSource, why: SourceClosedWhy): void {
+    if (this.#closed) return;
+    this.#plane.emit({ type: 'source-closed', bridgeId: this.id, legId, why });
   }
 
   #onSinkReady(sink: Sink): void {
@@ -264,37 +278,18 @@ export class Bridge {
     const now = this.#plane.clock.now();
     return {
       bridgeId: this.id,
-      label: this.#params.label,
+      label: this.#source.label,
       ageMs: Math.round(now - this.#openedAt),
-      source: { ...this.#sourceStats(now), payload: this.#intake.probe.kind, codecs: this.#intake.probe.codecs },
+      source: this.#source.stats(now),
+      replacement: this.#next?.stats(now) ?? null,
       gate: null,
       sinks: [...this.#sinks.values()].map(({ params, leg, state, counters }) => sinkStats(params, leg, state, counters, now)),
     };
   }
+}
 
-  #sourceStats(now: Ms): LegStats {
-    const { tracker, gate, counters } = this.#intake;
-    return {
-      transport: this.#params.transport,
-      local: this.#source?.local ?? { address: this.#params.localAddress, port: 0 },
-      remote: this.#connected ? { address: gate.address, port: gate.port } : null,
-      state: this.#sourceState(),
-      ssrc: this.#connected ? gate.ssrc : this.#params.ssrc,
-      ...countersOf(counters, now),
-      lost: tracker.lost,
-      reordered: tracker.reordered,
-      duplicates: tracker.duplicates,
-      late: 0,
-      waiting: 0,
-      waitMs: 0,
-      jitterMs: Math.round(tracker.jitterMs * 100) / 100,
-    };
-  }
-
-  #sourceState(): LegStats['state'] {
-    if (this.#sourceEnded) return 'closed';
-    const flow = this.#intake.silence.state;
-    if (flow === 'flowing' || flow === 'silent') return flow;
-    return flow === 'waiting' ? 'connecting' : 'opening';
-  }
+/** -1 when there is none. */
+function firstKeyPicture(batch: MediaBatch): number {
+  for (let i = 0; i < batch.count; i++) if (beginsKeyPicture(batch.kind, batch.memory[i]!, batch.payloadOffset[i]!, batch.payloadLength[i]!)) return i;
+  return -1;
 }

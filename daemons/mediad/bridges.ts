@@ -88,6 +88,7 @@ export class Bridges implements AsyncDisposable {
       return { local: await bridge.openSource() };
     } catch (error) {
       if (this.#bridges.get(bridgeId) === bridge) this.#bridges.delete(bridgeId);
+    if (params.replaces === true) return { local: await this.#bridge(bridgeId).openReplacement(params) };
       throw error;
     }
   }
@@ -105,6 +106,11 @@ export class Bridges implements AsyncDisposable {
     this.#bridge(bridgeId).startSink(sinkId);
     return null;
   }
+  async closeSource({ bridgeId, legId }: { readonly bridgeId: string; readonly legId: string }): Promise<null> {
+    await this.#bridges.get(bridgeId)?.closeSource(legId);
+    return null;
+  }
+
 
   async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {
     await this.#bridges.get(bridgeId)?.closeSink(sinkId);

@@ -109,6 +109,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     connectSource: params => bridges.connectSource(params),
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
+    closeSource: params => bridges.closeSource(params),
     closeSink: params => bridges.closeSink(params),
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),

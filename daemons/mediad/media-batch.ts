@@ -46,3 +46,32 @@ export class MediaBatch {
     this.count = 0;
   }
 }
+  /** Moves everything onto another timeline; what would lie before `floor` there is taken out. */
+  shift(indexOffset: number, ticksOffset: number, floor: number): void {
+    let kept = 0;
+    for (let i = 0; i < this.count; i++) {
+      const index = this.index[i]! + indexOffset;
+      if (index < floor) continue;
+      this.memory[kept] = this.memory[i]!;
+      this.payloadOffset[kept] = this.payloadOffset[i]!;
+      this.payloadLength[kept] = this.payloadLength[i]!;
+      this.marker[kept] = this.marker[i]!;
+      this.timestamp[kept] = (this.timestamp[i]! + ticksOffset) >>> 0;
+      this.index[kept++] = index;
+    }
+    this.count = kept;
+  }
+
+  /** Forgets the first ones. */
+  dropFirst(dropped: number): void {
+    for (let i = dropped; i < this.count; i++) {
+      this.memory[i - dropped] = this.memory[i]!;
+      this.payloadOffset[i - dropped] = this.payloadOffset[i]!;
+      this.payloadLength[i - dropped] = this.payloadLength[i]!;
+      this.marker[i - dropped] = this.marker[i]!;
+      this.timestamp[i - dropped] = this.timestamp[i]!;
+      this.index[i - dropped] = this.index[i]!;
+    }
+    this.count = Math.max(0, this.count - dropped);
+  }
+

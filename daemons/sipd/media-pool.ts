@@ -162,11 +162,17 @@ export class MediaPool implements AsyncDisposable {
   }
 
   /** Tells again what ended while nobody listened: events are not kept, states are. */
-  #catchUp({ bridgeId, source, sinks }: BridgeStats): void {
+  #catchUp({ bridgeId, source, replacement, sinks }: BridgeStats): void {
     const { onEvent } = this.#options;
     for (const { sinkId, state } of sinks) if (state === 'closed') onEvent({ type: 'sink-closed', bridgeId, sinkId, why: 'peer-closed' });
-    if (source.state === 'closed') onEvent({ type: 'source-closed', bridgeId, why: 'peer-closed' });
-    if (source.state === 'silent') onEvent({ type: 'source-silent', bridgeId, silentMs: source.lastPacketAgeMs ?? 0 });
+    // The running leg first: it may have taken over meanwhile.
+    for (const leg of [source, replacement]) {
+      if (leg === null) continue;
+      const { legId, state, ssrc, remote, lastPacketAgeMs } = leg;
+      if (state === 'flowing' && leg === source && remote !== null) onEvent({ type: 'source-flowing', bridgeId, legId, ssrc, remote });
+      if (state === 'closed') onEvent({ type: 'source-closed', bridgeId, legId, why: 'peer-closed' });
+      if (state === 'silent') onEvent({ type: 'source-silent', bridgeId, legId, silentMs: lastPacketAgeMs ?? 0 });
+    }
   }
 
   #lose(instance: Instance, surviving: ReadonlySet<string>): void {
