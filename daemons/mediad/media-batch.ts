@@ -40,12 +40,6 @@ export class MediaBatch {
     }
   }
 
-  /** Lets the memory of the last packets go. */
-  clear(): void {
-    this.memory.length = 0;
-    this.count = 0;
-  }
-}
   /** Moves everything onto another timeline; what would lie before `floor` there is taken out. */
   shift(indexOffset: number, ticksOffset: number, floor: number): void {
     let kept = 0;
@@ -75,3 +69,9 @@ export class MediaBatch {
     this.count = Math.max(0, this.count - dropped);
   }
 
+  /** Lets the memory of the last packets go. */
+  clear(): void {
+    this.memory.length = 0;
+    this.count = 0;
+  }
+}
