@@ -7,7 +7,7 @@ import type { Ms } from '../units.ts';
 /** A forward step up to this is loss; a longer one is a restart (RFC 3550 A.1 MAX_DROPOUT). */
 const MAX_DROPOUT = 3000;
 /** Late packets up to this far behind are told from duplicates. Power of two. */
-const WINDOW = 512;
+const WINDOW = 1024;
 const WINDOW_MASK = WINDOW - 1;
 const UNSEEN = -1;
 /** A jump after this much silence is a restart at once; inside a flowing stream two in a row must agree (RFC 3550 A.1). */
@@ -15,6 +15,8 @@ const RESTART_QUIET_MS = 200;
 const CLOCK_90K_PER_MS = 90;
 /** Transit steps beyond this are a new timeline, not jitter. */
 const MAX_TRANSIT_STEP = 5 * 90_000;
+/** The spread is remembered longer than the mean. */
+const SPREAD_PACKETS = 128;
 const UINT32 = 0x1_0000_0000;
 
 /**
@@ -37,6 +39,7 @@ export class SequenceTracker {
   /** NaN before the first packet of a run. */
   #lastTransit = NaN;
   #jitterTicks = 0;
+  #jitterSquares = 0;
   #missing = 0;
 
   /** Number of the packet of the last `update`, one timeline over all runs. Meaningless after `duplicate` and `stale`. */
@@ -54,6 +57,11 @@ export class SequenceTracker {
   /** RFC 3550 6.4.1 interarrival jitter, on a 90 kHz clock. */
   get jitterMs(): number {
     return this.#jitterTicks / CLOCK_90K_PER_MS;
+  }
+
+  /** Mean and four standard deviations of what the jitter is made of: hardly any packet is later than this. */
+  get jitterBoundMs(): number {
+    return (this.#jitterTicks + 4 * Math.sqrt(this.#jitterSquares)) / CLOCK_90K_PER_MS;
   }
 
   /** The next packet begins a new run whatever its number is: the SSRC changed. */
@@ -143,9 +151,15 @@ export class SequenceTracker {
     if (!Number.isNaN(this.#lastTransit) && arrival !== 'restart') {
       let difference = Math.abs(transit - this.#lastTransit);
       if (difference > UINT32 / 2) difference = Math.abs(difference - UINT32);
-      if (difference <= MAX_TRANSIT_STEP) this.#jitterTicks += (difference - this.#jitterTicks) / 16;
+      if (difference <= MAX_TRANSIT_STEP) this.#addJitter(difference);
     }
     this.#lastTransit = transit;
+  }
+
+  #addJitter(difference: number): void {
+    const deviation = difference - this.#jitterTicks;
+    this.#jitterTicks += deviation / 16;
+    this.#jitterSquares += (deviation * deviation - this.#jitterSquares) / SPREAD_PACKETS;
   }
 }
 
