@@ -12,7 +12,7 @@
  */
 import type { Ms } from '../units.ts';
 import { type DigestAlgorithm, type DigestChallenge, type DigestCredentials, type DigestHashes, algorithmOf, digestResponse, formatChallenge, parseAuthorization, sameSecret } from './digest.ts';
-import { type HeaderField, type SipRequest, headerValues, userOf } from './message.ts';
+import { type HeaderField, type NameAddr, headerValues, userOf } from './message.ts';
 
 const NONCE_TTL_MS = 120_000;
 const LOCK_AFTER_FAILURES = 5;
@@ -56,8 +56,17 @@ export type DigestVerdict =
   /** No answer at all. */
   | { readonly type: 'locked' };
 
+/** What is judged of a request: of SIP, or of another protocol with the same credentials (RFC 7616). */
+export interface GuardedRequest {
+  readonly method: string;
+  readonly headers: readonly HeaderField[];
+  /** Empty where a protocol has none: an answer without qop is then believed once a nonce. */
+  readonly callId: string;
+  readonly to?: NameAddr;
+}
+
 interface Attempt {
-  readonly request: SipRequest;
+  readonly request: GuardedRequest;
   readonly source: string;
   readonly id: string;
   readonly lockKey: string;
@@ -98,7 +107,7 @@ export class DigestGuard {
   }
 
   /** Judges a request. `source` is the address it came from, without port: devices change it. `id` defaults to the user of To. */
-  check(request: SipRequest, source: string, lookup: Ha1Lookup, now: Ms, id: string = userOf(request.to)): DigestVerdict {
+  check(request: GuardedRequest, source: string, lookup: Ha1Lookup, now: Ms, id: string = request.to === undefined ? '' : userOf(request.to)): DigestVerdict {
     const attempt: Attempt = { request, source, id, lockKey: `${source} ${id.slice(0, MAX_ID)}`, lookup, now };
     const failures = this.#failures.get(attempt.lockKey);
     if (failures !== undefined && failures.lockedUntil > now) return { type: 'locked' };

@@ -82,7 +82,7 @@ export function header(message: SipMessage, name: string): string | undefined {
   return message.headers.find(field => field.name.toLowerCase() === wanted)?.value;
 }
 
-export function headerValues(message: SipMessage, name: string): string[] {
+export function headerValues(message: Pick<SipMessage, 'headers'>, name: string): string[] {
   const wanted = name.toLowerCase();
   return message.headers.filter(field => field.name.toLowerCase() === wanted).map(field => field.value);
 }
