@@ -33,7 +33,8 @@ const LEAST_STEP_MS = 40;
 export interface BridgeSourceOptions {
   readonly plane: Plane;
   readonly params: OpenSourceParams;
-  readonly onPackets: (source: BridgeSource, batch: MediaBatch, now: Ms) => void;
+  /** False: somebody still reads the memory of the batch. */
+  readonly onPackets: (source: BridgeSource, batch: MediaBatch, now: Ms) => boolean;
   readonly onFlowing: (source: BridgeSource) => void;
   readonly onSilent: (source: BridgeSource, silentMs: number) => void;
   readonly onClosed: (source: BridgeSource, why: SourceClosedWhy) => void;
@@ -103,7 +104,7 @@ export class BridgeSource {
       ssrc,
       peer: this.#peer,
       intake: this.intake,
-      relay: (batch, now) => onPackets(this, batch, now),
+      relay: (batch, now) => plane.store.recycle(onPackets(this, batch, now)),
       onClosed: why => {
         if (this.#closed || this.#ended) return;
         this.#ended = true;
@@ -162,7 +163,7 @@ export class BridgeSource {
   }
 
   stats(now: Ms): BridgeStats['source'] {
-    const { tracker, gate, counters, probe } = this.intake;
+    const { tracker, gate, counters, probe, buffer } = this.intake;
     return {
       legId: this.legId,
       transport: this.#params.transport,
@@ -171,12 +172,12 @@ export class BridgeSource {
       state: this.#state(),
       ssrc: this.#connected ? gate.ssrc : this.#params.ssrc,
       ...countersOf(counters, now),
-      lost: tracker.lost,
+      lost: tracker.lost + (buffer?.late ?? 0),
       reordered: tracker.reordered,
       duplicates: tracker.duplicates,
-      late: 0,
-      waiting: 0,
-      waitMs: 0,
+      late: buffer?.late ?? 0,
+      waiting: buffer?.held ?? 0,
+      waitMs: Math.round(buffer?.waitMs(now) ?? 0),
       jitterMs: Math.round(tracker.jitterMs * 100) / 100,
       payload: probe.kind,
       codecs: probe.codecs,

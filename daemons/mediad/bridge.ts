@@ -184,8 +184,9 @@ export class Bridge {
     await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source.close(), this.#next?.close()]);
   }
 
-  /** The hot path's only loop over sinks. */
-  #relay(batch: MediaBatch, now: Ms): void {
+  /** The hot path's only loop over sinks; packets come in order. False: somebody still reads the memory of the batch. */
+  #relay(batch: MediaBatch, now: Ms): boolean {
+    let mayReuse = true;
     if (this.#holding) this.#hold.take(batch, now);
     const receivers = this.#receivers;
     for (let i = 0; i < receivers.length; i++) {
@@ -195,9 +196,11 @@ export class Bridge {
         continue;
       }
       const mayRewrite = sink.leg!.deliver(batch, now);
+      mayReuse &&= mayRewrite;
       if (sink.state === 'connecting') this.#onSinkFlowing(sink);
       if (!mayRewrite && i + 1 < receivers.length) batch.detach();
     }
+    return mayReuse;
   }
 
   #deliverBehind(sink: Sink, catchUp: CatchUp, live: MediaBatch, now: Ms): void {
@@ -205,27 +208,28 @@ export class Bridge {
     if (catchUp.done) sink.catchUp = undefined;
   }
 
-  #onPackets(batch: MediaBatch, now: Ms): void {
+  #onPackets(batch: MediaBatch, now: Ms): boolean {
     this.#source.place(batch);
-    this.#relay(batch, now);
+    return this.#relay(batch, now);
   }
 
   /** Takes over where a decoder can begin, or at once when there is nothing to lose. */
-  #onNextPackets(source: BridgeSource, batch: MediaBatch, now: Ms): void {
-    if (source !== this.#next) return;
+  #onNextPackets(source: BridgeSource, batch: MediaBatch, now: Ms): boolean {
+    if (source !== this.#next) return true;
     this.#nextSince ??= now;
     const mayWait = this.#source.quietMs(now) < QUIET_MS && now - this.#nextSince < KEY_PICTURE_MS;
     const begin = mayWait ? firstKeyPicture(batch) : 0;
-    if (begin < 0) return;
+    if (begin < 0) return true;
     batch.dropFirst(begin);
-    if (batch.count === 0) return;
+    if (batch.count === 0) return true;
     const before = this.#source;
     source.follow(before, batch, now);
     this.#source = source;
     this.#next = undefined;
     void before.close();
     this.#tellFlowing();
-    this.#onPackets(batch, now);
+    batch.restartAt = batch.index[0]!;
+    return this.#onPackets(batch, now);
   }
 
   #tellFlowing(): void {

@@ -11,8 +11,9 @@ import type { Random } from '#kit/random.ts';
 import { Bridge } from './bridge.ts';
 import { Flusher } from './flusher.ts';
 import { InstanceCounters } from './leg-counters.ts';
-import type { Plane } from './leg.ts';
+import type { LossRules, Plane } from './leg.ts';
 import { MediaBatch } from './media-batch.ts';
+import { packetStore } from './packet-memory.ts';
 import type { MediaPorts } from './media-ports.ts';
 import type { Strays } from './strays.ts';
 
@@ -22,6 +23,7 @@ export interface BridgesOptions {
   readonly ports: MediaPorts;
   readonly strays: Strays;
   readonly maxBridges: number;
+  readonly loss: LossRules;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -51,7 +53,7 @@ export class Bridges implements AsyncDisposable {
   constructor(options: BridgesOptions) {
     this.#options = options;
     this.#maxBridges = options.maxBridges;
-    const { ports, clock, random, log } = options;
+    const { ports, clock, random, log, loss } = options;
     this.#plane = {
       ports,
       clock,
@@ -60,6 +62,8 @@ export class Bridges implements AsyncDisposable {
       counters: new InstanceCounters(),
       strays: options.strays,
       batch: new MediaBatch(),
+      store: packetStore(),
+      loss: { ...loss },
       flusher: new Flusher(),
       emit: event => {
         this.#plane.counters.countEvent(event.type);
@@ -78,8 +82,13 @@ export class Bridges implements AsyncDisposable {
     this.#maxBridges = limit;
   }
 
+  set loss(rules: LossRules) {
+    Object.assign(this.#plane.loss, rules);
+  }
+
   async openSource(params: OpenSourceParams): Promise<{ readonly local: Endpoint }> {
     const { bridgeId } = params;
+    if (params.replaces === true) return { local: await this.#bridge(bridgeId).openReplacement(params) };
     if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
     if (this.#bridges.size >= this.#maxBridges) throw new GatewayError('CAPACITY_EXHAUSTED', { maxBridges: this.#maxBridges });
     const bridge = new Bridge(this.#plane, params);
@@ -88,13 +97,17 @@ export class Bridges implements AsyncDisposable {
       return { local: await bridge.openSource() };
     } catch (error) {
       if (this.#bridges.get(bridgeId) === bridge) this.#bridges.delete(bridgeId);
-    if (params.replaces === true) return { local: await this.#bridge(bridgeId).openReplacement(params) };
       throw error;
     }
   }
 
   connectSource(params: ConnectSourceParams): null {
     this.#bridge(params.bridgeId).connectSource(params);
+    return null;
+  }
+
+  async closeSource({ bridgeId, legId }: { readonly bridgeId: string; readonly legId: string }): Promise<null> {
+    await this.#bridges.get(bridgeId)?.closeSource(legId);
     return null;
   }
 
@@ -106,11 +119,6 @@ export class Bridges implements AsyncDisposable {
     this.#bridge(bridgeId).startSink(sinkId);
     return null;
   }
-  async closeSource({ bridgeId, legId }: { readonly bridgeId: string; readonly legId: string }): Promise<null> {
-    await this.#bridges.get(bridgeId)?.closeSource(legId);
-    return null;
-  }
-
 
   async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {
     await this.#bridges.get(bridgeId)?.closeSink(sinkId);

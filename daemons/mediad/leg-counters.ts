@@ -10,6 +10,7 @@ export type DropReason =
   | 'wrong-payload-type'
   | 'duplicate'
   | 'stale'
+  | 'late'
   | 'desync'
   | 'queue-full'
   | 'too-large'

@@ -1,5 +1,7 @@
 /** What every leg offers to its bridge, whatever its transport. */
 import type { Endpoint, LegTransport, MediadEvent } from '#contracts/mediad.ts';
+import type { WaitLimits } from '#core/rtp/jitter-buffer.ts';
+import type { PacketStore } from '#core/rtp/packet-store.ts';
 import type { Ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
@@ -12,6 +14,12 @@ import type { Peer } from './peer-rule.ts';
 import type { SourceIntake } from './source-intake.ts';
 import type { Strays } from './strays.ts';
 
+/** `media.loss`; one object, changed by a reload. */
+export interface LossRules extends WaitLimits {
+  readonly tcpAbovePercent: number;
+  readonly nack: boolean;
+}
+
 /** What all legs of an instance share. */
 export interface Plane {
   readonly ports: MediaPorts;
@@ -22,6 +30,9 @@ export interface Plane {
   readonly strays: Strays;
   /** One batch for all: a leg fills it and its bridge empties it before anything else runs. */
   readonly batch: MediaBatch;
+  /** Packets of all sources that have to wait. Whoever hands on what it gave recycles it. */
+  readonly store: PacketStore;
+  readonly loss: LossRules;
   readonly flusher: Flusher;
   readonly emit: (event: MediadEvent) => void;
 }

@@ -56,6 +56,7 @@ function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridg
   const refused = needsRestart(before, after);
   if (refused !== null) return refused;
   bridges.maxBridges = after.media.maxBridges;
+  bridges.loss = after.media.loss;
   orphans.limitMs = after.media.orphanS * 1000;
   log.level = after.log.level;
   return null;
@@ -77,6 +78,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       ports: portsOf(config, instance, strays, log),
       strays,
       maxBridges: config.media.maxBridges,
+      loss: config.media.loss,
       clock: systemClock,
       random: systemRandom,
       log,
@@ -107,9 +109,9 @@ export async function startMediad(configPath: string, instance: number): Promise
   const handlers: RpcHandlers<MediadRequests> = {
     openSource: params => bridges.openSource(params),
     connectSource: params => bridges.connectSource(params),
+    closeSource: params => bridges.closeSource(params),
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
-    closeSource: params => bridges.closeSource(params),
     closeSink: params => bridges.closeSink(params),
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),

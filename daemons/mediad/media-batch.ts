@@ -3,10 +3,11 @@
  * In front of every payload there are at least RTP_HEADER_BYTES of memory, so a sink writes its own header there and sends
  * without a copy; the next sink writes its own over it.
  */
+import type { PacketColumns } from '#core/rtp/packet-columns.ts';
 import type { PayloadKind } from '#core/rtp/payload-probe.ts';
 import { RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
 
-export class MediaBatch {
+export class MediaBatch implements PacketColumns {
   count = 0;
   readonly memory: Uint8Array[] = [];
   readonly payloadOffset: number[] = [];
@@ -19,6 +20,14 @@ export class MediaBatch {
   kind: PayloadKind | null = null;
   /** A payload longer than this leaves in pieces when it leaves as datagrams; Infinity: it cannot be cut. */
   datagramPayloadBytes = Infinity;
+  /** As in PacketColumns: here another run begins, of this source or of another one. */
+  restartAt = NaN;
+
+  /** Empty, for the packets of one wakeup. */
+  begin(): void {
+    this.count = 0;
+    this.restartAt = NaN;
+  }
 
   add(memory: Uint8Array, payloadOffset: number, payloadLength: number, marker: boolean, timestamp: number, index: number): void {
     const at = this.count++;
@@ -54,6 +63,7 @@ export class MediaBatch {
       this.index[kept++] = index;
     }
     this.count = kept;
+    this.restartAt += indexOffset;
   }
 
   /** Forgets the first ones. */

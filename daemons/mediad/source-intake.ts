@@ -1,10 +1,11 @@
 /**
- * The door of a source leg, the same for datagrams and streams: header check, gate, sequence, statistics, payload probe.
- * What passes is added to the batch for the sinks.
+ * The door of a source leg, the same for datagrams and streams: header check, gate, sequence, order, statistics, payload probe.
+ * What passes is added to the batch for the sinks, in order where there is a jitter buffer.
  */
 import { type Admission, SourceGate, type GateRule } from '#core/rtp/latch.ts';
+import type { JitterBuffer } from '#core/rtp/jitter-buffer.ts';
 import { newRtpHeader, readRtp, RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
-import { PayloadProbe } from '#core/rtp/payload-probe.ts';
+import { beginsKeyPicture, beginsPicture, PayloadProbe } from '#core/rtp/payload-probe.ts';
 import { SequenceTracker } from '#core/rtp/sequence.ts';
 import { SilenceWatch } from '#core/rtp/silence.ts';
 import type { Ms } from '#core/units.ts';
@@ -36,6 +37,8 @@ export class SourceIntake {
   readonly bridgeId: string;
   readonly #options: IntakeOptions;
   localPort = 0;
+  /** Datagrams come in any order; a stream needs none. */
+  buffer: JitterBuffer | undefined;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -75,10 +78,29 @@ export class SourceIntake {
       this.counters.drop(arrival);
       return;
     }
-    if (arrival === 'restart') this.probe.restart();
+    if (arrival === 'restart') this.#restart(now, batch);
     if (!this.probe.settled) this.probe.look(memory, header.payloadOffset, header.payloadLength);
     this.counters.received(RTP_HEADER_BYTES + header.payloadLength, now);
-    batch.add(memory, header.payloadOffset, header.payloadLength, header.marker, header.timestamp, this.tracker.index);
+    const { buffer } = this;
+    if (buffer === undefined || buffer.passes(this.tracker.index)) batch.add(memory, header.payloadOffset, header.payloadLength, header.marker, header.timestamp, this.tracker.index);
+    else this.#order(buffer, memory, now, batch);
+  }
+
+  /** Out of order, or behind one that is missing. */
+  #order(buffer: JitterBuffer, memory: Uint8Array, now: Ms, batch: MediaBatch): void {
+    const { payloadOffset, payloadLength, marker, timestamp } = header;
+    const { kind } = this.probe;
+    const begins = buffer.opening && beginsPicture(kind, memory, payloadOffset, payloadLength);
+    const late = buffer.late;
+    buffer.boundMs = this.tracker.jitterBoundMs;
+    buffer.take(memory, payloadOffset, payloadLength, marker, timestamp, this.tracker.index, now, batch, begins, begins && beginsKeyPicture(kind, memory, payloadOffset, payloadLength));
+    if (buffer.late !== late) this.counters.drop('late');
+  }
+
+  #restart(now: Ms, batch: MediaBatch): void {
+    this.probe.restart();
+    this.buffer?.restart(this.tracker.index, now, batch);
+    batch.restartAt = this.tracker.index;
   }
 
   #refuse(reason: Exclude<Intake, 'taken' | 'ignored'>, address: string, port: number): Intake {

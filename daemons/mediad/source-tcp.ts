@@ -94,7 +94,7 @@ abstract class TcpSource implements SourceLeg {
     if (this.#ended || (this.#live !== undefined && this.#live !== connection)) return;
     const now = plane.clock.now();
     const batch = plane.batch;
-    batch.count = 0;
+    batch.begin();
     if (this.#live === undefined) intake.gate.lockTo(address, port);
     deframer.feed(chunk);
     const resyncs = deframer.resyncs;

@@ -3,12 +3,18 @@
  *
  *   early ──connect: what was held goes through the gate──► connected
  *
+ * Datagrams are put in order (core/rtp/jitter-buffer): the alarm runs only while one is missing.
+ *
  * Some cameras send from their 200 on, before anybody can tell us where from. Their first packets are the key picture, so a
  * little of what comes from an allowed address is held until the answer is known (gb28181.md 9.2).
  */
 import type { Endpoint } from '#contracts/mediad.ts';
+import { JitterBuffer } from '#core/rtp/jitter-buffer.ts';
 import { MAX_DATAGRAM_PAYLOAD_BYTES } from '#core/rtp/reslice.ts';
+import type { Ms } from '#core/units.ts';
+import { Alarm } from '#kit/clock.ts';
 import { DatagramBatch } from '#kit/udp-batch.ts';
+import type { MediaBatch } from './media-batch.ts';
 import type { Plane, SourceLeg, SourceLegOptions, SourceTarget } from './leg.ts';
 import type { UdpSourcePort } from './media-ports.ts';
 import type { Peer } from './peer-rule.ts';
@@ -29,6 +35,8 @@ class UdpSource implements SourceLeg {
   readonly #intake: SourceIntake;
   readonly #relay: SourceLegOptions['relay'];
   readonly #peer: Peer;
+  readonly #buffer: JitterBuffer;
+  readonly #alarm: Alarm;
   #port!: UdpSourcePort;
   /** Held until `connect`; undefined from then on. */
   #early: DatagramBatch | undefined = new DatagramBatch();
@@ -39,6 +47,8 @@ class UdpSource implements SourceLeg {
     this.#intake = intake;
     this.#relay = relay;
     this.#peer = peer;
+    this.#buffer = intake.buffer = new JitterBuffer(plane.store, plane.loss);
+    this.#alarm = new Alarm(plane.clock, () => this.#onOverdue());
   }
 
   async open({ plane, localAddress, ssrc, intake }: SourceLegOptions): Promise<void> {
@@ -84,15 +94,32 @@ class UdpSource implements SourceLeg {
     const intake = this.#intake;
     const batch = plane.batch;
     const now = plane.clock.now();
-    batch.count = 0;
+    batch.begin();
     for (let i = 0; i < datagrams.count; i++) intake.take(datagrams.memory[i]!, datagrams.offset[i]!, datagrams.length[i]!, datagrams.address[i]!, datagrams.port[i]!, now, batch);
-    if (batch.count === 0) return;
-    batch.kind = intake.probe.kind;
-    batch.datagramPayloadBytes = intake.probe.isElementary ? Infinity : MAX_DATAGRAM_PAYLOAD_BYTES;
+    if (batch.count > 0) this.#pass(batch, now);
+    if (this.#buffer.held > 0) this.#alarm.arm(this.#buffer.deadline(now));
+  }
+
+  #pass(batch: MediaBatch, now: Ms): void {
+    const { probe } = this.#intake;
+    batch.kind = probe.kind;
+    batch.datagramPayloadBytes = probe.isElementary ? Infinity : MAX_DATAGRAM_PAYLOAD_BYTES;
     this.#relay(batch, now);
   }
 
+  /** What is missing was waited for long enough. */
+  #onOverdue(): void {
+    const { batch, clock } = this.#plane;
+    const now = clock.now();
+    batch.begin();
+    this.#buffer.expire(now, batch);
+    if (batch.count > 0) this.#pass(batch, now);
+    this.#alarm.arm(this.#buffer.deadline(now));
+  }
+
   close(): Promise<void> {
+    this.#alarm[Symbol.dispose]();
+    this.#buffer.clear();
     return this.#port.close();
   }
 }

@@ -266,9 +266,9 @@ t.test('same SSRC, numbers start anew; duplicates and reordering', async t => {
   const numbered = (sequence: number): Buffer => rtp({ sequence, timestamp: 90 * sequence, ssrc: SOURCE_SSRC, payload: Buffer.of(sequence & 0xff, sequence >> 8) });
   for (const sequence of [10, 11, 13, 12, 12, 11, 14, 40_000, 40_001, 40_002]) await camera.send(numbered(sequence));
   await until('packets', () => platform.packets.length >= 7);
-  t.same(platform.packets.map(packet => packet.payload.readUInt16LE()), [10, 11, 13, 12, 14, 40_001, 40_002]);
+  t.same(platform.packets.map(packet => packet.payload.readUInt16LE()), [10, 11, 12, 13, 14, 40_001, 40_002]);
   const base = platform.packets[0]!.sequence;
-  t.same(platform.packets.map(packet => (packet.sequence - base) & 0xffff), [0, 1, 3, 2, 4, 5, 6]);
+  t.same(platform.packets.map(packet => (packet.sequence - base) & 0xffff), [0, 1, 2, 3, 4, 5, 6]);
   t.match(rig.bridges.listBridges().bridges[0]!.source, { lost: 0, reordered: 1, duplicates: 2, packets: 7 });
   await rig.bridges[Symbol.asyncDispose]();
   camera.close();
