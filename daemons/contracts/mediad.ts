@@ -5,6 +5,9 @@
 
 export type LegTransport = 'udp' | 'tcp-active' | 'tcp-passive';
 
+/** What the RTP payloads of a leg are: a program stream with everything in it, or one elementary stream (gb28181.md 6.3). */
+export type MediaFormat = 'ps' | 'h264' | 'h265' | 'aac' | 'g711a' | 'g711u';
+
 export interface Endpoint {
   readonly address: string;
   readonly port: number;
@@ -51,6 +54,10 @@ export interface ConnectSourceParams {
   readonly ssrcPolicy: 'exact' | 'adopt';
   /** Payload type of the answer (96 for PS). Others from this peer are dropped, RTCP excepted. */
   readonly payloadType: number;
+  /** What that payload type means; default: `ps`. */
+  readonly format?: MediaFormat | undefined;
+  /** Value of a=fmtp for it (sprop-parameter-sets, config ...). */
+  readonly formatParameters?: string | undefined;
 }
 
 export interface OpenSinkParams {
@@ -62,6 +69,8 @@ export interface OpenSinkParams {
   readonly remote: Endpoint;
   readonly ssrc: number;
   readonly payloadType: number;
+  /** What is sent; default: `ps`. Where the source is something else it is converted, and then pictures are always whole. */
+  readonly format?: MediaFormat | undefined;
   readonly peer: PeerRule;
   /** `whole`: a picture of which a packet is missing does not leave, nor what is built on it; default: as received. */
   readonly pictures?: 'whole' | 'as-received' | undefined;
@@ -111,9 +120,33 @@ export interface BridgeStats {
   };
   /** The leg that is to take over. */
   readonly replacement: BridgeStats['source'] | null;
+  /** Pictures and sounds as outlets and converting sinks take them; null while nobody does. */
+  readonly units: UnitStats | null;
   /** Null while no sink wants whole pictures. */
   readonly gate: GateStats | null;
   readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string })[];
+}
+
+export interface UnitStats {
+  readonly takers: number;
+  readonly video: { readonly codec: string; readonly width: number; readonly height: number } | null;
+  readonly audio: { readonly codec: string; readonly sampleRateHz: number; readonly channels: number } | null;
+  /** `waiting`: no key frame yet. `flowing-without-entry`: the stream has none, pictures refresh bit by bit. */
+  readonly state: 'waiting' | 'flowing' | 'frozen' | 'flowing-without-entry';
+  /** How long the present freeze lasts; null when there is none. */
+  readonly frozenForMs: number | null;
+  /** All freezes together, the present one included. */
+  readonly frozenMs: number;
+  readonly freezes: number;
+  readonly pictures: number;
+  readonly keyFrames: number;
+  readonly sounds: number;
+  /** Pictures that were not given because bytes of them, or of what they are built on, are missing. */
+  readonly picturesHeld: number;
+  /** Sounds that were dropped: damaged, or not what their codec says. */
+  readonly badSounds: number;
+  /** What a joining taker is given at once. */
+  readonly gopBytes: number;
 }
 
 /** What the gate lets through to sinks that want whole pictures. */

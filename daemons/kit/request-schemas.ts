@@ -14,13 +14,14 @@ const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
 const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
 const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64), checkOnly: z.boolean().optional() });
+const format = z.enum(['ps', 'h264', 'h265', 'aac', 'g711a', 'g711u']);
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
-  connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType }),
+  connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, format: format.optional(), formatParameters: z.string().max(4096).optional() }),
   closeSource: z.strictObject({ bridgeId: id, legId: id }),
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),

@@ -6,7 +6,7 @@
  *
  * Its place on the bridge's timeline is told when it takes over: its numbers and RTP timestamps follow those of the leg before it.
  */
-import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, OpenSourceParams } from '#contracts/mediad.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, MediaFormat, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
@@ -43,6 +43,9 @@ export interface BridgeSourceOptions {
 export class BridgeSource {
   readonly legId: string;
   readonly intake: SourceIntake;
+  /** What its payloads are, by the answer. */
+  format: MediaFormat = 'ps';
+  formatParameters: string | undefined;
   readonly #options: BridgeSourceOptions;
   readonly #params: OpenSourceParams;
   readonly #peer: Peer;
@@ -85,6 +88,11 @@ export class BridgeSource {
     return this.#params.label;
   }
 
+  /** Behind the last packet, on the bridge's timeline. */
+  get nextIndex(): number {
+    return this.#lastIndex + 1;
+  }
+
   get ended(): boolean {
     return this.#ended;
   }
@@ -125,6 +133,8 @@ export class BridgeSource {
     if (this.#leg === undefined) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'source is not open yet' });
     const remote = this.#peer.target(params.remote, localAddress, transport !== 'tcp-passive');
     this.#leg.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType });
+    this.format = params.format ?? 'ps';
+    this.formatParameters = params.formatParameters;
     this.#connected = true;
     this.#alarm.arm(this.intake.silence.deadline);
     const { plane } = this.#options;

@@ -16,6 +16,8 @@ import { beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { BridgeSource } from './bridge-source.ts';
 import { sinkStats } from './bridge-stats.ts';
+import { BridgeUnits } from './bridge-units.ts';
+import { ConvertedSink } from './converted-sink.ts';
 import { LegCounters } from './leg-counters.ts';
 import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -23,6 +25,9 @@ import { CatchUp, OpeningHold } from './opening-hold.ts';
 import { localAddressOf, Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
+import { packerOf } from './unit-packer.ts';
+import { UnitFeed, type UnitSource, type UnitSourceOptions } from './unit-source.ts';
+import type { UnitStream } from './unit-stream.ts';
 
 const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Promise<SinkLeg>>> = {
   'udp': openUdpSink,
@@ -41,6 +46,8 @@ interface Sink {
   leg: SinkLeg | undefined;
   /** While it is behind the live stream. */
   catchUp: CatchUp | undefined;
+  /** It takes units, no packets: its format is another than the source's. */
+  converted: ConvertedSink | undefined;
   state: LegStats['state'];
 }
 
@@ -57,6 +64,11 @@ export class Bridge {
   #source: BridgeSource;
   /** Is to take over. */
   #next: BridgeSource | undefined;
+  /** In place of `#source`. */
+  #feed: UnitFeed | undefined;
+  #units: BridgeUnits | undefined;
+  /** The same while somebody takes units. */
+  #tap: BridgeUnits | undefined;
   /** The first packet of `#next`. */
   #nextSince: Ms | undefined;
   #closed = false;
@@ -74,11 +86,37 @@ export class Bridge {
 
   /** Nothing came for this long: counted from the last packet, else from opening. */
   quietMs(now: Ms): number {
+    if (this.#feed !== undefined) return this.#feed.quietMs(now);
     return Math.min(this.#source.quietMs(now), this.#next?.quietMs(now) ?? Infinity);
   }
 
   openSource(): Promise<Endpoint> {
     return this.#source.open();
+  }
+
+  /** Instead of `openSource`. */
+  openFeed(options: UnitSourceOptions): UnitSource {
+    return (this.#feed = new UnitFeed(this.#plane, options));
+  }
+
+  /** Costs nothing before somebody joins. */
+  units(): UnitStream {
+    return (this.#feed ?? this.#makeUnits()).hub;
+  }
+
+  #makeUnits(): BridgeUnits {
+    if (this.#units !== undefined) return this.#units;
+    const units = new BridgeUnits({
+      plane: this.#plane,
+      bridgeId: this.id,
+      held: now => this.#hold.batch(now),
+      onTaken: taken => {
+        this.#tap = taken ? units : undefined;
+        this.#updateHolding();
+      },
+    });
+    units.setFormat(this.#source);
+    return (this.#units = units);
   }
 
   /** A second leg beside the running one. */
@@ -100,6 +138,7 @@ export class Bridge {
     const source = params.legId === undefined ? this.#source : this.#leg(params.legId);
     if (source === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, legId: params.legId!, why: 'no such leg' });
     source.connect(params);
+    if (source === this.#source) this.#onFormat();
   }
 
   /** Gives one leg up: the replacement, or the running one, whose sinks then wait for another. */
@@ -131,7 +170,7 @@ export class Bridge {
     const localAddress = localAddressOf(params.localAddress);
     const peer = new Peer(params.peer);
     const remote = peer.target(params.remote, localAddress, params.transport !== 'tcp-passive');
-    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, state: 'opening' };
+    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, converted: undefined, state: 'opening' };
     this.#sinks.set(params.sinkId, sink);
     this.#updateHolding();
     try {
@@ -175,18 +214,22 @@ export class Bridge {
     this.#sinks.delete(sinkId);
     this.#receivers = this.#receivers.filter(other => other !== sink);
     sink.state = 'closed';
+    sink.converted?.[Symbol.dispose]();
     this.#updateHolding();
     await sink.leg?.close();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#feed?.close();
+    this.#units?.hub.end('closed');
     await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source.close(), this.#next?.close()]);
   }
 
   /** The hot path's only loop over sinks; packets come in order. False: somebody still reads the memory of the batch. */
   #relay(batch: MediaBatch, now: Ms): boolean {
     let mayReuse = true;
+    this.#tap?.read(batch, now);
     if (this.#holding) this.#hold.take(batch, now);
     const receivers = this.#receivers;
     for (let i = 0; i < receivers.length; i++) {
@@ -227,6 +270,7 @@ export class Bridge {
     this.#source = source;
     this.#next = undefined;
     void before.close();
+    this.#onFormat();
     this.#tellFlowing();
     batch.restartAt = batch.index[0]!;
     return this.#onPackets(batch, now);
@@ -245,6 +289,7 @@ export class Bridge {
 
   #onSinkReady(sink: Sink): void {
     if (sink.state !== 'connecting' || this.#receivers.includes(sink)) return;
+    if (this.#needsUnits(sink)) return this.#convert(sink);
     const now = this.#plane.clock.now();
     const held = this.#hold.batch(now);
     if (held.count > 0) {
@@ -259,9 +304,30 @@ export class Bridge {
     this.#updateHolding();
   }
 
+  #needsUnits({ params }: Sink): boolean {
+    return this.#feed !== undefined || (params.format ?? 'ps') !== this.#source.format;
+  }
+
+  #convert(sink: Sink): void {
+    const { transport, format = 'ps' } = sink.params;
+    const onFlowing = (): void => {
+      if (sink.state === 'connecting') this.#onSinkFlowing(sink);
+    };
+    sink.converted ??= new ConvertedSink({ stream: this.units(), packer: packerOf(format, this.#source.nextIndex), transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing });
+  }
+
+  /** The source's payloads mean something else than before: sinks that took them as they came take units from now on. */
+  #onFormat(): void {
+    this.#units?.setFormat(this.#source);
+    const others = this.#receivers.filter(sink => this.#needsUnits(sink));
+    if (others.length === 0) return;
+    this.#receivers = this.#receivers.filter(sink => !others.includes(sink));
+    for (const sink of others) this.#convert(sink);
+  }
+
   #updateHolding(): void {
     const waits = ({ state }: Sink): boolean => state === 'opening' || state === 'connecting';
-    this.#holding = this.#receivers.length === 0 || [...this.#sinks.values()].some(sink => waits(sink) && !this.#receivers.includes(sink));
+    this.#holding = (this.#receivers.length === 0 && this.#tap === undefined) || [...this.#sinks.values()].some(sink => waits(sink) && !this.#receivers.includes(sink));
     if (!this.#holding) this.#hold.clear();
   }
 
@@ -273,6 +339,7 @@ export class Bridge {
   #onSinkClosed(sink: Sink, why: SinkClosedWhy): void {
     if (sink.state === 'closed') return;
     sink.state = 'closed';
+    sink.converted?.[Symbol.dispose]();
     this.#receivers = this.#receivers.filter(other => other !== sink);
     this.#updateHolding();
     this.#plane.emit({ type: 'sink-closed', bridgeId: this.id, sinkId: sink.params.sinkId, why });
@@ -282,10 +349,11 @@ export class Bridge {
     const now = this.#plane.clock.now();
     return {
       bridgeId: this.id,
-      label: this.#source.label,
+      label: (this.#feed ?? this.#source).label,
       ageMs: Math.round(now - this.#openedAt),
-      source: this.#source.stats(now),
+      source: (this.#feed ?? this.#source).stats(now),
       replacement: this.#next?.stats(now) ?? null,
+      units: (this.#feed ?? this.#tap)?.hub.stats(now) ?? null,
       gate: null,
       sinks: [...this.#sinks.values()].map(({ params, leg, state, counters }) => sinkStats(params, leg, state, counters, now)),
     };

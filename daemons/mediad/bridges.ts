@@ -16,6 +16,8 @@ import { MediaBatch } from './media-batch.ts';
 import { packetStore } from './packet-memory.ts';
 import type { MediaPorts } from './media-ports.ts';
 import type { Strays } from './strays.ts';
+import type { UnitSource, UnitSourceOptions } from './unit-source.ts';
+import type { UnitStream } from './unit-stream.ts';
 
 export interface BridgesOptions {
   readonly instance: string;
@@ -99,6 +101,21 @@ export class Bridges implements AsyncDisposable {
       if (this.#bridges.get(bridgeId) === bridge) this.#bridges.delete(bridgeId);
       throw error;
     }
+  }
+
+  /** A bridge whose source is no RTP leg (unit-source.ts). Closed like any other, or by its owner with closeBridge. */
+  openUnitBridge(options: UnitSourceOptions): UnitSource {
+    const { bridgeId, label, transport } = options;
+    if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
+    if (this.#bridges.size >= this.#maxBridges) throw new GatewayError('CAPACITY_EXHAUSTED', { maxBridges: this.#maxBridges });
+    const bridge = new Bridge(this.#plane, { bridgeId, label, transport, localAddress: options.local?.address ?? '127.0.0.1', ssrc: 0, peer: { allowed: [], latch: 'strict' }, silenceMs: options.silenceMs });
+    this.#bridges.set(bridgeId, bridge);
+    return bridge.openFeed(options);
+  }
+
+  /** Pictures and sounds of a bridge (unit-stream.ts). Throws BRIDGE_UNKNOWN. */
+  units(bridgeId: string): UnitStream {
+    return this.#bridge(bridgeId).units();
   }
 
   connectSource(params: ConnectSourceParams): null {

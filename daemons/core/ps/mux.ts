@@ -3,7 +3,7 @@
  * PES of at most 65,000 payload bytes with the PTS in the first one.
  */
 import type { AudioCodec } from '../media/audio.ts';
-import type { VideoCodec } from '../media/h26x.ts';
+import type { Codec } from '../media/codec.ts';
 import { writeTimestamp } from './pes.ts';
 import { writePsm } from './psm.ts';
 import { START_CODE, streamTypeOf } from './stream-types.ts';
@@ -57,7 +57,8 @@ export function pesHeader(streamId: number, payloadBytes: number, pts90k?: numbe
 }
 
 export interface PsMuxerOptions {
-  readonly video?: VideoCodec;
+  /** SVAC and others are carried as they are. */
+  readonly video?: Codec;
   readonly audio?: AudioCodec;
   /** Default true. `false` makes the stream of a camera that sends none (quirk 47). */
   readonly map?: boolean;

@@ -28,7 +28,7 @@ export interface PsUnit {
   readonly pts90k: number;
   readonly dts90k: number;
   readonly ptsEstimated: boolean;
-  /** Holds a random access picture. */
+  /** Holds a random access picture. Of a codec that is not looked into (SVAC, MPEG-4): it came right after a map. */
   readonly keyFrame: boolean;
   /** Bytes are known to be missing from it. */
   readonly damaged: boolean;
@@ -60,6 +60,7 @@ interface Track {
   codec: Codec;
   open: boolean;
   damaged: boolean;
+  afterMap: boolean;
   rawPts: number | undefined;
   rawDts: number | undefined;
   buffer: Uint8Array;
@@ -73,6 +74,8 @@ export class UnitAssembler implements PesSink {
   readonly #tracks = new Map<number, Track>();
   readonly #mapped = new Map<number, number>();
   #current: Track | undefined;
+  /** A map came, and no picture began since. */
+  #mapSeen = false;
   #events: PsEvent[] = [];
 
   takeEvents(): PsEvent[] {
@@ -83,6 +86,7 @@ export class UnitAssembler implements PesSink {
 
   map(map: ProgramStreamMap): void {
     this.#mapped.clear();
+    this.#mapSeen = true;
     for (const { streamId, streamType } of map.streams) this.#mapped.set(streamId, streamType);
     this.#events.push({ type: 'map', map });
   }
@@ -103,6 +107,8 @@ export class UnitAssembler implements PesSink {
     track.open = true;
     track.damaged = false;
     track.used = 0;
+    track.afterMap = this.#mapSeen;
+    if (track.isVideo) this.#mapSeen = false;
     track.rawPts = pts90k;
     track.rawDts = dts90k;
   }
@@ -129,7 +135,7 @@ export class UnitAssembler implements PesSink {
     const known = this.#tracks.get(streamId);
     if (known !== undefined || this.#tracks.size >= MAX_STREAMS) return known;
     const track: Track = {
-      streamId, isVideo: isVideoId(streamId), clock: new TimestampTrack(), codec: 'unknown', open: false, damaged: false,
+      streamId, isVideo: isVideoId(streamId), clock: new TimestampTrack(), codec: 'unknown', open: false, damaged: false, afterMap: false,
       rawPts: undefined, rawDts: undefined, buffer: new Uint8Array(FIRST_BUFFER_BYTES), used: 0, pictureTicks: DEFAULT_PICTURE_TICKS, lastPts90k: undefined,
     };
     this.#tracks.set(streamId, track);
@@ -145,7 +151,7 @@ export class UnitAssembler implements PesSink {
     const streamType = track.codec === 'unknown' ? (this.#mapped.get(track.streamId) ?? 0) : streamTypeOf(track.codec);
     const stamped = this.#stamp(track, bytes);
     const offset90k = track.rawPts === undefined || track.rawDts === undefined ? 0 : unwrappedStep(track.rawDts, track.rawPts);
-    const keyFrame = track.isVideo && isVideoCodec(track.codec) && inspectAccessUnit(track.codec, bytes).keyFrame;
+    const keyFrame = track.isVideo && (isVideoCodec(track.codec) ? inspectAccessUnit(track.codec, bytes).keyFrame : track.afterMap);
     this.#count(track, stamped.estimated);
     this.#events.push({
       type: 'unit', kind: track.isVideo ? 'video' : 'audio', streamId: track.streamId, streamType, codec: track.codec,

@@ -1,0 +1,70 @@
+/**
+ * The units of one bridge: made only while somebody takes them (unit-stream.ts), from the packets of its source leg or by a unit source
+ * (unit-source.ts).
+ *
+ *   off ──first taker joins: what was held since the last key picture is read first──► reading every batch ──last one leaves──► off
+ */
+import type { MediaFormat } from '#contracts/mediad.ts';
+import type { Ms } from '#core/units.ts';
+import type { Plane } from './leg.ts';
+import type { MediaBatch } from './media-batch.ts';
+import { UnitHub } from './unit-hub.ts';
+import { PsReader, type UnitReader, type UnitTaker } from './unit-reader.ts';
+
+export interface BridgeUnitsOptions {
+  readonly plane: Plane;
+  readonly bridgeId: string;
+  /** Packets since the last key picture, as far as they were kept. */
+  readonly held: (now: Ms) => MediaBatch;
+  /** The tap is wanted, or no more. */
+  readonly onTaken: (taken: boolean) => void;
+}
+
+export class BridgeUnits {
+  readonly hub: UnitHub;
+  readonly #options: BridgeUnitsOptions;
+  readonly #taker: UnitTaker;
+  #reader: UnitReader | undefined;
+  #format: MediaFormat = 'ps';
+  #formatParameters: string | undefined;
+
+  constructor(options: BridgeUnitsOptions) {
+    this.#options = options;
+    const { plane, bridgeId } = options;
+    const hub = new UnitHub({
+      clock: plane.clock,
+      onTaken: taken => this.#onTaken(taken),
+      onKeyFrameWanted: () => plane.emit({ type: 'key-picture-wanted', bridgeId, why: 'join' }),
+    });
+    this.hub = hub;
+    this.#taker = { take: (unit, now) => hub.take(unit, now), gap: now => hub.gap(now), promise: promised => hub.promise(promised) };
+  }
+
+  /** What the source's packets are. */
+  setFormat({ format, formatParameters }: { readonly format: MediaFormat; readonly formatParameters: string | undefined }): void {
+    if (format === this.#format && formatParameters === this.#formatParameters) return;
+    this.#format = format;
+    this.#formatParameters = formatParameters;
+    if (this.#reader !== undefined) this.#reader = this.#newReader();
+  }
+
+  read(batch: MediaBatch, now: Ms): void {
+    this.#reader?.read(batch, now);
+  }
+
+  #newReader(): UnitReader {
+    return new PsReader(this.#taker);
+  }
+
+  #onTaken(taken: boolean): void {
+    if (taken) {
+      const now = this.#options.plane.clock.now();
+      this.#reader = this.#newReader();
+      this.#reader.read(this.#options.held(now), now);
+    } else {
+      this.#reader = undefined;
+      this.hub.restart();
+    }
+    this.#options.onTaken(taken);
+  }
+}
