@@ -101,7 +101,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       hashes: systemHashes,
       log,
       config: () => store.current.outlets,
-      units: () => undefined,
+      units: bridgeId => bridges.units(bridgeId),
     }),
   );
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
