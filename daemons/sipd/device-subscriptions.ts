@@ -1,12 +1,14 @@
 /**
  * What we have subscribed at devices below us (gb28181.md 5, 8.3), as `devices.subscribe` says.
  *
- *   device online -> SUBSCRIBE Catalog, Alarm -> NOTIFY -> catalogue, alarms
+ *   device online -> SUBSCRIBE Catalog, Alarm, MobilePosition -> NOTIFY -> catalogue, alarms, positions
+ *   a platform subscribes the position of a channel -> the same is subscribed at its device, as long as it lasts
  *     refused: its catalogue is asked for every pollS        lost: subscribed again after a while, and the catalogue asked for
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
+import { xmlText } from '#core/gb/xml-text.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import { sipUri } from '#core/sip/uri.ts';
 import { addMs, seconds } from '#core/units.ts';
@@ -18,8 +20,21 @@ import type { Alarms } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import { type DeviceReach, type Devices, ownAddress } from './devices.ts';
+import type { Positions } from './positions.ts';
+import type { PositionWish } from './subscriptions.ts';
 
-type Topic = 'Catalog' | 'Alarm';
+type Topic = 'Catalog' | 'Alarm' | 'MobilePosition' | 'PTZPosition';
+
+/** One subscription that we want at a device. */
+interface Wish {
+  /** Tells it from the others of this device. */
+  readonly key: string;
+  readonly topic: Topic;
+  /** The device, or the channel whose position is wanted. */
+  readonly targetId: string;
+  /** Of positions. */
+  readonly intervalS: number | undefined;
+}
 
 /** A subscription that was lost is begun again after this. */
 const AGAIN_MS = seconds(60);
@@ -28,9 +43,10 @@ const BEGIN_EVERY_MS = 100;
 const BEGIN_AT_ONCE = 20;
 
 interface Entry {
-  readonly subscriptions: Map<Topic, Subscription>;
-  /** Topics that it refused; asked for again when it registers anew. */
-  readonly refused: Set<Topic>;
+  /** By the keys of wishes. */
+  readonly subscriptions: Map<string, Subscription>;
+  /** Keys that it refused; asked for again when it registers anew. */
+  readonly refused: Set<string>;
   timer: Disposable | undefined;
 }
 
@@ -42,6 +58,9 @@ export interface DeviceSubscriptionsDeps {
   readonly devices: Devices;
   readonly catalogs: Catalogs;
   readonly alarms: Alarms;
+  readonly positions: Positions;
+  /** Channels of a device whose positions platforms want. */
+  positionWishes(deviceId: string): readonly PositionWish[];
   config(): GatewayConfig;
   reach(deviceId: string): DeviceReach | null;
 }
@@ -65,18 +84,21 @@ export class DeviceSubscriptions implements Disposable {
 
   /** At our start, and when the configuration changed. */
   configure(): void {
-    const topics = this.#topics();
-    for (const [deviceId, { subscriptions }] of this.#entries) {
-      for (const [topic, subscription] of subscriptions) if (!topics.includes(topic)) void subscription.unsubscribe();
-      if (topics.length === 0) this.#forget(deviceId);
-    }
-    for (const deviceId of topics.length === 0 ? [] : this.#deps.devices.ids()) this.#beginSoon(deviceId);
+    for (const deviceId of new Set([...this.#deps.devices.ids(), ...this.#entries.keys()])) this.wishesChanged(deviceId);
+  }
+
+  /** What is wanted no more ends, what is new begins. */
+  wishesChanged(deviceId: string): void {
+    const wished = this.#wishes(deviceId);
+    for (const [key, subscription] of this.#entries.get(deviceId)?.subscriptions ?? []) if (!wished.some(wish => wish.key === key)) void subscription.unsubscribe();
+    if (wished.length === 0) this.#forgetTimer(deviceId);
+    else this.#beginSoon(deviceId);
   }
 
   /** `anew`: it has forgotten what was subscribed. */
   deviceOnline(deviceId: string, anew: boolean): void {
     if (anew) this.#forget(deviceId);
-    if (this.#topics().length > 0) this.#beginSoon(deviceId);
+    if (this.#wishes(deviceId).length > 0) this.#beginSoon(deviceId);
   }
 
   deviceOffline(deviceId: string): void {
@@ -84,9 +106,22 @@ export class DeviceSubscriptions implements Disposable {
     this.#forget(deviceId);
   }
 
-  #topics(): Topic[] {
-    const { catalog, alarm } = this.#deps.config().devices.subscribe;
-    return [...(catalog ? ['Catalog' as const] : []), ...(alarm ? ['Alarm' as const] : [])];
+  #wishes(deviceId: string): Wish[] {
+    const { catalog, alarm, position, positionIntervalS } = this.#deps.config().devices.subscribe;
+    const ofDevice = (topic: Topic, intervalS?: number): Wish => ({ key: topic, topic, targetId: deviceId, intervalS });
+    const channels = this.#deps.positionWishes(deviceId).filter(({ topic }) => topic !== 'MobilePosition' || !position);
+    return [
+      ...(catalog ? [ofDevice('Catalog')] : []),
+      ...(alarm ? [ofDevice('Alarm')] : []),
+      ...(position ? [ofDevice('MobilePosition', positionIntervalS)] : []),
+      ...channels.map(({ topic, channelId, intervalS }) => ({ key: `${topic} ${channelId} ${intervalS}`, topic, targetId: channelId, intervalS })),
+    ];
+  }
+
+  #forgetTimer(deviceId: string): void {
+    const entry = this.#entries.get(deviceId);
+    entry?.timer?.[Symbol.dispose]();
+    if (entry !== undefined) entry.timer = undefined;
   }
 
   #forget(deviceId: string): void {
@@ -114,7 +149,7 @@ export class DeviceSubscriptions implements Disposable {
     const reach = this.#deps.reach(deviceId);
     if (reach === null) return;
     const entry = this.#entryOf(deviceId);
-    for (const topic of this.#topics()) if (!entry.subscriptions.has(topic) && !entry.refused.has(topic)) this.#subscribe(reach, entry, topic);
+    for (const wish of this.#wishes(deviceId)) if (!entry.subscriptions.has(wish.key) && !entry.refused.has(wish.key)) this.#subscribe(reach, entry, wish);
   }
 
   #entryOf(deviceId: string): Entry {
@@ -123,28 +158,30 @@ export class DeviceSubscriptions implements Disposable {
     return entry;
   }
 
-  #subscribe({ id: deviceId, target, config: policy }: DeviceReach, entry: Entry, topic: Topic): void {
+  #subscribe({ id: deviceId, target, config: policy }: DeviceReach, entry: Entry, wish: Wish): void {
+    const { topic, targetId, intervalS } = wish;
     const { endpoint, catalogs, config } = this.#deps;
     const sn = (this.#sn += 1);
-    const uri = sipUri(deviceId, target.address, target.port);
-    const body = encodeBody(buildManscdp('Query', topic, { sn, deviceId }), policy.charset ?? catalogs.charset(deviceId));
+    const uri = sipUri(targetId, target.address, target.port);
+    const content = topic === 'MobilePosition' ? `${xmlText('Interval', intervalS)}\r\n` : '';
+    const body = encodeBody(buildManscdp('Query', topic, { sn, deviceId: targetId }, content), policy.charset ?? catalogs.charset(deviceId));
     const subscription = endpoint.subscribe(
       { uri, from: ownAddress(config()), to: nameAddr(uri), event: `${topic === 'Catalog' ? 'Catalog' : 'presence'};id=${sn}`, expires: config().devices.subscribe.expiresS, contentType: MANSCDP_TYPE, body },
       target,
     );
-    entry.subscriptions.set(topic, subscription);
+    entry.subscriptions.set(wish.key, subscription);
     let isGranted = false;
     subscription.onActive = (): void => {
       if (!isGranted) this.#deps.counters.add(`device-subscription.${topic}`);
       isGranted = true;
     };
-    subscription.onNotify = (incoming): void => this.#notified(deviceId, incoming);
-    subscription.onEnded = (cause, status): void => this.#ended(deviceId, entry, topic, subscription, cause, status);
+    subscription.onNotify = (incoming): void => this.#notified(deviceId, targetId, incoming);
+    subscription.onEnded = (cause, status): void => this.#ended(deviceId, entry, wish, subscription, cause, status);
   }
 
   /** By what is in it, whatever was subscribed. */
-  #notified(deviceId: string, incoming: IncomingRequest): void {
-    const { devices, catalogs, alarms, counters } = this.#deps;
+  #notified(deviceId: string, targetId: string, incoming: IncomingRequest): void {
+    const { devices, catalogs, alarms, positions, counters } = this.#deps;
     const { request, flow } = incoming;
     devices.seen(deviceId);
     if (request.body.length === 0) return incoming.respond(200);
@@ -161,24 +198,25 @@ export class DeviceSubscriptions implements Disposable {
     }
     incoming.respond(200);
     if (message.body.kind === 'catalog') catalogs.notified(deviceId, message.body.items, charset);
+    else if (positions.fromDevice(deviceId, message, targetId)) return;
     else if (message.cmdType !== 'Alarm') counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }
 
-  #ended(deviceId: string, entry: Entry, topic: Topic, subscription: Subscription, cause: EndCause, status: number | undefined): void {
+  #ended(deviceId: string, entry: Entry, { key, topic }: Wish, subscription: Subscription, cause: EndCause, status: number | undefined): void {
     const { log, counters } = this.#deps;
-    if (entry.subscriptions.get(topic) !== subscription) return;
-    entry.subscriptions.delete(topic);
+    if (entry.subscriptions.get(key) !== subscription) return;
+    entry.subscriptions.delete(key);
     counters.add(`device-subscription.ended.${cause.replace(/:.*/, '')}`);
-    if (this.#entries.get(deviceId) !== entry || !this.#topics().includes(topic)) return;
+    if (this.#entries.get(deviceId) !== entry || !this.#wishes(deviceId).some(wish => wish.key === key)) return;
     log.info({ deviceId, topic, cause, status: status ?? null }, 'device-subscription.ended');
-    if (cause === 'rejected') entry.refused.add(topic);
+    if (cause === 'rejected') entry.refused.add(key);
     this.#later(deviceId, entry);
   }
 
   /** What was refused is polled for; what was lost is begun again, and what was missed meanwhile is asked for. */
   #later(deviceId: string, entry: Entry): void {
     const { clock, config, catalogs } = this.#deps;
-    const isLost = this.#topics().some(topic => !entry.subscriptions.has(topic) && !entry.refused.has(topic));
+    const isLost = this.#wishes(deviceId).some(({ key }) => !entry.subscriptions.has(key) && !entry.refused.has(key));
     const polls = entry.refused.has('Catalog') && config().devices.subscribe.catalog;
     entry.timer?.[Symbol.dispose]();
     entry.timer = undefined;

@@ -19,6 +19,7 @@ import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
+import { Positions } from './positions.ts';
 import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
 import { Routes } from './routes.ts';
@@ -40,6 +41,7 @@ export class Gateway {
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
+  readonly positions: Positions;
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
   readonly #log: Log;
@@ -82,9 +84,12 @@ export class Gateway {
         },
       }),
     );
-    this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams }));
+    this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams, onPositionWish: deviceId => this.deviceSubscriptions.wishesChanged(deviceId) }));
     this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
-    this.deviceSubscriptions = closer.use(new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms }));
+    this.positions = closer.use(new Positions({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
+    this.deviceSubscriptions = closer.use(
+      new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms, positions: this.positions, positionWishes: deviceId => this.subscriptions.positionWishes(deviceId) }),
+    );
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams }));
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
   }

@@ -20,6 +20,7 @@ import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
 import type { Counters } from './counters.ts';
 import type { Devices } from './devices.ts';
+import type { Positions } from './positions.ts';
 import type { Relay } from './relay.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
@@ -40,6 +41,7 @@ export interface RoutesDeps {
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
+  readonly positions: Positions;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -158,6 +160,7 @@ export class Routes {
     if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
     if (message.root === 'Notify' && message.cmdType === 'Alarm') return this.#alarm(incoming, peer.deviceId, message);
     incoming.respond(200);
+    if (this.#deps.positions.fromDevice(peer.deviceId, message)) return;
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }
 

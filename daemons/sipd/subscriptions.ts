@@ -9,13 +9,14 @@ import { type AlarmFilter, type AlarmNotice, readAlarmFilter, wants } from '#cor
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildResult } from '#core/gb/manscdp-write.ts';
+import { textOf } from '#core/gb/xml.ts';
 import type { SipRequest } from '#core/sip/message.ts';
 import { addMs } from '#core/units.ts';
 import { decodeBody, encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { EndCause, IncomingSubscribe, Notifier, Outcome, SipEndpoint, SubscriptionState } from '#kit/sip-endpoint.ts';
+import type { EndCause, InDialogParts, IncomingSubscribe, Notifier, Outcome, SipEndpoint, SubscriptionState } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import { CatalogSubscription } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
@@ -31,8 +32,13 @@ const LOOK_AFTER_MS = 150;
 const LOOK_SHARE = 0.1;
 const MAX_FIRST_SN = 1_000_000;
 
-const TOPICS = ['Catalog', 'Alarm'] as const;
+const TOPICS = ['Catalog', 'Alarm', 'MobilePosition', 'PTZPosition'] as const;
 type Topic = (typeof TOPICS)[number];
+type PositionTopic = 'MobilePosition' | 'PTZPosition';
+const isPositionTopic = (topic: Topic): topic is PositionTopic => topic === 'MobilePosition' || topic === 'PTZPosition';
+/** gb28181.md 3.11. */
+const DEFAULT_INTERVAL_S = 5;
+const MAX_INTERVAL_S = 86_400;
 
 /** Written as JSON. */
 interface Stored {
@@ -42,6 +48,7 @@ interface Stored {
   readonly topic: Topic;
   readonly deviceId: string;
   readonly filter: AlarmFilter | undefined;
+  readonly intervalS?: number;
   readonly state: SubscriptionState;
   readonly savedAtWallMs: number;
 }
@@ -53,8 +60,27 @@ interface Entry {
   readonly topic: Topic;
   deviceId: string;
   filter: AlarmFilter | undefined;
+  /** Of positions. */
+  intervalS: number;
   readonly notifier: Notifier;
   catalog: CatalogSubscription | undefined;
+}
+
+/** Who hears of positions. */
+export interface PositionSubscriber {
+  readonly id: string;
+  readonly config: UpstreamConfig;
+  /** The ID that was subscribed. */
+  readonly deviceId: string;
+  readonly intervalS: number;
+  notify(content: InDialogParts): Promise<Outcome>;
+}
+
+/** A channel whose position somebody above wants. */
+export interface PositionWish {
+  readonly topic: PositionTopic;
+  readonly channelId: string;
+  readonly intervalS: number;
 }
 
 export interface SubscriptionsDeps {
@@ -66,6 +92,8 @@ export interface SubscriptionsDeps {
   readonly counters: Counters;
   readonly upstreams: Upstreams;
   config(): GatewayConfig;
+  /** Positions of channels of this device are wanted, or no more. */
+  onPositionWish(deviceId: string): void;
 }
 
 export class Subscriptions implements Disposable {
@@ -92,6 +120,7 @@ export class Subscriptions implements Disposable {
     if (query === undefined) return this.#refuse(incoming, link, 400, 'no readable Query');
     const topic = TOPICS.find(each => each === query.cmdType);
     if (topic === undefined) return this.#refuse(incoming, link, 489, query.cmdType);
+    if (isPositionTopic(topic) && !link.config.positions) return this.#refuse(incoming, link, 403, 'positions are not for this upstream');
     if (topic === 'Alarm' && !link.config.alarms) return this.#refuse(incoming, link, 403, 'alarms are not for this upstream');
     if (!this.#isScope(link.config, query.deviceId)) return this.#refuse(incoming, link, 404, query.deviceId);
     const before = [...this.#entries].filter(entry => entry.upstream === link.config.name);
@@ -105,9 +134,10 @@ export class Subscriptions implements Disposable {
     // With nothing left of its time it ends by itself with the NOTIFY that it is owed.
     if (incoming.expiresS === 0) return;
     const id = `subscription-${this.#deps.random.hex(12)}`;
-    const entry = this.#add({ id, upstream: link.config.name, upstreamId: link.config.id, topic, deviceId: query.deviceId, filter: topic === 'Alarm' ? readAlarmFilter(query.element) : undefined, notifier, catalog: undefined });
+    const entry = this.#add({ id, upstream: link.config.name, upstreamId: link.config.id, topic, deviceId: query.deviceId, filter: topic === 'Alarm' ? readAlarmFilter(query.element) : undefined, intervalS: readInterval(query), notifier, catalog: undefined });
     if (topic === 'Catalog') this.#begin(entry, link.config);
     this.#save(entry);
+    this.#wish(entry);
   }
 
   #refuse(incoming: IncomingSubscribe, link: UpstreamLink, status: number, why: string): void {
@@ -137,6 +167,7 @@ export class Subscriptions implements Disposable {
     this.#deps.log.debug({ upstream: entry.upstream, topic: entry.topic, deviceId: entry.deviceId, expiresS }, 'subscription.refreshed');
     if (query !== undefined && config !== undefined && query.cmdType === entry.topic) {
       if (entry.topic === 'Alarm') entry.filter = readAlarmFilter(query.element);
+      entry.intervalS = readInterval(query);
       if (query.deviceId !== entry.deviceId && this.#isScope(config, query.deviceId)) {
         entry.deviceId = query.deviceId;
         if (entry.topic === 'Catalog') this.#begin(entry, config);
@@ -152,6 +183,7 @@ export class Subscriptions implements Disposable {
     this.#deps.store.deleteTold(entry.id);
     this.#deps.counters.add(`subscription.ended.${cause.replace(/:.*/, '')}`);
     this.#deps.log.info({ upstream: entry.upstream, topic: entry.topic, deviceId: entry.deviceId, cause }, 'subscription.ended');
+    this.#wish(entry);
   }
 
   /** NOTIFY to the one subscription that covers it and wants it; `unwanted` when those that cover it do not; undefined when none does. */
@@ -163,6 +195,48 @@ export class Subscriptions implements Disposable {
     const sent = entry.notifier.notify({ contentType: MANSCDP_TYPE, body: encodeBody(xml, link.config.charset) });
     this.#save(entry);
     return sent;
+  }
+
+  /** Those that want the positions of a channel, by the ID that the upstream knows. */
+  positionSubscribers(config: UpstreamConfig, topic: PositionTopic, channelId: string): PositionSubscriber[] {
+    return [...this.#entries]
+      .filter(entry => entry.topic === topic && entry.notifier.isActive && entry.upstream === config.name && this.#covers(config, entry.deviceId, channelId))
+      .map(entry => this.#subscriberOf(entry, config));
+  }
+
+  positionSubscriber(id: string): PositionSubscriber | undefined {
+    const entry = [...this.#entries].find(each => each.id === id);
+    const config = entry === undefined ? undefined : this.#deps.upstreams.link(entry.upstream)?.config;
+    return entry === undefined || config === undefined || !entry.notifier.isActive ? undefined : this.#subscriberOf(entry, config);
+  }
+
+  #subscriberOf(entry: Entry, config: UpstreamConfig): PositionSubscriber {
+    const notify = (content: InDialogParts): Promise<Outcome> => {
+      const sent = entry.notifier.notify(content);
+      this.#save(entry);
+      return sent;
+    };
+    return { id: entry.id, config, deviceId: entry.deviceId, intervalS: entry.intervalS, notify };
+  }
+
+  /** Channels of this device that were subscribed by their own ID; the shortest interval of each. */
+  positionWishes(deviceId: string): PositionWish[] {
+    const wishes = new Map<string, PositionWish>();
+    for (const { topic, upstream, deviceId: scope, intervalS } of this.#entries) {
+      if (!isPositionTopic(topic)) continue;
+      const channel = this.#deps.upstreams.resolve(upstream, scope);
+      if (typeof channel === 'string' || channel.deviceId !== deviceId) continue;
+      const key = `${topic} ${channel.channelId}`;
+      const known = wishes.get(key);
+      if (known === undefined || known.intervalS > intervalS) wishes.set(key, { topic, channelId: channel.channelId, intervalS });
+    }
+    return [...wishes.values()];
+  }
+
+  #wish({ topic, upstream, deviceId: scope }: Entry): void {
+    if (!isPositionTopic(topic)) return;
+    const channel = this.#deps.upstreams.resolve(upstream, scope);
+    if (typeof channel !== 'string') this.#deps.onPositionWish(channel.deviceId);
   }
 
   #covers(config: UpstreamConfig, scope: string, channelId: string): boolean {
@@ -182,8 +256,8 @@ export class Subscriptions implements Disposable {
       const stored = JSON.parse(json) as Stored;
       const remainingS = stored.state.remainingS - Math.max(0, clock.wall() - stored.savedAtWallMs) / 1000;
       if (remainingS > 0 && upstreams.get(stored.upstream) === stored.upstreamId) {
-        const { upstream, upstreamId, topic, deviceId, filter } = stored;
-        this.#add({ id, upstream, upstreamId, topic, deviceId, filter, notifier: endpoint.restoreNotifier({ ...stored.state, remainingS: Math.ceil(remainingS) }), catalog: undefined });
+        const { upstream, upstreamId, topic, deviceId, filter, intervalS = DEFAULT_INTERVAL_S } = stored;
+        this.#add({ id, upstream, upstreamId, topic, deviceId, filter, intervalS, notifier: endpoint.restoreNotifier({ ...stored.state, remainingS: Math.ceil(remainingS) }), catalog: undefined });
       } else {
         store.deleteSession(id);
         store.deleteTold(id);
@@ -262,8 +336,8 @@ export class Subscriptions implements Disposable {
 
   #save(entry: Entry): void {
     if (!this.#entries.has(entry)) return;
-    const { id, upstream, upstreamId, topic, deviceId, filter, notifier } = entry;
-    const stored: Stored = { upstream, upstreamId, topic, deviceId, filter, state: notifier.state, savedAtWallMs: this.#deps.clock.wall() };
+    const { id, upstream, upstreamId, topic, deviceId, filter, intervalS, notifier } = entry;
+    const stored: Stored = { upstream, upstreamId, topic, deviceId, filter, intervalS, state: notifier.state, savedAtWallMs: this.#deps.clock.wall() };
     this.#deps.store.putSession({ sessionId: id, kind: KIND, json: JSON.stringify(stored) });
   }
 }
@@ -271,4 +345,11 @@ export class Subscriptions implements Disposable {
 function readQuery({ body }: SipRequest): Manscdp | undefined {
   const parsed = body.length === 0 ? undefined : parseManscdp(decodeBody(body).text);
   return parsed?.ok === true && parsed.value.root === 'Query' ? parsed.value : undefined;
+}
+
+/** Of a Query for positions; what cannot be read is the default. */
+function readInterval({ element }: Manscdp): number {
+  const text = textOf(element, 'interval');
+  const value = text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) : DEFAULT_INTERVAL_S;
+  return Math.min(MAX_INTERVAL_S, Math.max(1, value));
 }

@@ -45,6 +45,7 @@ const device = z.strictObject({
   transport: legTransport.optional().describe('media toward us, in our role; overrides devices.media.transport'),
   charset: charset.optional().describe('overrides what its XML declares'),
   notifiedStatus: z.enum(['take', 'ignore']).optional().describe('ignore: channel states in its NOTIFYs are wrong (some platforms below us); default take'),
+  returned: z.enum(['hide', 'publish']).default('hide').describe('a platform that lists what has an ID of ours: hide: it has it from us; publish: it is another camera'),
   ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
   mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that its media may come from'),
 });
@@ -86,6 +87,7 @@ const upstream = z.strictObject({
   transcode: renditionName.or(z.literal('')).default('').describe('rendition of transcode.renditions that it gets of every channel; empty: as the camera sends'),
   transcodeByF: z.boolean().default(false).describe('true: what its f= line asks for is made; goes before transcode'),
   alarms: z.boolean().default(true).describe('alarms of what it sees are sent to it, whether it subscribes or not'),
+  positions: z.boolean().default(true).describe('it may subscribe positions of what it sees'),
   priority: z.int().min(0).max(255).default(100).describe('of its operators: one of a lower number may not steer a camera right after one of a higher'),
   permissions: z
     .strictObject({
@@ -147,6 +149,8 @@ const devices = z.strictObject({
     .strictObject({
       catalog: z.boolean().default(false).describe('changes of their catalogue, so that nobody has to ask for it'),
       alarm: z.boolean().default(false).describe('alarms, of devices that send them to subscribers only'),
+      position: z.boolean().default(false).describe('positions of every device; false: only of channels that a platform subscribed by their ID'),
+      positionIntervalS: z.int().min(1).max(3600).default(5).describe('interval of positions that we ask for'),
       expiresS: z.int().min(30).max(86400).default(3600).describe('asked for; refreshed at 80 % of what is granted'),
       pollS: z.int().min(10).max(86400).default(600).describe('a device that refuses is asked for its catalogue so often'),
     })

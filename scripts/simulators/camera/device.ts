@@ -92,6 +92,12 @@ export class CameraDevice {
     return outcome.type === 'response' ? outcome.response.status : undefined;
   }
 
+  /** A MESSAGE as it is; status of the answer, undefined when none came. */
+  async send(xml: string): Promise<number | undefined> {
+    const outcome = await this.#request(xml);
+    return outcome.type === 'response' ? outcome.response.status : undefined;
+  }
+
   notifyCatalog(notice: CatalogNotice): Promise<number | undefined> {
     return this.subscriptions.notifyCatalog({ sn: (this.#sn += 1), deviceId: this.id }, notice);
   }

@@ -31,6 +31,7 @@ export class CameraSubscriptions {
     this.#encode = encode;
   }
 
+  /** CmdTypes; of positions with the ID behind. */
   get topics(): string[] {
     return [...this.#notifiers.keys()];
   }
@@ -40,15 +41,16 @@ export class CameraSubscriptions {
     this.asked += 1;
     const query = parseManscdp(decodeBody(incoming.request.body).text);
     if (!query.ok) return incoming.respond(400);
-    const { cmdType } = query.value;
+    const { cmdType, deviceId } = query.value;
+    const key = cmdType.endsWith('Position') ? `${cmdType} ${deviceId}` : cmdType;
     if (!topics.includes(cmdType)) return incoming.respond(489);
     const notifier = incoming.accept();
     if (notifier === undefined) return;
-    this.#notifiers.get(cmdType)?.replace();
+    this.#notifiers.get(key)?.replace();
     this.accepted.push(query.value);
-    this.#notifiers.set(cmdType, notifier);
+    this.#notifiers.set(key, notifier);
     notifier.onEnded = (): void => {
-      if (this.#notifiers.get(cmdType) === notifier) this.#notifiers.delete(cmdType);
+      if (this.#notifiers.get(key) === notifier) this.#notifiers.delete(key);
     };
   }
 
