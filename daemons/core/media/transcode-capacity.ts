@@ -12,6 +12,8 @@ const GUESSED_CORES_PER_MEGAPIXEL = 0.015;
 const SOUND_CORES = 0.02;
 /** Each measurement moves what is known by this share; a higher one at once. */
 const SETTLE = 0.2;
+/** Of a job with less to do nothing is learnt. */
+const LEAST_MEGAPIXELS = 0.1;
 
 export class TranscodeCapacity {
   readonly #perMegapixel = new Map<string, number>();
@@ -54,16 +56,14 @@ export class TranscodeCapacity {
     this.#jobs.delete(jobId);
   }
 
-  /** Cores that the job took lately. Of a job that was not busy all the time, nothing is learnt. */
-  measured(jobId: string, cores: number, wasBusy: boolean): void {
+  /** Cores that the job took lately, and megapixels a second (in and out) that it did for them. */
+  measured(jobId: string, cores: number, megapixelsPerS: number): void {
     const job = this.#jobs.get(jobId);
-    if (job === undefined || !wasBusy) return;
+    if (job === undefined || megapixelsPerS < LEAST_MEGAPIXELS) return;
     job.measured = cores;
-    const { kind, megapixelsPerS } = job.load;
-    if (megapixelsPerS === 0) return;
     const seen = cores / megapixelsPerS;
-    const known = this.#perMegapixel.get(kind) ?? 0;
-    this.#perMegapixel.set(kind, seen > known ? seen : known + (seen - known) * SETTLE);
+    const known = this.#perMegapixel.get(job.load.kind) ?? 0;
+    this.#perMegapixel.set(job.load.kind, seen > known ? seen : known + (seen - known) * SETTLE);
   }
 }
 
