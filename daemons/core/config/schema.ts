@@ -133,6 +133,8 @@ const deviceMedia = z.strictObject({
   firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
   silenceS: z.int().min(2).max(3600).default(15).describe('without media so long, the session ends on both sides'),
   lingerS: z.int().min(0).max(3600).default(10).describe('source stays open this long after its last viewer'),
+  takeOverS: z.int().min(1).max(300).default(30).describe('a source that dies under its viewers: they are kept so long while the other sources of the resource are tried'),
+  tcpForS: z.int().min(0).max(2592000).default(86400).describe('a camera whose UDP is lossy (media.loss.tcpAbovePercent) is asked over TCP, and again so for this long; 0: never; one with a transport of its own is left alone'),
 });
 
 const devices = z.strictObject({
@@ -197,6 +199,13 @@ const outletUser = z.strictObject({
   channels: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
 });
 
+const outletPush = z.strictObject({
+  channel: z.string().regex(/^(\d{20}-)?\d{18,20}$/, 'expected a channel ID, or DEVICE-CHANNEL where two devices have the same').describe('channel that is opened and kept open'),
+  streamNumber: z.int().min(0).max(99).default(0).describe('0: main stream'),
+  url: z.string().max(1024).regex(/^rtmp:\/\/(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(:\d{1,5})?\/[^\s@]+$/, 'expected rtmp://ADDRESS[:PORT]/APP/STREAM').describe('where it goes; what stands behind the app is never logged'),
+  retryS: z.int().min(1).max(600).default(5).describe('first wait after a failure; doubles up to 12 times this'),
+});
+
 const outlets = z.strictObject({
   address: ipOrEmpty.default('').describe('local address of all outlets; empty: none listens'),
   rtspPort: portOrOff.default(0).describe('RTSP, TCP; 554 is usual; 0: off; further mediad instances take the next numbers, here and below'),
@@ -205,6 +214,13 @@ const outlets = z.strictObject({
   users: z.array(outletUser).max(1000).default([]).describe('who may watch with name and password'),
   tokenKey: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret that signs the tokens of URLs; without it no token is valid'),
   maxViewers: z.int().min(1).max(10000).default(256).describe('per mediad instance'),
+  connectionsPerAddress: z.int().min(1).max(10000).default(64).describe('HTTP and RTMP connections from one address; more are closed at once'),
+  origins: z
+    .array(z.string().max(MAX_TEXT).regex(/^https?:\/\/[^\s/]+$/, 'expected http://HOST[:PORT]'))
+    .max(64)
+    .default([])
+    .describe('web pages of these may read the HTTP outlets and open WebSockets, besides pages from the address of the outlet itself'),
+  pushes: z.array(outletPush).max(256).default([]).describe('channels that are pushed to RTMP servers; shared out over the mediad instances'),
 });
 
 const inlet = z.strictObject({
@@ -257,6 +273,7 @@ export type GatewayConfig = z.infer<typeof gatewaySchema>;
 export type DeviceConfig = GatewayConfig['devices']['known'][number];
 export type AdmitRule = GatewayConfig['devices']['admit'][number];
 export type OutletsConfig = GatewayConfig['outlets'];
+export type OutletPushConfig = OutletsConfig['pushes'][number];
 export type InletConfig = GatewayConfig['inlets'][number];
 export type ResourceConfig = GatewayConfig['resources'][number];
 export type UpstreamConfig = GatewayConfig['upstreams'][number];
