@@ -1,0 +1,60 @@
+/**
+ * Who may have a channel over HTTP: the bearer of a token in the URL, or a user by digest (RFC 7616). Nobody else, and who is not told
+ * to be nobody for want of which.
+ */
+import type { IncomingMessage } from 'node:http';
+import { type OutletPath, parseOutletPath } from '#core/outlets/outlet-path.ts';
+import { parseAuthorization } from '#core/sip/digest.ts';
+import { DigestGuard } from '#core/sip/digest-guard.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Hashes } from '#kit/hashes.ts';
+import type { Random } from '#kit/random.ts';
+import { type HttpFailure, failureOf } from './http-route.ts';
+import { OUTLET_REALM, type OutletDoor } from './outlet-door.ts';
+
+const SECRET_BYTES = 32;
+/** Longest that a lock-out lasts (core/sip/digest-guard). */
+const LOCKED_S = '300';
+/** Old clients write a password into the query: it would stand in every log on the way (fault 90). */
+const PASSWORD_NAMES = new Set(['password', 'passwd', 'pwd', 'pass', 'user', 'username']);
+
+export type AccessVerdict = { readonly granted: true } | { readonly granted: false; readonly why: string; readonly failure: HttpFailure };
+
+export const carriesPassword = (query: URLSearchParams): boolean => [...query.keys()].some(name => PASSWORD_NAMES.has(name.toLowerCase()));
+
+export class HttpAccess {
+  readonly #door: OutletDoor;
+  readonly #clock: Clock;
+  readonly #guard: DigestGuard;
+
+  constructor(door: OutletDoor, { clock, hashes, random }: { readonly clock: Clock; readonly hashes: Hashes; readonly random: Random }) {
+    this.#door = door;
+    this.#clock = clock;
+    this.#guard = new DigestGuard({ realm: OUTLET_REALM, algorithms: ['MD5'], secret: random.bytes(SECRET_BYTES), hashes });
+  }
+
+  check(request: IncomingMessage, path: OutletPath, address: string): AccessVerdict {
+    if (path.token !== null) return this.#door.tokenFits(path) ? { granted: true } : this.#denied('token', {});
+    const authorization = request.headers.authorization;
+    const headers = authorization === undefined ? [] : [{ name: 'Authorization', value: authorization }];
+    const lookup = (name: string): string | undefined => this.#door.user(name, path)?.ha1;
+    const verdict = this.#guard.check({ method: request.method ?? '', callId: '', headers }, address, lookup, this.#clock.now());
+    if (verdict.type === 'accepted') return isForChannel(authorization!, path) ? { granted: true } : { granted: false, why: 'uri', failure: failureOf('BAD_REQUEST') };
+    if (verdict.type === 'malformed') return { granted: false, why: 'malformed', failure: failureOf('BAD_REQUEST') };
+    if (verdict.type === 'locked') return { granted: false, why: 'locked', failure: failureOf('NOT_PERMITTED', 429, { 'Retry-After': LOCKED_S }) };
+    return this.#denied(verdict.type, { 'WWW-Authenticate': verdict.headers.map(field => field.value) });
+  }
+
+  #denied(why: string, headers: HttpFailure['headers']): AccessVerdict {
+    return { granted: false, why, failure: failureOf('NOT_PERMITTED', 401, headers) };
+  }
+}
+
+/** Credentials for one URL do not serve another (RFC 7616 3.4.6). */
+function isForChannel(authorization: string, path: OutletPath): boolean {
+  const credentials = parseAuthorization(authorization);
+  if (!credentials.ok) return false;
+  const { uri } = credentials.value;
+  const named = parseOutletPath(uri.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/^\/[a-z]+\//, '/live/'));
+  return named.ok && named.value.channel === path.channel && named.value.file === path.file;
+}
