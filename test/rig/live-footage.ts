@@ -4,7 +4,7 @@ import { addMs } from '#core/units.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import { UnitHub } from '../../daemons/mediad/unit-hub.ts';
 import type { FootageName } from '../../scripts/media/footage.ts';
-import { footageUnits } from './footage-units.ts';
+import { footageUnits } from './media-units.ts';
 
 const PICTURE_TICKS = 3600;
 const PICTURE_MS = 40;
