@@ -46,7 +46,7 @@ export interface MansrtspResponse {
 export type Mansrtsp = MansrtspRequest | MansrtspResponse;
 
 const REQUEST_LINE = /^(PLAY|PAUSE|TEARDOWN)(?:\s+\S{1,256})?\s+(?:MANS)?RTSP\/\d\.\d$/i;
-const STATUS_LINE = /^(?:MANS)?RTSP\/\d\.\d\s+(\d{3})(?:\s+(.{0,128}))?$/i;
+const STATUS_LINE = /^(?:MANS)?RTSP\/\d\.\d\s+([1-5]\d{2})(?:\s+(.{0,128}))?$/i;
 
 /** `body` as text of octets. Lines may end in LF alone, header names in any case; unknown headers are passed over. */
 export function parseMansrtsp(body: string): Result<Mansrtsp> {
