@@ -3,7 +3,8 @@
  * For reports only: nothing is refused for it. It looks until it knows, then no more.
  */
 import { readPsm } from '../ps/psm.ts';
-import { codecOf, START_CODE } from '../ps/stream-types.ts';
+import { codecOf, isAudioId, isVideoId, START_CODE } from '../ps/stream-types.ts';
+import { PictureLook } from './picture-look.ts';
 
 export type PayloadKind = 'ps' | 'h264' | 'h265' | 'unknown';
 
@@ -24,38 +25,38 @@ function afterPackHeader(memory: Uint8Array, offset: number): number {
   return offset + PACK_HEADER_BYTES + (memory[offset + 13]! & 7);
 }
 
+/** One for all: a packet is looked into before the next one is. */
+const glance = new PictureLook();
+
 /**
- * True when a picture can begin to be shown here: a pack with system header or PSM, an H.264 SPS or IDR, an H.265 parameter set or
- * IDR. A sink that lost packets goes on here. `kind` as the probe found it: the bytes alone do not tell.
+ * True when a picture can begin to be shown here: a pack with the first slice of an H.264 or H.265 key picture, or with parameter sets,
+ * or with system header or PSM and no other slice; the same as RTP payloads of their own. A sink that lost packets goes on here.
+ * `kind` as the probe found it: the bytes alone do not tell.
  */
 export function beginsKeyPicture(kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean {
-  if (kind === 'h264' || kind === 'h265') {
-    const nal = nalOffset(memory, offset, length);
-    return nal >= 0 && (kind === 'h264' ? isKeyH264(memory, nal) : isKeyH265(memory, nal));
-  }
-  if (!beginsPack(memory, offset, length)) return false;
-  const next = afterPackHeader(memory, offset);
-  if (next + 4 > offset + length) return false;
-  return isStartCode(memory, next, START_CODE.systemHeader) || isStartCode(memory, next, START_CODE.programStreamMap);
+  const elementary = kind === 'h264' || kind === 'h265';
+  if (!elementary && !beginsPack(memory, offset, length)) return false;
+  glance.begin();
+  glance.feed(elementary ? kind : 'ps', memory, offset, length);
+  const { seen } = glance;
+  return seen === 'key' || seen === 'parameters' || seen === 'headers';
 }
+
+/** Something that stands by itself begins with this packet: a pack, a PES packet, a map; in elementary streams any packet may be that. */
+export function beginsUnit(kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean {
+  if (kind === 'h264' || kind === 'h265') return true;
+  if (length < 4 || memory[offset] !== 0 || memory[offset + 1] !== 0 || memory[offset + 2] !== 1) return false;
+  const id = memory[offset + 3]!;
+  return (id >= START_CODE.pack && id <= START_CODE.privateStream1) || isAudioId(id) || isVideoId(id);
+}
+
+/** What begins with this packet is no further part of the picture before it: a pack, or a PES packet without video. */
+export const isBesidePicture = (kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean =>
+  kind === 'ps' && beginsUnit(kind, memory, offset, length) && !isVideoId(memory[offset + 3]!);
 
 /** A picture begins here, shown by itself or not; for streams whose packs nobody marks. */
 export const beginsPicture = (kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number): boolean =>
   beginsPack(memory, offset, length) || beginsKeyPicture(kind, memory, offset, length);
-
-/** SPS, IDR slice, or FU-A that starts one (RFC 6184 5.8). */
-function isKeyH264(memory: Uint8Array, nal: number): boolean {
-  const type = memory[nal]! & 0x1f;
-  return type === 7 || type === 5 || (type === 28 && (memory[nal + 1]! & 0x9f) === 0x85);
-}
-
-/** VPS, SPS, IDR, or a fragmentation unit that starts an IDR (RFC 7798 4.4.3). */
-function isKeyH265(memory: Uint8Array, nal: number): boolean {
-  const isIdr = (type: number): boolean => type === 19 || type === 20;
-  const type = (memory[nal]! >> 1) & 0x3f;
-  if (type === 49) return (memory[nal + 2]! & 0x80) !== 0 && isIdr(memory[nal + 2]! & 0x3f);
-  return type === 32 || type === 33 || isIdr(type);
-}
 
 /** First NAL unit header: behind an Annex B start code, or the payload's first byte (RFC 6184, 7798). -1 when there is no room for one. */
 function nalOffset(memory: Uint8Array, offset: number, length: number): number {
