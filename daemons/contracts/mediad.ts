@@ -2,6 +2,7 @@
  * What one mediad instance offers over its RPC socket. A bridge is one source leg and its sink legs. Roles are seen
  * from the gateway: on a source leg we receive, on a sink leg we send; `tcp-active` = we connect, `tcp-passive` = we listen.
  */
+import type { Rendition } from '#core/media/rendition.ts';
 
 export type LegTransport = 'udp' | 'tcp-active' | 'tcp-passive';
 
@@ -71,6 +72,8 @@ export interface OpenSinkParams {
   readonly payloadType: number;
   /** What is sent; default: `ps`. Where the source is something else it is converted, and then pictures are always whole. */
   readonly format?: MediaFormat | undefined;
+  /** Pictures and sound are turned into this on the way; CAPACITY_EXHAUSTED or MEDIA_UNAVAILABLE when that cannot be. */
+  readonly rendition?: Rendition | undefined;
   readonly peer: PeerRule;
   /** `whole`: a picture of which a packet is missing does not leave, nor what is built on it; default: as received. */
   readonly pictures?: 'whole' | 'as-received' | undefined;
@@ -235,4 +238,4 @@ export type MediadEvent =
   | { readonly type: 'source-lossy'; readonly bridgeId: string; readonly lostPercent: number; readonly overMs: number }
   | { readonly type: 'source-closed'; readonly bridgeId: string; readonly legId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
-  | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' };
+  | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' | 'transcode-failed' };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
+import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
 import type { RpcSchemas } from './rpc.ts';
 
 const id = z.string().min(1).max(128);
@@ -14,6 +15,13 @@ const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
 const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
 const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64), checkOnly: z.boolean().optional() });
+const rendition = z.strictObject({
+  video: z.enum(RENDITION_VIDEO),
+  size: z.strictObject({ width: z.int().min(16).max(4096), height: z.int().min(16).max(4096) }).nullable(),
+  bitrateKbps: z.int().min(MIN_KBPS).max(MAX_KBPS).nullable(),
+  fps: z.int().min(1).max(MAX_FPS).nullable(),
+  audio: z.enum(RENDITION_AUDIO),
+});
 const format = z.enum(['ps', 'h264', 'h265', 'aac', 'g711a', 'g711u']);
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
@@ -21,7 +29,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
   connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, format: format.optional(), formatParameters: z.string().max(4096).optional() }),
   closeSource: z.strictObject({ bridgeId: id, legId: id }),
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),

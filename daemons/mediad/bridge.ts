@@ -11,6 +11,7 @@
  * the numbers and timestamps of the one before it, so the sinks see one stream.
  */
 import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError } from '#core/result.ts';
 import { beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
@@ -25,6 +26,7 @@ import { CatchUp, OpeningHold } from './opening-hold.ts';
 import { localAddressOf, Peer } from './peer-rule.ts';
 import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
 import { openUdpSink } from './sink-udp.ts';
+import { RenderedSink } from './rendered-sink.ts';
 import { packerOf } from './unit-packer.ts';
 import { UnitFeed, type UnitSource, type UnitSourceOptions } from './unit-source.ts';
 import type { UnitStream } from './unit-stream.ts';
@@ -47,7 +49,7 @@ interface Sink {
   /** While it is behind the live stream. */
   catchUp: CatchUp | undefined;
   /** It takes units, no packets: its format is another than the source's. */
-  converted: ConvertedSink | undefined;
+  converted: Disposable | undefined;
   state: LegStats['state'];
 }
 
@@ -166,6 +168,7 @@ export class Bridge {
   }
 
   async openSink(params: OpenSinkParams): Promise<Endpoint> {
+    if (params.rendition !== undefined) await this.#admitRendition(params.rendition);
     if (this.#sinks.has(params.sinkId)) throw new GatewayError('BAD_REQUEST', { sinkId: params.sinkId, why: 'sink exists' });
     const localAddress = localAddressOf(params.localAddress);
     const peer = new Peer(params.peer);
@@ -197,6 +200,12 @@ export class Bridge {
       throw error;
     }
     throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId: params.sinkId, why: 'closed while it opened' });
+  }
+
+  async #admitRendition(rendition: Rendition): Promise<void> {
+    if (this.#plane.renderer === undefined) throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId: this.id, why: 'nothing is transcoded here' });
+    await this.#plane.renderer.admit(this.units(), rendition);
+    if (this.#closed) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, why: 'closed while a sink opened' });
   }
 
   startSink(sinkId: string): void {
@@ -305,7 +314,7 @@ export class Bridge {
   }
 
   #needsUnits({ params }: Sink): boolean {
-    return this.#feed !== undefined || (params.format ?? 'ps') !== this.#source.format;
+    return this.#feed !== undefined || params.rendition !== undefined || (params.format ?? 'ps') !== this.#source.format;
   }
 
   #convert(sink: Sink): void {
@@ -313,7 +322,11 @@ export class Bridge {
     const onFlowing = (): void => {
       if (sink.state === 'connecting') this.#onSinkFlowing(sink);
     };
-    sink.converted ??= new ConvertedSink({ stream: this.units(), packer: packerOf(format, this.#source.nextIndex), transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing });
+    const convert = (stream: UnitStream, onEnd?: (why: string) => void): ConvertedSink =>
+      new ConvertedSink({ stream, packer: packerOf(format, this.#source.nextIndex), transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
+    const { rendition } = sink.params;
+    if (rendition === undefined) sink.converted ??= convert(this.units());
+    else sink.converted ??= new RenderedSink({ render: () => this.#plane.renderer!.render(this.units(), rendition, sink.params.label), convert, onFailed: () => this.#onSinkClosed(sink, 'transcode-failed') });
   }
 
   /** The source's payloads mean something else than before: sinks that took them as they came take units from now on. */

@@ -11,7 +11,7 @@ import type { Random } from '#kit/random.ts';
 import { Bridge } from './bridge.ts';
 import { Flusher } from './flusher.ts';
 import { InstanceCounters } from './leg-counters.ts';
-import type { LossRules, Plane } from './leg.ts';
+import type { LossRules, Plane, Renderer } from './leg.ts';
 import { MediaBatch } from './media-batch.ts';
 import { packetStore } from './packet-memory.ts';
 import type { MediaPorts } from './media-ports.ts';
@@ -32,6 +32,8 @@ export interface BridgesOptions {
   readonly onEvent: (event: MediadEvent) => void;
   /** Share of one core that this process used so far: CPU milliseconds since start. */
   readonly cpuMs: () => number;
+  /** Without it there are no renditions. */
+  readonly renderer?: Renderer | undefined;
 }
 
 const LOAD_WINDOW_MS = 1000;
@@ -71,6 +73,7 @@ export class Bridges implements AsyncDisposable {
         this.#plane.counters.countEvent(event.type);
         options.onEvent(event);
       },
+      renderer: options.renderer,
     };
     this.#previous = this.#latest = this.#sample();
     this.#scheduleSample();

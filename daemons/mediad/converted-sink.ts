@@ -21,6 +21,8 @@ export interface ConvertedSinkOptions {
   readonly clock: Clock;
   /** The first packets went out. */
   readonly onFlowing: () => void;
+  /** The stream ended before the leg did. */
+  readonly onEnd?: ((why: string) => void) | undefined;
 }
 
 export class ConvertedSink implements UnitSink, Disposable {
@@ -51,8 +53,10 @@ export class ConvertedSink implements UnitSink, Disposable {
     if (!this.#joining && this.#batch.count > 0) this.#send(now);
   }
 
-  onEnd(): void {
+  onEnd(why: string): void {
+    if (this.#stopped) return;
     this.#stopped = true;
+    this.#options.onEnd?.(why);
   }
 
   /** What was known at once; a stream has its own flow control, datagrams have none. */

@@ -11,13 +11,27 @@ import type { InstanceCounters, LegCounters } from './leg-counters.ts';
 import type { MediaBatch } from './media-batch.ts';
 import type { MediaPorts } from './media-ports.ts';
 import type { Peer } from './peer-rule.ts';
+import type { Rendition } from '#core/media/rendition.ts';
 import type { SourceIntake } from './source-intake.ts';
 import type { Strays } from './strays.ts';
+import type { UnitStream } from './unit-stream.ts';
 
 /** `media.loss`; one object, changed by a reload. */
 export interface LossRules extends WaitLimits {
   readonly tcpAbovePercent: number;
   readonly nack: boolean;
+}
+
+/** Who makes renditions (transcode/). Both reject with a GatewayError. */
+export interface Renderer {
+  /** One more fits, as far as can be told before its pictures are known. */
+  admit(source: UnitStream, rendition: Rendition): Promise<void>;
+  render(source: UnitStream, rendition: Rendition, label: string): Promise<RenderedStream>;
+}
+
+/** A rendition for as long as it is held. */
+export interface RenderedStream extends Disposable {
+  readonly stream: UnitStream;
 }
 
 /** What all legs of an instance share. */
@@ -35,6 +49,7 @@ export interface Plane {
   readonly loss: LossRules;
   readonly flusher: Flusher;
   readonly emit: (event: MediadEvent) => void;
+  readonly renderer: Renderer | undefined;
 }
 
 export type SourceClosedWhy = Extract<MediadEvent, { type: 'source-closed' }>['why'];

@@ -7,6 +7,7 @@
  *   3. the outlets: their servers, then their leases
  *   4. the bridges: sinks, then sources, then their ports
  *   5. shared ports of the fixed mode
+ *   6. the transcoders, without viewers since 3 and 4
  */
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
@@ -25,10 +26,13 @@ import { type RunningService, runService } from '#kit/service.ts';
 import { udpImplementation } from '#kit/udp-batch.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
+import { LiveRoute } from './http-live.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
+import { HttpOutlet } from './outlet-http.ts';
 import { Outlets } from './outlets.ts';
 import { Strays } from './strays.ts';
+import { Transcoders } from './transcode/transcoders.ts';
 
 /** Packets and connections of nobody: one log line in this time. */
 const STRAY_LOG_MS = 10_000;
@@ -71,6 +75,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   await using opening = new Closer();
   const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
+  const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
   const bridges = opening.use(
     new Bridges({
       instance: String(instance),
@@ -90,6 +95,7 @@ export async function startMediad(configPath: string, instance: number): Promise
         const { user, system } = process.cpuUsage();
         return (user + system) / 1000;
       },
+      renderer: transcoders,
     }),
   );
   const outlets = opening.use(
@@ -102,6 +108,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       log,
       config: () => store.current.outlets,
       units: bridgeId => bridges.units(bridgeId),
+      render: (stream, path) => transcoders.render(stream, transcoders.rendition(path.rendition!), path.channel),
     }),
   );
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
@@ -116,16 +123,23 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
-  if (config.outlets.address !== '') void outlets.start();
+  const { address, httpPort } = config.outlets;
+  if (address !== '') void outlets.start();
+  if (address !== '' && httpPort !== 0) {
+    const routes = [new LiveRoute(outlets, systemClock)];
+    const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };
+    opening.use(await HttpOutlet.open(http));
+  }
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
   log.info({ implementation, why }, 'udp.implementation');
+  if (config.outlets.address !== '' || config.transcode.renditions.length > 0 || config.upstreams.some(upstream => upstream.transcodeByF)) void transcoders.facts().catch(() => undefined);
   const opened = opening.release();
   return { reload, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }

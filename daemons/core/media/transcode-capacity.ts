@@ -41,10 +41,17 @@ export class TranscodeCapacity {
     return (this.#perMegapixel.get(kind) ?? GUESSED_CORES_PER_MEGAPIXEL) * megapixelsPerS;
   }
 
+  /** A sentence when nothing more fits, whatever it is. */
+  refuses(): string | null {
+    if (this.#jobs.size >= this.maxJobs) return `${this.maxJobs} transcoders run already`;
+    return this.#jobs.size > 0 && this.used >= this.cores ? `all ${round(this.cores)} cores of transcoding are taken` : null;
+  }
+
   /** A sentence why not; null: it is in. */
   enter(jobId: string, load: Load): string | null {
     this.leave(jobId);
-    if (this.#jobs.size >= this.maxJobs) return `${this.maxJobs} transcoders run already`;
+    const full = this.refuses();
+    if (full !== null) return full;
     const wanted = this.expected(load);
     // The first one always may: what is too much for the machine shows, instead of never working.
     if (this.#jobs.size > 0 && this.used + wanted > this.cores) return `it would take ${round(wanted)} cores, and ${round(Math.max(0, this.cores - this.used))} of ${round(this.cores)} are left`;

@@ -11,19 +11,16 @@ import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import { type FfmpegFacts, probeFfmpeg } from '#kit/ffmpeg.ts';
 import type { Log } from '#kit/log.ts';
+import type { Renderer, RenderedStream } from '../leg.ts';
 import type { UnitStream } from '../unit-stream.ts';
 import { type JobStats, TranscodeJob } from './job.ts';
 
 /** From the request to the first picture of the rendition: a process starts in 0.1 s on an idle machine. */
-const FIRST_PICTURE_MS = 10_000;
+const FIRST_PICTURE_MS = 20_000;
 const MEASURE_MS = 2000;
 /** A program that was not there is looked for again after this. */
 const PROBE_AGAIN_MS = 30_000;
 const SHARE_OF_MACHINE = 0.75;
-
-export interface RenderedStream extends Disposable {
-  readonly stream: UnitStream;
-}
 
 export interface TranscodersOptions {
   readonly clock: Clock;
@@ -40,7 +37,7 @@ interface Shared {
   failed: GatewayError | undefined;
 }
 
-export class Transcoders implements Disposable {
+export class Transcoders implements Renderer, Disposable {
   readonly #options: TranscodersOptions;
   readonly #capacity = new TranscodeCapacity({ cores: 0, maxJobs: 0 });
   readonly #jobs = new Map<UnitStream, Map<string, Shared>>();
@@ -85,6 +82,14 @@ export class Transcoders implements Disposable {
     }
   }
 
+  async admit(source: UnitStream, rendition: Rendition): Promise<void> {
+    await this.facts();
+    if (this.#jobs.get(source)?.has(renditionKey(rendition)) === true) return;
+    this.#applyLimits();
+    const refused = this.#capacity.refuses();
+    if (refused !== null) throw new GatewayError('CAPACITY_EXHAUSTED', { why: refused });
+  }
+
   rows(): readonly JobStats[] {
     return [...this.#jobs.values()].flatMap(jobs => [...jobs.values()].map(({ job }) => job.stats()));
   }
@@ -125,9 +130,8 @@ export class Transcoders implements Disposable {
     if (known !== undefined) return known;
     if (this.#closed) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'the gateway stops' });
     const { clock, log, config } = this.#options;
-    const { hardware, threads, cores, maxJobs } = config();
-    this.#capacity.maxJobs = maxJobs;
-    this.#capacity.cores = cores === 0 ? availableParallelism() * SHARE_OF_MACHINE : cores;
+    const { hardware, threads } = config();
+    this.#applyLimits();
     const job = new TranscodeJob(`t${++this.#serial}`, label, source, rendition, { facts, capacity: this.#capacity, hardware, threads, clock, log, count: (name, by = 1) => this.#count(name, by) }, () => undefined);
     const shared: Shared = { job, users: 0, linger: undefined, failed: undefined };
     const jobs = this.#jobs.get(source) ?? new Map<string, Shared>();
@@ -140,6 +144,12 @@ export class Transcoders implements Disposable {
     job.start();
     this.#measureSoon();
     return shared;
+  }
+
+  #applyLimits(): void {
+    const { cores, maxJobs } = this.#options.config();
+    this.#capacity.maxJobs = maxJobs;
+    this.#capacity.cores = cores === 0 ? availableParallelism() * SHARE_OF_MACHINE : cores;
   }
 
   async #firstPicture(shared: Shared): Promise<void> {
