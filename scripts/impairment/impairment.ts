@@ -62,7 +62,7 @@ export class Impairment {
     this.counters.taken += 1;
     const isLost = this.#loses(dice.share());
     const jitterMs = this.#jitter(dice.share(), dice.share());
-    const isHeld = dice.hits(rules.reorderPercent / 100);
+    const isHeld = dice.hits(rules.reorderPercent / 100) && rules.reorderDepth > 0;
     const passes = 1 + dice.below(Math.max(1, rules.reorderDepth));
     const isDoubled = dice.hits(rules.duplicatePercent / 100);
     const lagMs = dice.share() * DUPLICATE_LAG_MS;
@@ -74,12 +74,11 @@ export class Impairment {
     }
     const carried = isCorrupt ? this.#corrupt(datagram, bit) : datagram;
     const at = this.#timeOf(now, jitterMs);
-    if (isHeld && rules.reorderDepth > 0) {
+    if (!isHeld) this.#leave(at, carried);
+    this.#passed(at);
+    if (isHeld) {
       this.counters.reordered += 1;
       this.#held.push({ passes, until: addMs(at, HELD_MS), datagram: carried });
-    } else {
-      this.#leave(at, carried);
-      this.#passed(at);
     }
     if (!isDoubled) return;
     this.counters.duplicated += 1;
