@@ -9,7 +9,7 @@ import type { Ms } from '#core/units.ts';
 import type { Plane } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import { UnitHub } from './unit-hub.ts';
-import { PsReader, type UnitReader, type UnitTaker } from './unit-reader.ts';
+import { EsReader, PsReader, type UnitReader, type UnitTaker } from './unit-reader.ts';
 
 export interface BridgeUnitsOptions {
   readonly plane: Plane;
@@ -37,7 +37,7 @@ export class BridgeUnits {
       onKeyFrameWanted: () => plane.emit({ type: 'key-picture-wanted', bridgeId, why: 'join' }),
     });
     this.hub = hub;
-    this.#taker = { take: (unit, now) => hub.take(unit, now), gap: now => hub.gap(now), promise: promised => hub.promise(promised) };
+    this.#taker = { take: (unit, now) => hub.take(unit, now), gap: now => hub.gap(now), promise: promised => hub.promise(promised), learn: (codec, sets) => hub.intake.learn(codec, sets) };
   }
 
   /** What the source's packets are. */
@@ -53,7 +53,7 @@ export class BridgeUnits {
   }
 
   #newReader(): UnitReader {
-    return new PsReader(this.#taker);
+    return this.#format === 'ps' ? new PsReader(this.#taker) : new EsReader(this.#taker, this.#format, this.#formatParameters);
   }
 
   #onTaken(taken: boolean): void {

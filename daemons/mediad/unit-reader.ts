@@ -1,8 +1,12 @@
 /** From accepted RTP packets of a source leg to units: program stream, or one elementary stream (gb28181.md 6.3). */
+import type { MediaFormat } from '#contracts/mediad.ts';
+import type { VideoCodec } from '#core/media/h26x.ts';
 import type { RawUnit } from '#core/media/unit-intake.ts';
 import type { Promised } from '#core/media/track-watch.ts';
 import { PsDemuxer, type PsEvent } from '#core/ps/demux.ts';
 import { codecOf, isAudioId, isVideoId } from '#core/ps/stream-types.ts';
+import { type Depacketizer, openDepacketizer } from '#core/rtp/elementary.ts';
+import { parametersOf } from '#core/rtp/format-parameters.ts';
 import type { Ms } from '#core/units.ts';
 import type { MediaBatch } from './media-batch.ts';
 
@@ -10,6 +14,8 @@ export interface UnitTaker {
   take(unit: RawUnit, now: Ms): void;
   gap(now: Ms): void;
   promise(promised: Promised): void;
+  /** Parameter sets that came beside the stream. */
+  learn(codec: VideoCodec, parameterSets: readonly Uint8Array[]): void;
 }
 
 export interface UnitReader {
@@ -25,13 +31,14 @@ export abstract class OrderedReader implements UnitReader {
     for (let i = 0; i < batch.count; i++) {
       const index = batch.index[i]!;
       if (this.#next !== undefined && index < this.#next) continue;
-      if (this.#next !== undefined && index > this.#next) this.missing(index - this.#next, now);
+      if (this.#next !== undefined && (index > this.#next || index === batch.restartAt)) this.missing(now);
       this.#next = index + 1;
       this.packet(batch, i, now);
     }
   }
 
-  protected abstract missing(packets: number, now: Ms): void;
+  /** Numbers are missing here, or the source began anew. */
+  protected abstract missing(now: Ms): void;
   protected abstract packet(batch: MediaBatch, i: number, now: Ms): void;
 }
 
@@ -44,7 +51,7 @@ export class PsReader extends OrderedReader {
     this.#taker = taker;
   }
 
-  protected missing(_packets: number, now: Ms): void {
+  protected missing(now: Ms): void {
     this.#tell(this.#demuxer.gap(), now);
     this.#taker.gap(now);
   }
@@ -66,5 +73,31 @@ export class PsReader extends OrderedReader {
       const known = streams.filter(stream => codecOf(stream.streamType) !== 'unknown');
       this.#taker.promise({ video: known.some(stream => isVideoId(stream.streamId)), audio: known.some(stream => isAudioId(stream.streamId)) });
     }
+  }
+}
+
+export class EsReader extends OrderedReader {
+  readonly #taker: UnitTaker;
+  readonly #depacketizer: Depacketizer;
+
+  constructor(taker: UnitTaker, format: Exclude<MediaFormat, 'ps'>, formatParameters: string | undefined) {
+    super();
+    this.#taker = taker;
+    const parameters = parametersOf(formatParameters);
+    this.#depacketizer = openDepacketizer(format, parameters);
+    const isVideo = format === 'h264' || format === 'h265';
+    taker.promise({ video: isVideo, audio: !isVideo });
+    if (isVideo && parameters.parameterSets.length > 0) taker.learn(format, parameters.parameterSets);
+  }
+
+  protected missing(now: Ms): void {
+    this.#depacketizer.gap();
+    this.#taker.gap(now);
+  }
+
+  protected packet(batch: MediaBatch, i: number, now: Ms): void {
+    const from = batch.payloadOffset[i]!;
+    const units = this.#depacketizer.push(batch.memory[i]!.subarray(from, from + batch.payloadLength[i]!), batch.marker[i]!, batch.timestamp[i]!);
+    for (const unit of units) this.#taker.take(unit, now);
   }
 }

@@ -16,7 +16,9 @@ export function audioSpecificConfig(objectType: number, sampleRateHz: number, ch
 /** The reverse, for AAC LC and its like; undefined when it cannot stand in an ADTS header. */
 export function readAudioSpecificConfig(config: Uint8Array): { readonly objectType: number; readonly sampleRateHz: number; readonly channels: number } | undefined {
   if (config.length < 2) return undefined;
-  const objectType = config[0]! >> 3;
+  const declared = config[0]! >> 3;
+  // SBR and PS ride on AAC LC: a decoder finds them by itself (1.6.5).
+  const objectType = declared === 5 || declared === 29 ? 2 : declared;
   const sampleRateHz = RATES_BY_INDEX[((config[0]! & 7) << 1) | (config[1]! >> 7)];
   const channels = (config[1]! >> 3) & 0x0f;
   if (objectType < 1 || objectType > 4 || sampleRateHz === undefined || channels > 7) return undefined;
