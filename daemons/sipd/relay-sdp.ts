@@ -1,5 +1,6 @@
 /** The INVITE that we send to a camera and the 200 that we send to an upstream (gb28181.md 2.1, 2.6, 6.1). */
 import type { GatewayConfig } from '#core/config/schema.ts';
+import { fLineOfRendition } from '#core/media/rendition.ts';
 import { formatSubject } from '#core/gb/subject.ts';
 import { SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
@@ -32,8 +33,8 @@ export function cameraInvite(plan: SourcePlan, local: MediaAddress, target: Targ
   };
 }
 
-/** `source`: the camera's own answer, whose f= says best what is sent. */
+/** `source`: the camera's own answer, whose f= says best what is sent, unless we send something else. */
 export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer, payload }: Asked): ResponseParts {
-  const f = source?.f ?? offer.f;
+  const f = plan.rendition === undefined ? (source?.f ?? offer.f) : fLineOfRendition(plan.rendition, source?.f);
   return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f }) };
 }

@@ -9,6 +9,7 @@
 import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
+import { renditionFor } from '#core/config/transcode-schema.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
@@ -137,6 +138,7 @@ export class Relay implements AsyncDisposable {
       ssrc,
       ssrcIsOurs: this.#leased.has(sinkId),
       payloadType: asked.payload.payloadType,
+      rendition: renditionFor(upstream, asked.offer.f, this.#deps.config().transcode),
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
     };

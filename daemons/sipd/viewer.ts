@@ -4,6 +4,7 @@
 import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
+import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import { SDP_TYPE } from '#core/sdp/build.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
@@ -26,6 +27,8 @@ export interface ViewerPlan {
   /** The SSRC is one of ours, to be given back. */
   readonly ssrcIsOurs: boolean;
   readonly payloadType: number;
+  /** What it gets; undefined: as the camera sends. */
+  readonly rendition?: Rendition | undefined;
   readonly allowed: readonly string[];
   readonly connectTimeoutMs: number;
 }
@@ -159,6 +162,7 @@ export class Viewer {
         remote: plan.remote,
         ssrc: plan.ssrc,
         payloadType: plan.payloadType,
+        rendition: plan.rendition,
         peer: { allowed: plan.allowed, latch: 'strict' },
         connectTimeoutMs: plan.connectTimeoutMs,
         label: `${plan.upstream}/${plan.mappedId}`,

@@ -1,7 +1,8 @@
 /** Configuration of transcoding: the program, its limits, and the renditions that viewers name. */
 import { z } from 'zod';
-import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO, type Rendition, sizeOf } from '../media/rendition.ts';
+import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO, type Rendition, renditionOfFLine, sizeOf } from '../media/rendition.ts';
 import { HARDWARE } from '../media/transcode-plan.ts';
+import type { FLine } from '../sdp/f-line.ts';
 
 export const renditionName = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected 1 to 32 letters, digits, - or _');
 
@@ -30,4 +31,12 @@ export type TranscodeConfig = z.infer<typeof transcodeSchema>;
 
 export function renditionOf({ video, size, bitrateKbps, fps, audio }: RenditionConfig): Rendition {
   return { video, size: sizeOf(size) ?? null, bitrateKbps: bitrateKbps === 0 ? null : bitrateKbps, fps: fps === 0 ? null : fps, audio };
+}
+
+/** What one upstream gets of a channel: its f= line first, if it may say so, then the rendition of its entry; undefined: as the camera sends. */
+export function renditionFor(upstream: { readonly transcode: string; readonly transcodeByF: boolean }, f: FLine | undefined, { renditions }: TranscodeConfig): Rendition | undefined {
+  const asked = upstream.transcodeByF && f !== undefined ? renditionOfFLine(f) : undefined;
+  if (asked !== undefined) return asked;
+  const named = renditions.find(({ name }) => name === upstream.transcode);
+  return named === undefined ? undefined : renditionOf(named);
 }

@@ -68,3 +68,21 @@ export function renditionOfFLine({ video, audio }: FLine): Rendition | undefined
     audio: sound,
   };
 }
+
+const codeOf = <T>(codes: Readonly<Record<string, T>>, wanted: T): string => Object.keys(codes).find(code => codes[code] === wanted) ?? '';
+
+/** What we answer in f= when a rendition is sent; `source`: what the camera said of itself, for what passes as it is. */
+export function fLineOfRendition(rendition: Rendition, source: FLine | undefined): FLine {
+  const before: FLine = source ?? { video: { format: '', resolution: '', frameRate: '', bitrateType: '', bitrateKbps: '' }, audio: { format: '', bitrate: '', sampleRate: '' } };
+  const { video, size, bitrateKbps, fps, audio } = rendition;
+  const name = size === null ? undefined : (Object.keys(RENDITION_SIZES) as RenditionSize[]).find(one => RENDITION_SIZES[one][0] === size.width && RENDITION_SIZES[one][1] === size.height);
+  const code = name === undefined ? '' : codeOf(F_SIZE, name);
+  const resolution = size === null ? before.video.resolution : code !== '' ? code : `${size.width}x${size.height}`;
+  return {
+    video:
+      video === 'copy'
+        ? before.video
+        : { format: codeOf(F_VIDEO, video), resolution, frameRate: fps === null ? before.video.frameRate : String(fps), bitrateType: '1', bitrateKbps: bitrateKbps === null ? '' : String(bitrateKbps) },
+    audio: audio === 'copy' ? before.audio : audio === 'none' ? { format: '', bitrate: '', sampleRate: '' } : audio === 'aac' ? { format: '6', bitrate: '6', sampleRate: '3' } : { format: '1', bitrate: '8', sampleRate: '1' },
+  };
+}
