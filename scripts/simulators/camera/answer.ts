@@ -31,10 +31,14 @@ export function planAnswer(offer: GbSdp, quirks: Quirks, ownSsrc: number): Answe
   };
 }
 
+/** 2 Mbit/s. */
+const RECORDED_BYTES_PER_S = 250_000;
+const fileSizeOf = ({ time }: GbSdp): number => (time.stopS - time.startS) * RECORDED_BYTES_PER_S;
+
 export function writeAnswer(offer: GbSdp, plan: AnswerPlan, channelId: string, address: string, port: number, quirks: Quirks): Uint8Array {
   const { transport, payload, answeredSsrc } = plan;
   const declared = quirks.has('third-party-media') ? FOREIGN_ADDRESS : address;
-  const correct = buildAnswer(offer, { originUser: channelId, address: declared, port, transport, ssrc: answeredSsrc, payload, f: offer.f });
+  const correct = buildAnswer(offer, { originUser: channelId, address: declared, port, transport, ssrc: answeredSsrc, payload, f: offer.f, ...(offer.sessionName === 'Download' && { fileSize: fileSizeOf(offer) }) });
   const lines = toByteString(correct).split('\r\n').filter(line => line !== '');
   const written = lines.flatMap(line => distortLine(line, plan, offer, quirks));
   return fromByteString(written.map(line => `${line}${quirks.has('lf-sdp') ? '\n' : '\r\n'}`).join(''));

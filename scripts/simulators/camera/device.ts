@@ -51,11 +51,11 @@ export class CameraDevice {
   readonly alarmResponses: Manscdp[] = [];
   readonly #endpoint: SipEndpoint;
   readonly #target: Target;
-  readonly #host: SessionHost;
+  readonly #host: Omit<SessionHost, 'send'>;
   readonly #channels: Map<string, Channel>;
   #sn = 0;
 
-  constructor(options: DeviceOptions, endpoint: SipEndpoint, target: Target, host: SessionHost) {
+  constructor(options: DeviceOptions, endpoint: SipEndpoint, target: Target, host: Omit<SessionHost, 'send'>) {
     this.options = options;
     this.#endpoint = endpoint;
     this.#target = target;
@@ -117,7 +117,7 @@ export class CameraDevice {
       this.counters.unknownChannel += 1;
       return invite.respond(404);
     }
-    const session = new CameraSession(invite, channel, this.#host, () => this.sessions.delete(session));
+    const session = new CameraSession(invite, channel, { ...this.#host, send: xml => this.#request(xml) }, () => this.sessions.delete(session));
     this.sessions.add(session);
     session.answer().catch((error: unknown) => {
       this.#host.report('failed', { channel: channel.id, why: String(error) });

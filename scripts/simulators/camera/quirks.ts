@@ -59,6 +59,12 @@ export const QUIRKS = {
   'no-bye-answer': { group: 'session', help: 'stops at BYE but does not answer it' },
   'early-media': { group: 'session', help: 'sends from its 200 on, without waiting for the ACK' },
   'no-key-frames': { group: 'session', help: 'does nothing when a key frame is asked for' },
+  'no-scale': { number: 59, group: 'session', help: 'answers 400 to a change of speed of a recording' },
+  'no-info-answer': { group: 'session', help: 'does not answer INFO at all' },
+  'bare-info-answer': { group: 'session', help: 'answers INFO 200 without a body' },
+  'recording-ends-with-bye': { group: 'session', help: 'BYE at the end of a recording, without MediaStatus' },
+  'recording-ends-silently': { group: 'session', help: 'neither MediaStatus nor BYE at the end of a recording' },
+  'media-status-outside': { number: 63, group: 'session', help: 'MediaStatus outside the dialog, and not under the ID of the channel' },
   'wrong-source-port': { group: 'session', help: 'sends from another port than its answer says (UDP)' },
   'wrong-target-port': { group: 'session', help: 'sends to the asked port plus 2 (UDP)' },
 

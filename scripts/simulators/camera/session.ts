@@ -5,6 +5,9 @@
  *      | CANCEL, refusal      | no ACK: BYE
  *      +--------> closed <----+
  */
+import { toByteString } from '#core/bytes.ts';
+import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
+import { MANSRTSP_TYPE, formatMansrtspResponse, parseMansrtsp } from '#core/gb/mansrtsp.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import type { Dialog, IncomingInvite, IncomingRequest } from '#kit/sip-endpoint.ts';
 import type { ImpairmentRules } from '../../impairment/rules.ts';
@@ -15,6 +18,7 @@ import type { Channel } from './catalogue.ts';
 import { type LegCounters, type MediaLeg, openActiveLeg, openPassiveLeg, openUdpLeg } from './legs.ts';
 import type { Paced, Pacer } from './pacer.ts';
 import type { Quirks } from './quirks.ts';
+import { RecordingHead } from './recording.ts';
 import { CameraStream, type SentPicture } from './stream.ts';
 
 export interface SessionHost {
@@ -27,6 +31,8 @@ export interface SessionHost {
   readonly maxPayloadBytes: number | undefined;
   /** The network that media over UDP of a channel has to cross; undefined: none. */
   impair(channel: Channel): ImpairmentRules | undefined;
+  /** A MESSAGE outside any dialog, under the ID of the device. */
+  send(xml: string): Promise<unknown>;
   /** Another session of this channel is open. */
   isBusy(channelId: string): boolean;
 }
@@ -35,6 +41,10 @@ export type SessionState = 'offered' | 'answered' | 'sending' | 'closed';
 
 /** A picture of many packets is spread over some ticks, as a camera's network chip does. */
 const PACKETS_PER_TICK = 32;
+/** Of a recording that is asked for without its times. */
+const DEFAULT_RECORDING_S = 60;
+/** Backwards so many pictures go by unseen between two that are sent. */
+const BACKWARDS_EVERY_MS = 1000;
 const SLOW_ANSWER_MS = 3000;
 const MISBEHAVES_AFTER_MS = 3000;
 /** First digit 0: live (gb28181.md 6.1). */
@@ -53,6 +63,12 @@ export class CameraSession implements Paced {
   #startedAt = 0;
   #queue: Uint8Array[] = [];
   #silenced = false;
+  #offer: GbSdp | undefined;
+  #recording: RecordingHead | undefined;
+  #shownBackwardsMs = Infinity;
+  #recordingOver = false;
+  /** Requests of MANSRTSP that came, their bodies. */
+  readonly steered: string[] = [];
 
   constructor(invite: IncomingInvite, channel: Channel, host: SessionHost, onClosed: () => void) {
     this.#invite = invite;
@@ -90,6 +106,7 @@ export class CameraSession implements Paced {
     if (quirks.has('reject-486') || (quirks.has('busy') && this.#host.isBusy(this.channel.id))) return this.#refuse(486, 'rejected');
     const offer = parseGbSdp(this.#invite.request.body);
     if (!offer.ok) return this.#refuse(offer.error.status, offer.error.why);
+    this.#offer = offer.value;
     const plan = planAnswer(offer.value, quirks, ambience.random.int(OWN_SSRCS));
     if (plan === undefined) return this.#refuse(488, 'no PS in the offer');
     this.#plan = plan;
@@ -141,6 +158,7 @@ export class CameraSession implements Paced {
     this.#state = 'sending';
     this.#silenced = quirks.has('never-sends');
     this.#startedAt = ambience.clock.now();
+    this.#recording = recordingOf(this.#offer, this.#startedAt);
     this.#host.pacer.add(this);
     this.#host.report('sending', { channel: this.channel.id, ssrc: sentSsrc });
   }
@@ -149,8 +167,51 @@ export class CameraSession implements Paced {
     const elapsedMs = now - this.#startedAt;
     if (elapsedMs >= MISBEHAVES_AFTER_MS) this.#misbehave();
     if (this.#silenced || this.#state !== 'sending') return;
-    this.#queue.push(...this.#stream!.due(elapsedMs));
+    this.#queue.push(...(this.#recording === undefined ? this.#stream!.due(elapsedMs) : this.#recorded(this.#recording, now)));
     if (this.#queue.length > 0) this.#leg!.send(this.#queue.splice(0, PACKETS_PER_TICK));
+  }
+
+  #recorded(recording: RecordingHead, now: number): Uint8Array[] {
+    const position = recording.positionMs(now);
+    if (recording.paused || this.#recordingOver) return [];
+    const packets: Uint8Array[] = [];
+    if (recording.scale > 0) packets.push(...this.#stream!.due(position));
+    else if (this.#shownBackwardsMs - position >= BACKWARDS_EVERY_MS) {
+      this.#shownBackwardsMs = position;
+      packets.push(...this.#stream!.single(position));
+    }
+    if (recording.ended(now) && this.#queue.length === 0) void this.#recordingEnded();
+    return packets;
+  }
+
+  /** The last packets leave before it is told. */
+  async #recordingEnded(): Promise<void> {
+    const { quirks } = this.#host;
+    this.#recordingOver = true;
+    if (quirks.has('recording-ends-silently')) return;
+    if (quirks.has('recording-ends-with-bye')) return this.#hangUp('end of the recording');
+    const status = (deviceId: string): string => buildManscdp('Notify', 'MediaStatus', { sn: 8, deviceId }, '<NotifyType>121</NotifyType>\r\n');
+    if (quirks.has('media-status-outside')) return void (await this.#host.send(status(this.channel.id)));
+    await this.#dialog?.request('MESSAGE', { contentType: MANSCDP_TYPE, body: new TextEncoder().encode(status(this.channel.id)) });
+  }
+
+  #steer(incoming: IncomingRequest): void {
+    const { quirks, ambience } = this.#host;
+    const body = toByteString(incoming.request.body);
+    this.steered.push(body);
+    const asked = parseMansrtsp(body);
+    const recording = this.#recording;
+    if (quirks.has('no-info-answer')) return incoming.drop();
+    if (!asked.ok || asked.value.kind !== 'request' || recording === undefined) return incoming.respond(400);
+    if (asked.value.scale !== undefined && quirks.has('no-scale')) return incoming.respond(400);
+    const now = ambience.clock.now();
+    const moved = recording.steer(asked.value, now);
+    if (moved && recording.scale > 0) this.#stream?.seek(recording.positionMs(now));
+    if (recording.scale < 0) this.#shownBackwardsMs = Infinity;
+    const { cseq, scale, range } = asked.value;
+    const answer = formatMansrtspResponse({ status: 200, reason: 'OK', cseq, scale, range });
+    incoming.respond(200, quirks.has('bare-info-answer') ? {} : { contentType: MANSRTSP_TYPE, body: new TextEncoder().encode(answer) });
+    if (asked.value.method === 'TEARDOWN') void this.#hangUp('TEARDOWN');
   }
 
   #misbehave(): void {
@@ -176,6 +237,7 @@ export class CameraSession implements Paced {
         this.#dialog?.close();
         return void this.#close('BYE');
       case 'INFO':
+        return this.#steer(incoming);
       case 'MESSAGE':
         return incoming.respond(200);
       case 'INVITE':
@@ -226,4 +288,11 @@ export class CameraSession implements Paced {
     this.#host.report('ended', { channel: this.channel.id, why, packets: this.#leg?.counters.packets ?? 0, pictures: this.pictures });
     await this.#leg?.[Symbol.asyncDispose]();
   }
+}
+
+/** Undefined: live. */
+function recordingOf(offer: GbSdp | undefined, now: number): RecordingHead | undefined {
+  if (offer === undefined || (offer.sessionName !== 'Playback' && offer.sessionName !== 'Download')) return undefined;
+  const { startS, stopS } = offer.time;
+  return new RecordingHead((stopS > startS ? stopS - startS : DEFAULT_RECORDING_S) * 1000, offer.media.downloadSpeed ?? 1, now);
 }

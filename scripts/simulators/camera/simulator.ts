@@ -184,7 +184,7 @@ function makeDevices(options: CameraOptions, ambience: Ambience, doors: readonly
   const platformDomain = platform.domain ?? defaultDomain(platform.id);
   const report = options.report ?? ((): void => undefined);
   const devices: CameraDevice[] = [];
-  const host: SessionHost = {
+  const host: Omit<SessionHost, 'send'> = {
     ambience, report, pacer, footage, quirks,
     mediaAddress: options.mediaAddress ?? localAddress,
     maxPayloadBytes: options.maxPayloadBytes,

@@ -89,6 +89,20 @@ export class CameraStream {
     }
   }
 
+  /** Goes on at another place of the recording, with a picture that decoding can begin with. */
+  seek(elapsedMs: number): void {
+    const { footage } = this.#options;
+    this.#pictures = Math.ceil((elapsedMs * 90) / footage.ticksPerPicture90k);
+    this.#audioFrames = footage.audioFrames.length === 0 ? 0 : Math.ceil((elapsedMs * 90) / footage.ticksPerAudioFrame90k);
+    this.requestKeyFrame();
+  }
+
+  /** One picture that can be shown by itself, of that place: what a camera sends backwards. */
+  single(elapsedMs: number): Uint8Array[] {
+    this.requestKeyFrame();
+    return this.#nextPicture(elapsedMs * 90);
+  }
+
   /** Packets of everything that is due `elapsedMs` after the start. */
   due(elapsedMs: number): Uint8Array[] {
     const packets: Uint8Array[] = [];

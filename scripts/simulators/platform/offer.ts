@@ -14,7 +14,19 @@ const EXTRA_PAYLOADS = [
   { payloadType: 100, encoding: 'H265', clockRate: 90000 },
 ];
 
+/** What is asked for in place of the live picture. */
+export interface HistoryAsked {
+  /** Unix seconds. */
+  readonly startS: number;
+  readonly stopS: number;
+  /** A download, at this multiple of real time. */
+  readonly downloadSpeed?: number;
+}
+
 export interface OfferFacts {
+  /** For u=. */
+  readonly channelId: string;
+  readonly history: HistoryAsked | undefined;
   readonly platformId: string;
   readonly address: string;
   readonly port: number;
@@ -23,11 +35,15 @@ export interface OfferFacts {
   readonly f: string | undefined;
 }
 
-export function writeOffer({ platformId, address, port, transport, ssrc, f }: OfferFacts, mischief: Mischiefs): Uint8Array {
+export function writeOffer({ channelId, history, platformId, address, port, transport, ssrc, f }: OfferFacts, mischief: Mischiefs): Uint8Array {
   const declared = mischief.has('third-party-address') ? FOREIGN_ADDRESS : mischief.has('unspecified-address') ? '0.0.0.0' : address;
   const payloads = mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
   const declaredPort = mischief.has('zero-port') ? 0 : mischief.has('odd-port') ? port | 1 : port;
-  const correct = buildOffer({ originUser: platformId, address: declared, port: declaredPort, transport, ssrc, sessionName: 'Play', payloads, f: f === undefined ? undefined : parseFLine(f) });
+  const asked =
+    history === undefined
+      ? ({ sessionName: 'Play' } as const)
+      : { sessionName: history.downloadSpeed === undefined ? ('Playback' as const) : ('Download' as const), uri: `${channelId}:0`, time: history, downloadSpeed: history.downloadSpeed };
+  const correct = buildOffer({ originUser: platformId, address: declared, port: declaredPort, transport, ssrc, ...asked, payloads, f: f === undefined ? undefined : parseFLine(f) });
   const lines = toByteString(correct).split('\r\n').filter(line => line !== '');
   const written = lines.flatMap(line => {
     if (line.startsWith('y=') && mischief.has('no-y')) return [];

@@ -24,7 +24,7 @@ import { type Ambience, type Report, contact, defaultDomain, party, quietAmbienc
 import { within } from '../common/waiting.ts';
 import { duplicateInvites } from './duplicate-invites.ts';
 import { type Mischief, type Mischiefs, NO_MISCHIEF } from './mischief.ts';
-import { writeOffer } from './offer.ts';
+import { type HistoryAsked, writeOffer } from './offer.ts';
 import { Play } from './play.ts';
 import { openSharedPort } from './shared-port.ts';
 import { type CatalogAnswer, Queries, type RecordsAnswer, infoOf, statusOf } from './queries.ts';
@@ -80,6 +80,8 @@ export interface PlayOptions {
   readonly ssrc?: number;
   /** Value of f=. */
   readonly f?: string;
+  /** A recording in place of the live picture. */
+  readonly history?: HistoryAsked;
   readonly mischief?: Mischiefs | readonly Mischief[];
   /** CANCEL this long after the INVITE, for `cancel-crossing`. */
   readonly cancelAfterMs?: number;
@@ -247,15 +249,15 @@ export class Platform implements AsyncDisposable {
 
   /** Invites a channel; settles when it was answered and acknowledged, rejects with PlayFailed. */
   async play(channelId: string, options: PlayOptions): Promise<Play> {
-    const { transport, recordTo, f } = options;
-    const ssrc = options.ssrc ?? this.#takeSsrc();
+    const { transport, recordTo, f, history } = options;
+    const ssrc = options.ssrc ?? this.#takeSsrc(history === undefined ? 'live' : 'history');
     const mischief: Mischiefs = new Set([...this.#mischief, ...(options.mischief ?? [])]);
     const mediaAddress = this.#options.mediaAddress ?? this.address;
     const play = await Play.prepare({ channelId, transport, ssrc, mediaAddress, recordTo, mischief, ambience: this.#ambience, report: this.#report });
     this.plays.add(play);
     void play.waitEnded(Infinity).then(() => this.#forget(play, options.ssrc === undefined ? ssrc : undefined));
     const target = this.#targetOf(this.#peer(options.peer));
-    const body = writeOffer({ platformId: this.id, address: mediaAddress, port: play.port, transport, ssrc, f }, mischief);
+    const body = writeOffer({ channelId, history, platformId: this.id, address: mediaAddress, port: play.port, transport, ssrc, f }, mischief);
     if (mischief.has('duplicate-invite')) duplicateInvites(this.endpoint, target);
     const invite = this.endpoint.invite(this.#inviteRequest(channelId, ssrc, target, body, mischief), target);
     const cancelAfterMs = options.cancelAfterMs ?? (mischief.has('cancel-crossing') ? CROSSING_MS : undefined);
@@ -279,8 +281,8 @@ export class Platform implements AsyncDisposable {
     };
   }
 
-  #takeSsrc(): number {
-    const taken = this.#ssrcs.take('live', this.#ambience.clock.now());
+  #takeSsrc(kind: 'live' | 'history'): number {
+    const taken = this.#ssrcs.take(kind, this.#ambience.clock.now());
     if (!taken.ok) throw new Error(taken.error.why);
     return taken.value;
   }

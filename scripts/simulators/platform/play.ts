@@ -4,11 +4,15 @@
  *   inviting --200--> answered --ACK--> playing --BYE either way--> ended
  *      | refusal, timeout, CANCEL: failed
  */
+import { fromByteString, toByteString } from '#core/bytes.ts';
+import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
+import { MANSRTSP_TYPE, type Mansrtsp, type MansrtspMethod, type MansrtspRequest, formatMansrtspRequest, parseMansrtsp } from '#core/gb/mansrtsp.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { readAnswer, PS_PAYLOAD } from '#core/sdp/negotiate.ts';
 import type { PsUnit } from '#core/ps/demux.ts';
 import type { Codec } from '#core/ps/stream-types.ts';
+import { decodeBody } from '#kit/charset.ts';
 import type { Dialog, IncomingRequest, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
 import { type Ambience, type Report, pause } from '../common/names.ts';
 import { Conditions, within } from '../common/waiting.ts';
@@ -96,6 +100,9 @@ export class Play implements AsyncDisposable, MediaSink {
   readonly arrivals: { readonly pts90k: number; readonly atMs: number }[] = [];
   /** The answer as it came. */
   answer: GbSdp | undefined;
+  /** What the sender said inside the dialog, newest last. */
+  readonly messages: Manscdp[] = [];
+  #cseq = 0;
 
   private constructor(parts: PlayParts) {
     this.#parts = parts;
@@ -205,12 +212,34 @@ export class Play implements AsyncDisposable, MediaSink {
 
   #onRequest(incoming: IncomingRequest): void {
     const { mischief } = this.#parts;
+    if (incoming.request.method === 'MESSAGE') this.#onMessage(incoming);
     if (incoming.request.method !== 'BYE') return incoming.respond(incoming.request.method === 'INVITE' ? 488 : 200);
     if (mischief.has('bye-glare')) void this.#dialog?.request('BYE');
     if (mischief.has('no-bye-answer')) incoming.drop();
     else incoming.respond(200);
     this.#dialog?.close();
     void this.#end('BYE of the sender');
+  }
+
+  #onMessage({ request }: IncomingRequest): void {
+    const message = parseManscdp(decodeBody(request.body).text);
+    if (message.ok) this.messages.push(message.value);
+    this.#conditions.check();
+  }
+
+  /** Until a MESSAGE came inside the dialog; the newest. */
+  async waitMessage(timeoutMs = DEFAULT_WAIT_MS): Promise<Manscdp> {
+    await this.#wait(() => this.messages.length > 0, 'MESSAGE', timeoutMs);
+    return this.messages.at(-1)!;
+  }
+
+  /** Steers a recording: the status of the 200, and what stands in its body; `undefined` body: none, or none that can be read. */
+  async steer(request: Partial<Omit<MansrtspRequest, 'kind'>> & { readonly method: MansrtspMethod }): Promise<{ status: number | undefined; answer: Mansrtsp | undefined }> {
+    const body = formatMansrtspRequest({ cseq: (this.#cseq += 1), range: undefined, scale: undefined, ...request });
+    const outcome = await this.#dialog?.request('INFO', { contentType: MANSRTSP_TYPE, body: fromByteString(body) });
+    if (outcome?.type !== 'response') return { status: undefined, answer: undefined };
+    const answer = parseMansrtsp(toByteString(outcome.response.body));
+    return { status: outcome.response.status, answer: answer.ok ? answer.value : undefined };
   }
 
   /** Sends a MESSAGE inside the dialog. */
