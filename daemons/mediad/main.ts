@@ -30,6 +30,7 @@ import { LiveRoute } from './http-live.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
 import { HttpOutlet } from './outlet-http.ts';
+import { RtspOutlet } from './outlet-rtsp.ts';
 import { Outlets } from './outlets.ts';
 import { Strays } from './strays.ts';
 import { Transcoders } from './transcode/transcoders.ts';
@@ -75,12 +76,13 @@ export async function startMediad(configPath: string, instance: number): Promise
   await using opening = new Closer();
   const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
+  const ports = portsOf(config, instance, strays, log);
   const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
   const bridges = opening.use(
     new Bridges({
       instance: String(instance),
       pid: process.pid,
-      ports: portsOf(config, instance, strays, log),
+      ports,
       strays,
       maxBridges: config.media.maxBridges,
       loss: config.media.loss,
@@ -130,8 +132,11 @@ export async function startMediad(configPath: string, instance: number): Promise
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
-  const { address, httpPort } = config.outlets;
+  const { address, httpPort, rtspPort } = config.outlets;
   if (address !== '') void outlets.start();
+  if (address !== '' && rtspPort !== 0) {
+    opening.use(await RtspOutlet.open({ address, port: rtspPort + instance - 1, door: outlets, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => outlets.count(name) }));
+  }
   if (address !== '' && httpPort !== 0) {
     const routes = [new LiveRoute(outlets, systemClock)];
     const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };

@@ -5,13 +5,14 @@
  * Closing order: outlets that listen close before this; then the leases, then the link to sipd.
  */
 import type { MediadRequests, OutletRow } from '#contracts/mediad.ts';
-import type { SipdRequests } from '#contracts/sipd.ts';
+import type { OpenOutletParams, SipdRequests } from '#contracts/sipd.ts';
 import type { OutletsConfig } from '#core/config/schema.ts';
 import { ShareRule } from '#core/gb/share-rule.ts';
 import { type OutletPath, parseOutletPath } from '#core/outlets/outlet-path.ts';
 import { checkToken, signToken, type TokenMac } from '#core/outlets/outlet-token.ts';
 import { outletUrls } from '#core/outlets/outlet-urls.ts';
 import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
@@ -24,6 +25,8 @@ import type { UnitStream } from './unit-stream.ts';
 
 /** A camera may take its time to answer and to send (devices.media), and sipd says why it did not. */
 const OPEN_TIMEOUT_MS = 260_000;
+/** Twice the longest wait of an RPC link (kit/rpc-link). */
+const LINK_WAIT_MS = 4000;
 
 export interface OutletsOptions {
   readonly instance: string;
@@ -57,6 +60,8 @@ export class Outlets implements OutletDoor, AsyncDisposable {
   readonly #viewers = new Set<Viewer>();
   readonly #counters = new Map<string, number>();
   readonly #keys = new Map<string, Uint8Array>();
+  /** Those who wait for the link to sipd. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: OutletsOptions) {
     this.#options = options;
@@ -189,7 +194,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
       {
         clock,
         units,
-        open: params => this.#link.call('openOutlet', params, { timeoutMs: OPEN_TIMEOUT_MS }),
+        open: params => this.#askSipd(params),
         close: leaseId => void this.#link.call('closeOutlet', { leaseId }).catch(() => undefined),
         closed: (closed, why) => {
           if (this.#leases.get(key) === closed) this.#leases.delete(key);
@@ -201,8 +206,22 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     return lease;
   }
 
+  /** A sipd that is just coming back is waited for. */
+  async #askSipd(params: OpenOutletParams): Promise<{ readonly bridgeId: string }> {
+    const { clock } = this.#options;
+    if (!this.#link.up) {
+      const tried = Promise.withResolvers<void>();
+      this.#waiting.add(tried.resolve);
+      using _limit = clock.schedule(addMs(clock.now(), LINK_WAIT_MS), tried.resolve);
+      await tried.promise;
+      this.#waiting.delete(tried.resolve);
+    }
+    return this.#link.call('openOutlet', params, { timeoutMs: OPEN_TIMEOUT_MS });
+  }
+
   /** sipd restarted: it keeps its sources for a moment, until their viewers said that they are still there. */
   #claimAll(): void {
+    for (const resolve of this.#waiting) resolve();
     for (const lease of this.#leases.values()) void lease.claim();
   }
 

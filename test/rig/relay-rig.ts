@@ -19,6 +19,8 @@ export interface RelayRigOptions {
   readonly devices?: object;
   readonly media?: object;
   readonly upstream?: object;
+  /** Further sections, e.g. `outlets`. */
+  readonly sections?: LabOptions['config'];
   readonly instances?: number;
 }
 
@@ -45,6 +47,7 @@ export async function openRelayRig(options: RelayRigOptions): Promise<RelayRig> 
   for (let index = 0; index < (options.platforms ?? 1); index += 1) platforms.push(opening.use(await Platform.open({ id: platformId(index), password: PASSWORD, ...options.platform })));
   const configOf = (sections: Pick<RelayRigOptions, 'devices' | 'media' | 'upstream'>): NonNullable<LabOptions['config']> =>
     ({
+      ...options.sections,
       devices: { media: { lingerS: 0 }, ...sections.devices },
       ...(sections.media !== undefined && { media: sections.media }),
       upstreams: platforms.map(({ id, address, port }, index) => ({ name: `city${index}`, id, address, port, localId: localId(index), password: PASSWORD, retryS: 1, ...sections.upstream })),

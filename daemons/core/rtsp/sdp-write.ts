@@ -18,10 +18,8 @@ const VIDEO_CLOCK_HZ = 90_000;
 
 /** RFC 3551 table 4. */
 const STATIC_AUDIO: Readonly<Partial<Record<AudioCodec, readonly [payloadType: number, name: string]>>> = {
-  'g711u': [0, 'PCMU/8000'],
-  'g723.1': [4, 'G723/8000'],
-  'g711a': [8, 'PCMA/8000'],
-  'g729': [18, 'G729/8000'],
+  g711u: [0, 'PCMU/8000'],
+  g711a: [8, 'PCMA/8000'],
 };
 
 /** What of a stream can go over RTSP, in the order of its track numbers. */
