@@ -93,6 +93,10 @@ export class BridgeSource {
     return this.#lastIndex + 1;
   }
 
+  get isFlowing(): boolean {
+    return this.intake.silence.state === 'flowing';
+  }
+
   get ended(): boolean {
     return this.#ended;
   }

@@ -1,5 +1,6 @@
 /** Counters of legs in the words of contracts/mediad.ts. */
-import type { BridgeStats, LegStats, OpenSinkParams } from '#contracts/mediad.ts';
+import type { BridgeStats, GateStats, LegStats, OpenSinkParams } from '#contracts/mediad.ts';
+import type { PacketGate } from '#core/rtp/packet-gate.ts';
 import type { Ms } from '#core/units.ts';
 import type { LegCounters } from './leg-counters.ts';
 import type { SinkLeg } from './leg.ts';
@@ -34,4 +35,10 @@ export function countersOf(counters: LegCounters, now: Ms): Pick<LegStats, 'pack
     lastPacketAgeMs: round(counters.lastPacketAgeMs(now)),
     firstPacketMs: round(counters.firstPacketMs),
   };
+}
+
+export function gateStats(gate: PacketGate, now: Ms): GateStats {
+  const { state, freezes, pictures, keyPictures, picturesDropped } = gate;
+  const frozenForMs = gate.frozenForMs(now);
+  return { state, frozenForMs: frozenForMs === null ? null : Math.round(frozenForMs), frozenMs: Math.round(gate.frozenMs(now)), freezes, pictures, keyPictures, picturesDropped };
 }

@@ -13,7 +13,7 @@ import { EsReader, PsReader, type UnitReader, type UnitTaker } from './unit-read
 
 export interface BridgeUnitsOptions {
   readonly plane: Plane;
-  readonly bridgeId: string;
+  readonly onKeyPictureWanted: () => void;
   /** Packets since the last key picture, as far as they were kept. */
   readonly held: (now: Ms) => MediaBatch;
   /** The tap is wanted, or no more. */
@@ -30,11 +30,11 @@ export class BridgeUnits {
 
   constructor(options: BridgeUnitsOptions) {
     this.#options = options;
-    const { plane, bridgeId } = options;
+    const { plane, onKeyPictureWanted } = options;
     const hub = new UnitHub({
       clock: plane.clock,
       onTaken: taken => this.#onTaken(taken),
-      onKeyFrameWanted: () => plane.emit({ type: 'key-picture-wanted', bridgeId, why: 'join' }),
+      onKeyFrameWanted: onKeyPictureWanted,
     });
     this.hub = hub;
     this.#taker = { take: (unit, now) => hub.take(unit, now), gap: now => hub.gap(now), promise: promised => hub.promise(promised), learn: (codec, sets) => hub.intake.learn(codec, sets) };

@@ -10,59 +10,31 @@
  * A leg that closed by itself is told once and keeps its statistics until its owner closes it. A source that takes over goes on with
  * the numbers and timestamps of the one before it, so the sinks see one stream.
  */
-import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
-import type { Rendition } from '#core/media/rendition.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { BridgeSource } from './bridge-source.ts';
-import { sinkStats } from './bridge-stats.ts';
+import { BridgeSinks } from './bridge-sinks.ts';
 import { BridgeUnits } from './bridge-units.ts';
-import { ConvertedSink } from './converted-sink.ts';
-import { LegCounters } from './leg-counters.ts';
-import type { Plane, SinkClosedWhy, SinkLeg, SinkLegOptions, SourceClosedWhy } from './leg.ts';
+import type { Plane, SourceClosedWhy } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
-import { CatchUp, OpeningHold } from './opening-hold.ts';
-import { localAddressOf, Peer } from './peer-rule.ts';
-import { openTcpActiveSink, openTcpPassiveSink } from './sink-tcp.ts';
-import { openUdpSink } from './sink-udp.ts';
-import { RenderedSink } from './rendered-sink.ts';
-import { packerOf } from './unit-packer.ts';
 import { UnitFeed, type UnitSource, type UnitSourceOptions } from './unit-source.ts';
 import type { UnitStream } from './unit-stream.ts';
 
-const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Promise<SinkLeg>>> = {
-  'udp': openUdpSink,
-  'tcp-active': openTcpActiveSink,
-  'tcp-passive': openTcpPassiveSink,
-};
-
 /** A leg that flows is left for another one at a key picture; not longer than this. */
 const KEY_PICTURE_MS = 3000;
+/** The least time between two requests for a key picture (faults.md 2.1). */
+const ASK_EVERY_MS = 1000;
 /** A leg that was quiet for so long is not waited for. */
 const QUIET_MS = 500;
-
-interface Sink {
-  readonly params: OpenSinkParams;
-  readonly counters: LegCounters;
-  leg: SinkLeg | undefined;
-  /** While it is behind the live stream. */
-  catchUp: CatchUp | undefined;
-  /** It takes units, no packets: its format is another than the source's. */
-  converted: Disposable | undefined;
-  state: LegStats['state'];
-}
 
 export class Bridge {
   readonly id: string;
   readonly #plane: Plane;
   readonly #openedAt: Ms;
-  readonly #sinks = new Map<string, Sink>();
-  readonly #hold = new OpeningHold();
-  /** Somebody may start soon: the first sink, or one that was opened. */
-  #holding = true;
-  /** Sinks that take packets; replaced, never changed, so that a loop over it stays whole. */
-  #receivers: readonly Sink[] = [];
+  readonly #sinks: BridgeSinks;
+  #keyPictureAskedAt = -Infinity;
   #source: BridgeSource;
   /** Is to take over. */
   #next: BridgeSource | undefined;
@@ -80,6 +52,15 @@ export class Bridge {
     this.#plane = plane;
     this.#openedAt = plane.clock.now();
     this.#source = this.#newSource(params);
+    this.#sinks = new BridgeSinks({
+      plane,
+      bridgeId: this.id,
+      source: () => this.#source,
+      units: () => this.units(),
+      needsUnits: () => this.#feed !== undefined,
+      tapped: () => this.#tap !== undefined,
+      onKeyPictureWanted: why => this.#wantKeyPicture(why),
+    });
   }
 
   get sinkCount(): number {
@@ -110,11 +91,11 @@ export class Bridge {
     if (this.#units !== undefined) return this.#units;
     const units = new BridgeUnits({
       plane: this.#plane,
-      bridgeId: this.id,
-      held: now => this.#hold.batch(now),
+      onKeyPictureWanted: () => this.#wantKeyPicture('join'),
+      held: now => this.#sinks.held(now),
       onTaken: taken => {
         this.#tap = taken ? units : undefined;
-        this.#updateHolding();
+        this.#sinks.updateHolding();
       },
     });
     units.setFormat(this.#source);
@@ -167,102 +148,44 @@ export class Bridge {
     });
   }
 
-  async openSink(params: OpenSinkParams): Promise<Endpoint> {
-    if (params.rendition !== undefined) await this.#admitRendition(params.rendition);
-    if (this.#sinks.has(params.sinkId)) throw new GatewayError('BAD_REQUEST', { sinkId: params.sinkId, why: 'sink exists' });
-    const localAddress = localAddressOf(params.localAddress);
-    const peer = new Peer(params.peer);
-    const remote = peer.target(params.remote, localAddress, params.transport !== 'tcp-passive');
-    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, converted: undefined, state: 'opening' };
-    this.#sinks.set(params.sinkId, sink);
-    this.#updateHolding();
-    try {
-      const { transport, ssrc, payloadType, connectTimeoutMs } = params;
-      const leg = await OPEN_SINK[transport]({
-        plane: this.#plane,
-        bridgeId: this.id,
-        transport,
-        localAddress,
-        remote,
-        ssrc,
-        payloadType,
-        peer,
-        connectTimeoutMs,
-        counters: sink.counters,
-        onReady: () => this.#onSinkReady(sink),
-        onClosed: why => this.#onSinkClosed(sink, why),
-      });
-      if (this.#sinks.get(params.sinkId) === sink) return (sink.leg = leg).local;
-      await leg.close();
-    } catch (error) {
-      if (this.#sinks.get(params.sinkId) === sink) this.#sinks.delete(params.sinkId);
-      this.#updateHolding();
-      throw error;
-    }
-    throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId: params.sinkId, why: 'closed while it opened' });
-  }
-
-  async #admitRendition(rendition: Rendition): Promise<void> {
-    if (this.#plane.renderer === undefined) throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId: this.id, why: 'nothing is transcoded here' });
-    await this.#plane.renderer.admit(this.units(), rendition);
-    if (this.#closed) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, why: 'closed while a sink opened' });
+  openSink(params: OpenSinkParams): Promise<Endpoint> {
+    return this.#sinks.open(params);
   }
 
   startSink(sinkId: string): void {
-    const sink = this.#sinks.get(sinkId);
-    if (sink?.leg === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.id, sinkId, why: 'no such sink' });
-    if (sink.state !== 'opening') return;
-    sink.state = 'connecting';
-    sink.counters.start(this.#plane.clock.now());
-    sink.leg.start();
+    this.#sinks.start(sinkId);
   }
 
-  async closeSink(sinkId: string): Promise<void> {
-    const sink = this.#sinks.get(sinkId);
-    if (sink === undefined) return;
-    this.#sinks.delete(sinkId);
-    this.#receivers = this.#receivers.filter(other => other !== sink);
-    sink.state = 'closed';
-    sink.converted?.[Symbol.dispose]();
-    this.#updateHolding();
-    await sink.leg?.close();
+  closeSink(sinkId: string): Promise<void> {
+    return this.#sinks.closeSink(sinkId);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#feed?.close();
     this.#units?.hub.end('closed');
-    await Promise.all([...[...this.#sinks.keys()].map(sinkId => this.closeSink(sinkId)), this.#source.close(), this.#next?.close()]);
+    await Promise.all([this.#sinks.close(), this.#source.close(), this.#next?.close()]);
   }
 
-  /** The hot path's only loop over sinks; packets come in order. False: somebody still reads the memory of the batch. */
-  #relay(batch: MediaBatch, now: Ms): boolean {
-    let mayReuse = true;
-    this.#tap?.read(batch, now);
-    if (this.#holding) this.#hold.take(batch, now);
-    const receivers = this.#receivers;
-    for (let i = 0; i < receivers.length; i++) {
-      const sink = receivers[i]!;
-      if (sink.catchUp !== undefined) {
-        this.#deliverBehind(sink, sink.catchUp, batch, now);
-        continue;
-      }
-      const mayRewrite = sink.leg!.deliver(batch, now);
-      mayReuse &&= mayRewrite;
-      if (sink.state === 'connecting') this.#onSinkFlowing(sink);
-      if (!mayRewrite && i + 1 < receivers.length) batch.detach();
-    }
-    return mayReuse;
-  }
-
-  #deliverBehind(sink: Sink, catchUp: CatchUp, live: MediaBatch, now: Ms): void {
-    sink.leg!.deliver(catchUp.next(live), now);
-    if (catchUp.done) sink.catchUp = undefined;
-  }
-
+  /** The one place where packets of the source pass, in order. False: somebody still reads the memory of the batch. */
   #onPackets(batch: MediaBatch, now: Ms): boolean {
     this.#source.place(batch);
-    return this.#relay(batch, now);
+    this.#tap?.read(batch, now);
+    return this.#sinks.relay(batch, now);
+  }
+
+  /** A camera is not asked more than once a second. */
+  #wantKeyPicture(why: 'loss' | 'join'): void {
+    const now = this.#plane.clock.now();
+    if (now - this.#keyPictureAskedAt < ASK_EVERY_MS) return;
+    this.#keyPictureAskedAt = now;
+    this.#plane.emit({ type: 'key-picture-wanted', bridgeId: this.id, why });
+  }
+
+  /** The source's payloads mean something else than before. */
+  #onFormat(): void {
+    this.#units?.setFormat(this.#source);
+    this.#sinks.onFormat();
   }
 
   /** Takes over where a decoder can begin, or at once when there is nothing to lose. */
@@ -296,68 +219,6 @@ export class Bridge {
     this.#plane.emit({ type: 'source-closed', bridgeId: this.id, legId, why });
   }
 
-  #onSinkReady(sink: Sink): void {
-    if (sink.state !== 'connecting' || this.#receivers.includes(sink)) return;
-    if (this.#needsUnits(sink)) return this.#convert(sink);
-    const now = this.#plane.clock.now();
-    const held = this.#hold.batch(now);
-    if (held.count > 0) {
-      const catchUp = new CatchUp(held);
-      // What is sent writes its headers into this memory: another sink that waits gets its own.
-      held.detach();
-      sink.leg!.deliver(sink.params.transport === 'udp' ? catchUp.first() : catchUp.all(), now);
-      if (!catchUp.done) sink.catchUp = catchUp;
-      this.#onSinkFlowing(sink);
-    }
-    this.#receivers = [...this.#receivers, sink];
-    this.#updateHolding();
-  }
-
-  #needsUnits({ params }: Sink): boolean {
-    return this.#feed !== undefined || params.rendition !== undefined || (params.format ?? 'ps') !== this.#source.format;
-  }
-
-  #convert(sink: Sink): void {
-    const { transport, format = 'ps' } = sink.params;
-    const onFlowing = (): void => {
-      if (sink.state === 'connecting') this.#onSinkFlowing(sink);
-    };
-    const convert = (stream: UnitStream, onEnd?: (why: string) => void): ConvertedSink =>
-      new ConvertedSink({ stream, packer: packerOf(format, this.#source.nextIndex), transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
-    const { rendition } = sink.params;
-    if (rendition === undefined) sink.converted ??= convert(this.units());
-    else sink.converted ??= new RenderedSink({ render: () => this.#plane.renderer!.render(this.units(), rendition, sink.params.label), convert, onFailed: () => this.#onSinkClosed(sink, 'transcode-failed') });
-  }
-
-  /** The source's payloads mean something else than before: sinks that took them as they came take units from now on. */
-  #onFormat(): void {
-    this.#units?.setFormat(this.#source);
-    const others = this.#receivers.filter(sink => this.#needsUnits(sink));
-    if (others.length === 0) return;
-    this.#receivers = this.#receivers.filter(sink => !others.includes(sink));
-    for (const sink of others) this.#convert(sink);
-  }
-
-  #updateHolding(): void {
-    const waits = ({ state }: Sink): boolean => state === 'opening' || state === 'connecting';
-    this.#holding = (this.#receivers.length === 0 && this.#tap === undefined) || [...this.#sinks.values()].some(sink => waits(sink) && !this.#receivers.includes(sink));
-    if (!this.#holding) this.#hold.clear();
-  }
-
-  #onSinkFlowing(sink: Sink): void {
-    sink.state = 'flowing';
-    this.#plane.emit({ type: 'sink-flowing', bridgeId: this.id, sinkId: sink.params.sinkId, remote: sink.leg!.remote ?? sink.params.remote });
-  }
-
-  #onSinkClosed(sink: Sink, why: SinkClosedWhy): void {
-    if (sink.state === 'closed') return;
-    sink.state = 'closed';
-    sink.converted?.[Symbol.dispose]();
-    this.#receivers = this.#receivers.filter(other => other !== sink);
-    this.#updateHolding();
-    this.#plane.emit({ type: 'sink-closed', bridgeId: this.id, sinkId: sink.params.sinkId, why });
-  }
-
   stats(): BridgeStats {
     const now = this.#plane.clock.now();
     return {
@@ -367,8 +228,8 @@ export class Bridge {
       source: (this.#feed ?? this.#source).stats(now),
       replacement: this.#next?.stats(now) ?? null,
       units: (this.#feed ?? this.#tap)?.hub.stats(now) ?? null,
-      gate: null,
-      sinks: [...this.#sinks.values()].map(({ params, leg, state, counters }) => sinkStats(params, leg, state, counters, now)),
+      gate: this.#sinks.gateStats(now),
+      sinks: this.#sinks.stats(now),
     };
   }
 }
