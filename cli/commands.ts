@@ -2,13 +2,15 @@ import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
+import snapshot from './do/snapshot.ts';
 import why from './do/why.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
 import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
+import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, counters, why, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, transcoders, counters, why, snapshot, catalogRefresh, check, reload];

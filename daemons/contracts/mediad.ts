@@ -211,8 +211,32 @@ export interface MediadRequests {
   listOutlets(params: Record<string, never>): readonly OutletRow[];
   /** Addresses of one channel at every outlet of this instance that is on, with a token for so long. BAD_REQUEST without `outlets.tokenKey`. */
   outletUrls(params: { readonly channel: string; readonly streamNumber: number; readonly minutes: number }): { readonly expiresAtWallMs: number; readonly urls: readonly { readonly protocol: string; readonly url: string }[] };
+  /** Processes that turn streams into renditions, and renditions that need none. */
+  listTranscoders(params: Record<string, never>): readonly TranscoderRow[];
+  /** JPEG of a channel (as in the paths of outlets), opened when it does not run. `width`: pixels; null: as the picture. */
+  snapshot(params: { readonly channel: string; readonly streamNumber: number; readonly width: number | null }): { readonly jpegBase64: string; readonly tookMs: number };
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
+}
+
+export interface TranscoderRow {
+  readonly jobId: string;
+  /** Whose stream. */
+  readonly label: string;
+  /** Codec, size, kbit/s, pictures a second, sound; `-`: as the source. */
+  readonly rendition: string;
+  /** `passing`: nothing has to be turned. */
+  readonly state: 'down' | 'starting' | 'running' | 'waiting' | 'failed' | 'passing';
+  readonly pid: number | null;
+  readonly encoder: string;
+  readonly viewers: number;
+  readonly starts: number;
+  /** Over the last two seconds; null: not measured yet. */
+  readonly cores: number | null;
+  readonly pictures: number;
+  /** Units of the source that it did not keep up with. */
+  readonly droppedIn: number;
+  readonly stderrBytes: number;
 }
 
 export interface MediadLoad {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
+import { MAX_SNAPSHOT_WIDTH, MIN_SNAPSHOT_WIDTH } from '#core/media/snapshot-plan.ts';
 import type { RpcSchemas } from './rpc.ts';
 
 const id = z.string().min(1).max(128);
@@ -38,6 +39,8 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   counters: nothing,
   listOutlets: nothing,
   outletUrls: z.strictObject({ channel: z.string().min(1).max(64), streamNumber: z.int().min(0).max(99), minutes: z.int().min(1).max(527_040) }),
+  listTranscoders: nothing,
+  snapshot: z.strictObject({ channel: z.string().regex(/^(\d{20}-)?\d{18,20}$/), streamNumber: z.int().min(0).max(99), width: z.int().min(MIN_SNAPSHOT_WIDTH).max(MAX_SNAPSHOT_WIDTH).nullable() }),
   reload: sections,
 };
 

@@ -27,12 +27,14 @@ import { udpImplementation } from '#kit/udp-batch.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { LiveRoute } from './http-live.ts';
+import { SnapshotRoute, takeSnapshot } from './http-snapshot.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
 import { HttpOutlet } from './outlet-http.ts';
 import { RtspOutlet } from './outlet-rtsp.ts';
 import { Outlets } from './outlets.ts';
 import { Strays } from './strays.ts';
+import { Snapshots } from './transcode/snapshots.ts';
 import { Transcoders } from './transcode/transcoders.ts';
 
 /** Packets and connections of nobody: one log line in this time. */
@@ -113,6 +115,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       render: (stream, path) => transcoders.render(stream, transcoders.rendition(path.rendition!), path.channel),
     }),
   );
+  const snapshots = new Snapshots({ door: outlets, clock: systemClock, log, facts: () => transcoders.facts() });
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused;
   const handlers: RpcHandlers<MediadRequests> = {
@@ -125,20 +128,22 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
+    listTranscoders: () => transcoders.rows(),
+    snapshot: params => takeSnapshot(snapshots, params),
     reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
   const { address, httpPort, rtspPort } = config.outlets;
-  if (address !== '') void outlets.start();
+  void outlets.start();
   if (address !== '' && rtspPort !== 0) {
     opening.use(await RtspOutlet.open({ address, port: rtspPort + instance - 1, door: outlets, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => outlets.count(name) }));
   }
   if (address !== '' && httpPort !== 0) {
-    const routes = [new LiveRoute(outlets, systemClock)];
+    const routes = [new LiveRoute(outlets, systemClock), new SnapshotRoute(snapshots)];
     const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };
     opening.use(await HttpOutlet.open(http));
   }

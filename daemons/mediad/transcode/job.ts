@@ -3,6 +3,7 @@
  * The life of the process: core/media/transcode-health. After a death it begins at the last key frame that the source still knows, and
  * gives nothing that was given before.
  */
+import type { TranscoderRow } from '#contracts/mediad.ts';
 import { SlowViewer } from '#core/media/slow-viewer.ts';
 import { type Rendition, renditionKey } from '#core/media/rendition.ts';
 import type { TranscodeCapacity } from '#core/media/transcode-capacity.ts';
@@ -30,22 +31,6 @@ export interface JobWorld {
   readonly clock: Clock;
   readonly log: Log;
   count(name: string, by?: number): void;
-}
-
-export interface JobStats {
-  readonly jobId: string;
-  readonly label: string;
-  readonly rendition: string;
-  readonly state: string;
-  readonly pid: number | null;
-  readonly encoder: string;
-  readonly viewers: number;
-  readonly starts: number;
-  /** Of one core, over the last window; null: not measured yet. */
-  readonly cores: number | null;
-  readonly pictures: number;
-  readonly droppedIn: number;
-  readonly stderrBytes: number;
 }
 
 export class TranscodeJob {
@@ -117,7 +102,7 @@ export class TranscodeJob {
     this.#world.capacity.measured(this.jobId, this.#cores, (this.#megapixels - before.megapixels) / seconds);
   }
 
-  stats(): JobStats {
+  stats(): TranscoderRow {
     const { jobId, label, rendition, pictures, droppedIn } = this;
     const stderrBytes = this.#stderrBytes + (this.#run?.stderrBytes ?? 0);
     return {

@@ -3,6 +3,7 @@
  * last of them.
  */
 import { availableParallelism } from 'node:os';
+import type { TranscoderRow } from '#contracts/mediad.ts';
 import { type TranscodeConfig, renditionOf } from '#core/config/transcode-schema.ts';
 import { type Rendition, renditionKey } from '#core/media/rendition.ts';
 import { TranscodeCapacity } from '#core/media/transcode-capacity.ts';
@@ -13,7 +14,7 @@ import { type FfmpegFacts, probeFfmpeg } from '#kit/ffmpeg.ts';
 import type { Log } from '#kit/log.ts';
 import type { Renderer, RenderedStream } from '../leg.ts';
 import type { UnitStream } from '../unit-stream.ts';
-import { type JobStats, TranscodeJob } from './job.ts';
+import { TranscodeJob } from './job.ts';
 
 /** From the request to the first picture of the rendition: a process starts in 0.1 s on an idle machine. */
 const FIRST_PICTURE_MS = 20_000;
@@ -90,7 +91,7 @@ export class Transcoders implements Renderer, Disposable {
     if (refused !== null) throw new GatewayError('CAPACITY_EXHAUSTED', { why: refused });
   }
 
-  rows(): readonly JobStats[] {
+  rows(): readonly TranscoderRow[] {
     return [...this.#jobs.values()].flatMap(jobs => [...jobs.values()].map(({ job }) => job.stats()));
   }
 
