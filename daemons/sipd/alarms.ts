@@ -19,6 +19,7 @@ import { verdictOf } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 /** Alarms of which a repetition is recognized: a device that got no Response says it again. */
 const MAX_RECENT = 10_000;
@@ -50,6 +51,7 @@ export interface AlarmsDeps {
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
   readonly subscriptions: Subscriptions;
+  readonly views: Views;
   config(): GatewayConfig;
 }
 
@@ -130,14 +132,15 @@ export class Alarms implements Disposable {
 
   /** The alarm names a channel, or the device for any of them (quirk 37); what a platform cannot know goes up under our own ID. */
   #targets(deviceId: string, source: string): { upstream: string; channelId: string }[] {
-    const { catalogs, upstreams } = this.#deps;
+    const { catalogs, upstreams, views } = this.#deps;
     const channels = catalogs.channels(deviceId);
     const channelId = channels.has(source) ? source : channels.size === 1 ? channels.keys().next().value : undefined;
     return upstreams.links.flatMap(({ config }) => {
       if (!config.enabled || !config.alarms) return [];
       const upstream = config.name;
-      if (channelId === undefined) return upstreams.seesAny(config, deviceId) ? [{ upstream, channelId: config.localId }] : [];
-      return upstreams.statesOf(config, deviceId, [channelId]).map(({ mappedId }) => ({ upstream, channelId: mappedId }));
+      if (channelId === undefined) return views.seesAny(config, deviceId) ? [{ upstream, channelId: config.localId }] : [];
+      const mappedId = views.permits(upstream, { deviceId, channelId }, 'alarms') ? views.idOf(upstream, { deviceId, channelId }) : undefined;
+      return mappedId === undefined ? [] : [{ upstream, channelId: mappedId }];
     });
   }
 

@@ -8,11 +8,11 @@ import type { GatewayConfig } from '#core/config/schema.ts';
 import { CatalogCollector, type CatalogOutput, type CatalogResult, MAX_CATALOG_ITEMS } from '#core/gb/catalog-collector.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import { applyNotice } from '#core/gb/catalog-notice.ts';
-import { videoChannels } from '#core/gb/catalog-parents.ts';
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import type { Charset } from '#core/gb/dialect.ts';
 import type { DeviceInfoBody, Manscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildCatalogQuery, buildDeviceInfoQuery } from '#core/gb/manscdp-write.ts';
+import type { PublishedGroups } from '#core/gb/published-groups.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import { sipUri } from '#core/sip/uri.ts';
 import { addMs, seconds } from '#core/units.ts';
@@ -20,8 +20,9 @@ import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { SipEndpoint } from '#kit/sip-endpoint.ts';
-import type { ChannelStateRow, StateStore } from '#kit/state-store.ts';
+import type { StateStore } from '#kit/state-store.ts';
 import type { Counters } from './counters.ts';
+import { type CatalogView, DeviceCatalog, type DeviceFacts, NO_CATALOG, NO_FACTS, withoutExtras } from './device-catalog.ts';
 import { type DeviceReach, ownAddress } from './devices.ts';
 
 /** A device that gave no answer is asked again after this, as long as it is online. */
@@ -33,40 +34,6 @@ const DEFAULT_CHARSET: Charset = 'gb2312';
 export interface ChannelRef {
   readonly deviceId: string;
   readonly channelId: string;
-}
-
-export interface DeviceFacts {
-  readonly name: string | null;
-  readonly manufacturer: string | null;
-  readonly model: string | null;
-  readonly firmware: string | null;
-  readonly channelCount: number | null;
-}
-
-export interface CatalogView {
-  readonly state: 'none' | 'running' | 'complete' | 'partial';
-  readonly expected: number;
-  readonly received: number;
-  readonly atWallMs: number | null;
-}
-
-interface DeviceCatalog {
-  facts: DeviceFacts;
-  /** Every item of the device, by ID. */
-  readonly items: Map<string, CatalogItem>;
-  /** Those that can be played. */
-  channels: Map<string, CatalogItem>;
-  /** Places in the catalogue; undefined when they are to be counted anew. */
-  ordinals: ReadonlyMap<string, number> | undefined;
-  view: CatalogView;
-  collecting: { readonly sn: number; readonly collector: CatalogCollector; readonly alarm: Alarm } | undefined;
-  again: Disposable | undefined;
-  /** What it said while its catalogue was being collected: the answer may be older than this. */
-  meanwhile: CatalogItem[];
-  late: CatalogItem[];
-  lateTimer: Disposable | undefined;
-  /** How its last message was written. */
-  charset: Charset | undefined;
 }
 
 export interface CatalogsDeps {
@@ -83,9 +50,6 @@ export interface CatalogsDeps {
   onStates(deviceId: string, channelIds: readonly string[]): void;
 }
 
-const NO_FACTS: DeviceFacts = { name: null, manufacturer: null, model: null, firmware: null, channelCount: null };
-const NO_CATALOG: CatalogView = { state: 'none', expected: 0, received: 0, atWallMs: null };
-
 export class Catalogs implements Disposable {
   readonly #deps: CatalogsDeps;
   readonly #devices = new Map<string, DeviceCatalog>();
@@ -95,18 +59,14 @@ export class Catalogs implements Disposable {
     this.#deps = deps;
     for (const { id, name, manufacturer, model, firmware, channelCount } of deps.store.loadDevices()) this.#of(id).facts = { name, manufacturer, model, firmware, channelCount };
     for (const row of deps.store.loadChannels()) this.#of(row.deviceId).items.set(row.channelId, JSON.parse(row.itemJson) as CatalogItem);
-    for (const [deviceId, device] of this.#devices) {
-      device.channels = channelsOf(device, deviceId);
+    for (const device of this.#devices.values()) {
+      device.rebuild();
       if (device.items.size > 0) device.view = { ...NO_CATALOG, state: 'complete', expected: device.items.size, received: device.items.size };
     }
   }
 
   [Symbol.dispose](): void {
-    for (const device of this.#devices.values()) {
-      device.collecting?.alarm[Symbol.dispose]();
-      device.again?.[Symbol.dispose]();
-      device.lateTimer?.[Symbol.dispose]();
-    }
+    for (const device of this.#devices.values()) device.stopTimers();
   }
 
   get deviceIds(): readonly string[] {
@@ -131,6 +91,16 @@ export class Catalogs implements Disposable {
 
   channels(deviceId: string): ReadonlyMap<string, CatalogItem> {
     return this.#devices.get(deviceId)?.channels ?? new Map<string, CatalogItem>();
+  }
+
+  /** What stands above a channel in its device's catalogue, the device last. */
+  nodesOf(deviceId: string, item: CatalogItem): readonly string[] {
+    return this.#devices.get(deviceId)?.nodesOf(item) ?? [deviceId];
+  }
+
+  /** Groups and organisations as this device publishes them. */
+  groupsOf(deviceId: string): PublishedGroups | undefined {
+    return this.#devices.get(deviceId)?.groups;
   }
 
   *allChannels(): Generator<ChannelRef & { readonly item: CatalogItem }> {
@@ -170,9 +140,7 @@ export class Catalogs implements Disposable {
   forget(deviceId: string): void {
     const device = this.#devices.get(deviceId);
     if (device === undefined) return;
-    device.collecting?.alarm[Symbol.dispose]();
-    device.again?.[Symbol.dispose]();
-    device.lateTimer?.[Symbol.dispose]();
+    device.stopTimers();
     this.#devices.delete(deviceId);
     this.#deps.store.deleteDevice(deviceId);
     this.#deps.log.info({ deviceId, channels: device.channels.size }, 'catalog.forgotten');
@@ -227,10 +195,8 @@ export class Catalogs implements Disposable {
     const { store, reach, counters } = this.#deps;
     const ignoresStates = reach(deviceId)?.config.notifiedStatus === 'ignore';
     const { changed, states, gone, unknown } = applyNotice(device.items, notices, { ignoresStates, maxItems: MAX_CATALOG_ITEMS });
-    if (changed.size + gone.size > 0) {
-      device.channels = channelsOf(device, deviceId);
-      device.ordinals = undefined;
-    } else for (const id of states) if (device.channels.has(id)) device.channels.set(id, device.items.get(id)!);
+    if (changed.size + gone.size > 0) device.rebuild();
+    else device.restate(states);
     if (gone.size > 0) store.deleteChannels(deviceId, [...gone]);
     this.#store(deviceId, device, [...changed, ...states], false);
     if (changed.size + gone.size > 0) this.#deps.onChanged(deviceId);
@@ -243,8 +209,7 @@ export class Catalogs implements Disposable {
 
   #store(deviceId: string, device: DeviceCatalog, ids: readonly string[], replace: boolean): void {
     if (ids.length === 0 && !replace) return;
-    const ordinals = (device.ordinals ??= new Map([...device.items.keys()].map((id, ordinal) => [id, ordinal])));
-    this.#deps.store.putChannels(deviceId, ids.map(id => rowOf(deviceId, device.items.get(id)!, ordinals.get(id)!)), { replace });
+    this.#deps.store.putChannels(deviceId, device.rowsOf(ids), { replace });
   }
 
   /** SN of the last finished collection: what still comes for it belongs to it (quirk 31). */
@@ -301,8 +266,7 @@ export class Catalogs implements Disposable {
     }
     const taken = items.filter(item => device.items.has(item.deviceId) || device.items.size < MAX_CATALOG_ITEMS);
     for (const item of taken) device.items.set(item.deviceId, withoutExtras(item));
-    device.channels = channelsOf(device, deviceId);
-    device.ordinals = undefined;
+    device.rebuild();
     this.#store(deviceId, device, [...new Set(taken.map(item => item.deviceId))], complete);
     this.#deps.onChanged(deviceId);
   }
@@ -334,29 +298,7 @@ export class Catalogs implements Disposable {
 
   #of(deviceId: string): DeviceCatalog {
     let device = this.#devices.get(deviceId);
-    if (device === undefined) {
-      device = { facts: NO_FACTS, items: new Map(), channels: new Map(), ordinals: undefined, view: NO_CATALOG, collecting: undefined, again: undefined, meanwhile: [], late: [], lateTimer: undefined, charset: undefined };
-      this.#devices.set(deviceId, device);
-    }
+    if (device === undefined) this.#devices.set(deviceId, (device = new DeviceCatalog(deviceId)));
     return device;
   }
-}
-
-const channelsOf = ({ items }: DeviceCatalog, deviceId: string): Map<string, CatalogItem> => new Map(videoChannels([...items.values()], deviceId).map(item => [item.deviceId, item]));
-
-const rowOf = (deviceId: string, item: CatalogItem, ordinal: number): ChannelStateRow => ({
-  deviceId,
-  channelId: item.deviceId,
-  ordinal,
-  name: item.name ?? item.deviceId,
-  status: item.status ?? 'ON',
-  civilCode: item.civilCode ?? null,
-  parentId: item.parentId ?? null,
-  manufacturer: item.manufacturer ?? null,
-  itemJson: JSON.stringify(item),
-});
-
-/** Unknown elements are not sent on to anybody and would cost most of the memory. */
-function withoutExtras({ extras: _extras, event: _event, ...item }: CatalogItem): CatalogItem {
-  return item;
 }

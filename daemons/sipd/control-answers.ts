@@ -10,6 +10,7 @@ import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 const BODY_BUDGET = MAX_UDP_MESSAGE_BYTES - SIP_OVERHEAD_BYTES;
 /** A part that is not accepted is sent once more; then the upstream is not listening. */
@@ -24,6 +25,7 @@ export interface AnswersDeps {
   readonly counters: Counters;
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
+  readonly views: Views;
 }
 
 type Unanswered = Pick<Question, 'upstream' | 'sn' | 'askedId' | 'root' | 'cmdType'>;
@@ -69,11 +71,11 @@ export class Answers {
   }
 
   #relay(question: Question, message: Parameters<typeof relayResponse>[0]): void {
-    const { upstreams } = this.#deps;
+    const { upstreams, views } = this.#deps;
     const link = upstreams.link(question.upstream);
     if (link === undefined) return;
     const { upstream, deviceId, channelId, askedId } = question;
-    const mapId = (id: string): string | undefined => (id === channelId || id === deviceId ? askedId : upstreams.idOf(upstream, { deviceId, channelId: id }));
+    const mapId = (id: string): string | undefined => (id === channelId || id === deviceId ? askedId : views.idOf(upstream, { deviceId, channelId: id }));
     const { config } = link;
     const fits = (body: string): boolean => config.transport === 'tcp' || PROLOGUE_BYTES + encodedLength(body, config.charset) <= BODY_BUDGET;
     this.#say(link, relayResponse(message, headOf(question), mapId, fits));
@@ -86,7 +88,7 @@ export class Answers {
     this.#say(link, recordPages({ head: headOf(question), name, records, charset, itemsPerMessage: catalog.itemsPerMessage, bodyBudget: transport === 'udp' ? BODY_BUDGET : undefined }));
   }
 
-  #nameOf = ({ deviceId, channelId }: Question): string | undefined => this.#deps.catalogs.channels(deviceId).get(channelId)?.name;
+  #nameOf = ({ upstream, deviceId, channelId }: Question): string | undefined => this.#deps.views.of(upstream)?.see({ deviceId, channelId })?.seen.name;
 
   /** One after another, each when the one before was accepted; nothing for a platform that asks faster than it listens. */
   #say(link: UpstreamLink, bodies: readonly string[]): void {

@@ -5,8 +5,10 @@
  *   routes (Response) -> response -> core/gb/forwarded-questions -> IDs back -> upstream
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import type { Permission } from '#core/config/view-schema.ts';
 import { ControlLine, type Departure } from '#core/gb/control-line.ts';
-import { ControlPolicy, type Motion } from '#core/gb/control-policy.ts';
+import { ControlPolicy, type DueStop, type Motion } from '#core/gb/control-policy.ts';
+import { ControlPriority } from '#core/gb/control-priority.ts';
 import { CONTROL_GROUP, type DeviceControl, describeControl, formatDeviceControl, parseDeviceControl, wantsResponse } from '#core/gb/device-control.ts';
 import { ForwardedQuestions, type Question, type QuestionInput, type QuestionOutput } from '#core/gb/forwarded-questions.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
@@ -24,6 +26,7 @@ import type { DeviceReach } from './devices.ts';
 import { type QueryContent, readQuestion } from './questions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 const MAX_FIRST_SN = 1_000_000_000;
 /** For the stops that leave when we do. */
@@ -38,6 +41,7 @@ export interface ControlsDeps {
   readonly counters: Counters;
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
+  readonly views: Views;
   config(): GatewayConfig;
   reach(deviceId: string): DeviceReach | null;
 }
@@ -58,6 +62,7 @@ interface Line {
 export class Controls implements AsyncDisposable {
   readonly #deps: ControlsDeps;
   readonly #policy = new ControlPolicy();
+  readonly #priority = new ControlPriority();
   readonly #questions: ForwardedQuestions;
   readonly #alarm: Alarm;
   readonly #answers: Answers;
@@ -94,8 +99,9 @@ export class Controls implements AsyncDisposable {
     const content = message.root === 'Query' ? readQuestion(message) : undefined;
     const isControl = message.root === 'Control' && (message.cmdType === 'DeviceControl' || message.cmdType === 'DeviceConfig');
     if (content === undefined && !isControl) return false;
-    const channel = this.#deps.upstreams.resolve(link.config.name, message.deviceId);
+    const channel = this.#deps.views.resolve(link.config.name, message.deviceId);
     if (typeof channel === 'string') return this.#refuse(link, message, channel === 'unknown' ? 'no such channel' : 'the channel is not shared to it');
+    this.#deps.views.accessed(link.config.name, channel);
     const reach = this.#deps.reach(channel.deviceId);
     if (reach === null) return this.#refuse(link, message, 'the device is offline');
     const asked: Asked = { link, message, channel, reach };
@@ -118,12 +124,24 @@ export class Controls implements AsyncDisposable {
   /** Nobody is there who could stop what moves, or hear an answer. */
   upstreamGone(upstream: string): void {
     this.stopMoving(upstream);
+    this.#priority.upstreamGone(upstream);
     this.#feed({ type: 'upstream-gone', upstream });
   }
 
   /** Stops what this platform set moving. */
   stopMoving(upstream: string): void {
-    for (const { channel, motion } of this.#policy.upstreamGone(upstream)) {
+    this.#stop(upstream, this.#policy.upstreamGone(upstream));
+  }
+
+  /** At this time of the week some may do less than before: what they move stops. */
+  endUnpermitted(): void {
+    for (const { config: { name } } of this.#deps.upstreams.links) {
+      for (const channel of this.#policy.movedBy(name)) if (!this.#deps.views.permits(name, channel, 'ptz')) this.#stop(name, this.#policy.withdraw(name, channel));
+    }
+  }
+
+  #stop(upstream: string, due: readonly DueStop[]): void {
+    for (const { channel, motion } of due) {
       this.#deps.counters.add('control.dead-man');
       this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
       this.#sendPtz(channel, stopOf(motion));
@@ -132,7 +150,8 @@ export class Controls implements AsyncDisposable {
 
   #question(asked: Asked, content: QueryContent): boolean {
     const { link, message } = asked;
-    if (!link.config.permissions.query) return this.#refuse(link, message, 'questions are not permitted');
+    const right = message.cmdType === 'RecordInfo' ? 'playback' : 'query';
+    if (!this.#may(asked, right)) return this.#refuse(link, message, `${right} is not permitted`);
     if (typeof content === 'string') return this.#refuse(link, message, content);
     if (!this.#policy.admit(link.config.name, asked.channel, 'question', this.#deps.clock.now())) return this.#refuse(link, message, 'too many questions a second');
     this.#ask(asked, content);
@@ -149,31 +168,52 @@ export class Controls implements AsyncDisposable {
     }
     const control = this.#adapt(link.config, read.value);
     if (typeof control === 'string') return this.#refuse(link, message, control);
-    if (!link.config.permissions[CONTROL_GROUP[control.kind]]) return this.#refuse(link, message, `${CONTROL_GROUP[control.kind]} is not permitted`);
+    const group = CONTROL_GROUP[control.kind];
     const command = control.kind === 'ptz' ? control.instruction.command : undefined;
+    const stop = command !== undefined && isStop(command);
+    if (!this.#may(asked, group, stop)) return this.#refuse(link, message, `${group} is not permitted`, wantsResponse(control));
     if (!this.#policy.admit(link.config.name, channel, command ?? 'control', this.#deps.clock.now())) {
       this.#deps.counters.add('control.too-fast');
       return this.#refuse(link, message, 'too many controls a second', wantsResponse(control));
     }
+    if (group === 'ptz' && !stop && !this.#steers(asked, control)) return true;
     this.#audit(asked, describeControl(control));
     if (command !== undefined) this.#policy.sent(link.config.name, channel, command);
     if (control.kind === 'ptz') this.#sendPtz(channel, control);
     else if (wantsResponse(control)) this.#ask(asked, { content: formatDeviceControl(control, reach.version) });
-    else this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), CONTROL_GROUP[control.kind] === 'ptz' ? 'move' : undefined, false);
+    else this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), group === 'ptz' ? 'move' : undefined, false);
     return true;
+  }
+
+  /** Now; a stop also where it may at some other time, for the movement may be older than the time. */
+  #may({ link, channel }: Asked, what: Permission, stop = false): boolean {
+    const { views } = this.#deps;
+    return stop ? views.everPermits(link.config.name, channel, what) : views.permits(link.config.name, channel, what);
+  }
+
+  /** Nobody of higher priority has just steered this camera. */
+  #steers({ link, message, channel }: Asked, control: DeviceControl): boolean {
+    const { clock, config, counters, log } = this.#deps;
+    const { name, priority } = link.config;
+    const operator = { upstream: name, priority, commandPriority: control.kind === 'ptz' ? (control.priority ?? 0) : 0 };
+    const holder = this.#priority.steer(channel, operator, config().devices.ptzHoldS * 1000, clock.now());
+    if (holder === undefined) return true;
+    counters.add('control.outranked');
+    log.info({ upstream: name, priority, commandPriority: operator.commandPriority, ...channel, command: describeControl(control), heldBy: holder.upstream, heldPriority: holder.priority, heldCommandPriority: holder.commandPriority }, 'control.outranked');
+    return !this.#refuse(link, message, `${holder.upstream} of higher priority steers it`, wantsResponse(control));
   }
 
   /** Within what this upstream may, and with the IDs of the device. */
   #adapt({ name, permissions }: UpstreamConfig, control: DeviceControl): DeviceControl | string {
     if (control.kind === 'ptz') return { ...control, instruction: { ...control.instruction, command: clampSpeed(control.instruction.command, permissions.ptzMaxSpeed) } };
     if (control.kind !== 'target-track' || control.panoramicId === undefined) return control;
-    const panoramic = this.#deps.upstreams.resolve(name, control.panoramicId);
+    const panoramic = this.#deps.views.resolve(name, control.panoramicId);
     return typeof panoramic === 'string' ? 'no such panoramic channel' : { ...control, panoramicId: panoramic.channelId };
   }
 
   #configure(asked: Asked): boolean {
     const { link, message, channel } = asked;
-    if (!link.config.permissions.config) return this.#refuse(link, message, 'config is not permitted');
+    if (!this.#may(asked, 'config')) return this.#refuse(link, message, 'config is not permitted');
     const content = configBlocks(message, id => (id === message.deviceId ? channel.channelId : undefined));
     if (content === undefined) return this.#refuse(link, message, 'no configuration that we know');
     if (!this.#policy.admit(link.config.name, channel, 'control', this.#deps.clock.now())) return this.#refuse(link, message, 'too many controls a second');

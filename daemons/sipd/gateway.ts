@@ -17,6 +17,7 @@ import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
+import { LegMemory } from './leg-memory.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { Positions } from './positions.ts';
@@ -27,6 +28,7 @@ import { Rows } from './rows.ts';
 import { SessionStore } from './session-store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Upstreams } from './upstreams.ts';
+import { Views } from './views.ts';
 
 export class Gateway {
   readonly endpoint: SipEndpoint;
@@ -34,6 +36,7 @@ export class Gateway {
   readonly devices: Devices;
   readonly catalogs: Catalogs;
   readonly resources: Resources;
+  readonly views: Views;
   readonly media: MediaPool;
   readonly relay: Relay;
   readonly outlets: Outlets;
@@ -55,7 +58,9 @@ export class Gateway {
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
-    this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline: deviceId => this.devices.binding(deviceId)?.online === true });
+    const isOnline = (deviceId: string): boolean => this.devices.binding(deviceId)?.online === true;
+    this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline });
+    this.views = closer.use(new Views({ ...common, catalogs: this.catalogs, resources: this.resources, isOnline, placeOf: deviceId => this.devices.reach(deviceId)?.target, onTime: () => this.#onTime() }));
     this.media = closer.use(
       new MediaPool({
         ...common,
@@ -63,18 +68,19 @@ export class Gateway {
         instances: config.media.instances,
         onEvent: event => this.relay.onMediaEvent(event),
         onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
-        onAttached: instance => this.relay.onMediaAttached(instance),
+        onAttached: (instance, bridges) => this.relay.onMediaAttached(instance, bridges),
       }),
     );
     const attempts = new AttemptLog(this.media, clock);
     const sessions = new SessionStore(store);
-    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, store: sessions, resolve: (upstream, requestedId) => this.upstreams.resolve(upstream, requestedId) }));
+    const legMemory = new LegMemory(store, clock);
+    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.views.resolveFor(upstream, requestedId, 'live') }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
     this.upstreams = closer.use(
       new Upstreams({
         ...common,
         catalogs: this.catalogs,
-        resources: this.resources,
+        views: this.views,
         onCommand: (link, message) => this.controls.command(link, message),
         onOffline: name => this.controls.upstreamGone(name),
         onRemoved: name => {
@@ -84,14 +90,14 @@ export class Gateway {
         },
       }),
     );
-    this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams, onPositionWish: deviceId => this.deviceSubscriptions.wishesChanged(deviceId) }));
-    this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
-    this.positions = closer.use(new Positions({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, subscriptions: this.subscriptions }));
+    this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams, views: this.views, onPositionWish: deviceId => this.deviceSubscriptions.wishesChanged(deviceId) }));
+    this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));
+    this.positions = closer.use(new Positions({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));
     this.deviceSubscriptions = closer.use(
       new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms, positions: this.positions, positionWishes: deviceId => this.subscriptions.positionWishes(deviceId) }),
     );
-    this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams }));
-    this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, relay: this.relay, media: this.media, attempts });
+    this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views }));
+    this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
   static async open(config: GatewayConfig, log: Log, closer: Closer): Promise<Gateway> {
@@ -119,6 +125,7 @@ export class Gateway {
       this.upstreams.flowClosed(flow);
     };
     await this.media.start();
+    this.views.configure();
     this.upstreams.configure();
     this.subscriptions.resync();
     this.alarms.restore();
@@ -138,6 +145,7 @@ export class Gateway {
       this.resources.changed();
       this.devices.configure();
       this.#forgetStrangers();
+      this.views.configure();
       this.upstreams.configure();
       this.relay.endUnshared();
       this.subscriptions.changed();
@@ -180,6 +188,12 @@ export class Gateway {
     return null;
   }
 
+  /** What is permitted no more at this time of the week ends. */
+  #onTime(): void {
+    this.relay.endUnshared();
+    this.controls.endUnpermitted();
+  }
+
   #deviceOnline(deviceId: string, how: Arrival): void {
     if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
     this.catalogs.deviceOnline(deviceId, how !== 'back');
@@ -189,7 +203,7 @@ export class Gateway {
 
   #channelsChanged(deviceId: string): void {
     this.resources.changed();
-    this.upstreams.channelsChanged(deviceId);
+    this.views.channelsChanged(deviceId);
     this.subscriptions.changed();
   }
 
@@ -203,7 +217,7 @@ export class Gateway {
 }
 
 /** Sections that say what is published to whom. */
-const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'resources', 'resourceRules']);
+const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'channels', 'resources', 'resourceRules']);
 
 /** What cannot change under a running daemon, as a sentence. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {

@@ -17,6 +17,7 @@ import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { PositionSubscriber, Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 /** Items of a 2022 message over UDP: about 250 octets each within 1300. */
 const ITEMS_PER_MESSAGE = 3;
@@ -36,6 +37,7 @@ export interface PositionsDeps {
   readonly counters: Counters;
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
+  readonly views: Views;
   readonly subscriptions: Subscriptions;
 }
 
@@ -93,10 +95,10 @@ export class Positions implements Disposable {
   }
 
   #tell(topic: 'MobilePosition' | 'PTZPosition', deviceId: string, channelId: string, valueFor: (mappedId: string) => Told): void {
-    const { upstreams, subscriptions, clock } = this.#deps;
+    const { upstreams, views, subscriptions, clock } = this.#deps;
     for (const { config } of upstreams.links) {
       if (!config.enabled || !config.positions) continue;
-      for (const { mappedId } of upstreams.statesOf(config, deviceId, [channelId])) {
+      for (const { mappedId } of views.statesOf(config, deviceId, [channelId])) {
         for (const subscriber of subscriptions.positionSubscribers(config, topic, mappedId)) {
           this.#lineOf(subscriber, config.version, topic).feed.put(mappedId, valueFor(mappedId), clock.now());
           this.#run(subscriber.id);

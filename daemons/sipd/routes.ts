@@ -25,6 +25,7 @@ import type { Relay } from './relay.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 const ALLOW = { name: 'Allow', value: 'INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY' };
 const ACCEPT = { name: 'Accept', value: 'application/sdp, application/manscdp+xml' };
@@ -38,6 +39,7 @@ export interface RoutesDeps {
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
   readonly relay: Relay;
+  readonly views: Views;
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
@@ -123,7 +125,7 @@ export class Routes {
     if (named.length <= 1) return named[0] ?? here.find(({ target }) => sameIp(target.address, flow.remoteAddress) && target.port === flow.remotePort);
     // Two links to one platform: our own ID toward it tells which, or the channel that only one of them shows.
     const meant = [userOf(request.to), userOf({ uri: request.uri })];
-    const shows = ({ config }: UpstreamLink): boolean => meant.some(id => typeof this.#deps.upstreams.resolve(config.name, id) !== 'string');
+    const shows = ({ config }: UpstreamLink): boolean => meant.some(id => typeof this.#deps.views.resolve(config.name, id) !== 'string');
     return named.find(({ config }) => meant.includes(config.localId)) ?? named.find(shows) ?? named[0];
   }
 

@@ -6,9 +6,11 @@ import type { ParamsOf } from '#kit/rpc.ts';
 import type { AttemptLog } from './attempts.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { Devices } from './devices.ts';
+import type { LegMemory } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Relay } from './relay.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 import { judge, type Refusal, type WhyFacts } from './why.ts';
 
 /** Rows of one answer; the client pages. */
@@ -21,9 +23,11 @@ export interface RowsDeps {
   readonly devices: Devices;
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
+  readonly views: Views;
   readonly relay: Relay;
   readonly media: MediaPool;
   readonly attempts: AttemptLog;
+  readonly legMemory: LegMemory;
   config(): GatewayConfig;
 }
 
@@ -64,7 +68,7 @@ export class Rows {
 
   channels({ deviceId, offset = 0, limit = MAX_CHANNEL_ROWS }: ParamsOf<SipdRequests, 'listChannels'>): { total: number; rows: ChannelRow[] } {
     const { catalogs, relay } = this.#deps;
-    const playing = new Set(relay.sources.map(({ plan }) => `${plan.deviceId}/${plan.channelId}`));
+    const playing = new Set(relay.sources.map(({ channel }) => `${channel.deviceId}/${channel.channelId}`));
     const all = [...catalogs.allChannels()].filter(channel => deviceId === undefined || channel.deviceId === deviceId);
     const rows = all.slice(offset, offset + Math.min(limit, MAX_CHANNEL_ROWS)).map(channel => ({
       deviceId: channel.deviceId,
@@ -85,15 +89,15 @@ export class Rows {
   }
 
   #mapped(channel: ChannelRef): { upstream: string; id: string }[] {
-    const { upstreams } = this.#deps;
+    const { upstreams, views } = this.#deps;
     return upstreams.links.flatMap(({ config }) => {
-      const id = upstreams.idOf(config.name, channel);
-      return id !== undefined && upstreams.resolve(config.name, id) !== 'not-shared' ? [{ upstream: config.name, id }] : [];
+      const id = views.idOf(config.name, channel);
+      return id !== undefined && views.resolve(config.name, id) !== 'not-shared' ? [{ upstream: config.name, id }] : [];
     });
   }
 
   upstreams(): UpstreamRow[] {
-    const { upstreams, relay, clock } = this.#deps;
+    const { upstreams, views, relay, clock } = this.#deps;
     const now = clock.now();
     return upstreams.links.map(link => {
       const { config, view, target } = link;
@@ -108,14 +112,14 @@ export class Rows {
         retryInMs: view.retryAt === undefined ? null : Math.max(0, Math.round(view.retryAt - now)),
         expiresInMs: view.expiresAt === undefined ? null : Math.round(view.expiresAt - now),
         lastKeepaliveAgeMs: view.keepaliveAt === undefined ? null : Math.round(now - view.keepaliveAt),
-        sharedChannels: upstreams.shares(config).length,
+        sharedChannels: views.shares(config).length,
         sessions: relay.sessionsOf(config.name),
       };
     });
   }
 
   async sessions(): Promise<SessionRow[]> {
-    const { relay, media, clock } = this.#deps;
+    const { relay, media, clock, legMemory } = this.#deps;
     const { bridges } = await media.list();
     const byId = new Map(bridges.map(bridge => [bridge.bridgeId, bridge]));
     return relay.viewers.map(viewer => {
@@ -123,16 +127,18 @@ export class Rows {
       return {
         sessionId: plan.sessionId,
         upstream: plan.upstream,
-        channelId: source.plan.channelId,
+        channelId: source.channel.channelId,
         mappedId: plan.mappedId,
-        deviceId: source.plan.deviceId,
-        bridgeId: source.plan.bridgeId,
-        instance: source.plan.instance,
+        deviceId: source.channel.deviceId,
+        bridgeId: source.bridgeId,
+        instance: source.instance,
         state: viewer.phase,
+        sourceState: source.state,
+        learnt: legMemory.of(source.channel)?.why ?? null,
         ageMs: Math.round(clock.now() - viewer.startedAtMs),
         upstreamCallId: viewer.callId,
         downstreamCallId: source.callId,
-        bridge: byId.get(source.plan.bridgeId) ?? null,
+        bridge: byId.get(source.bridgeId) ?? null,
       };
     });
   }
@@ -141,7 +147,7 @@ export class Rows {
     const { relay, devices } = this.#deps;
     const found = this.#find(channel);
     const deviceId = found.channel?.deviceId ?? found.deviceId;
-    const playing = found.channel !== null && relay.sources.some(({ plan }) => plan.channelId === found.channel?.channelId && plan.deviceId === deviceId);
+    const playing = found.channel !== null && relay.sources.some(source => source.channel.channelId === found.channel?.channelId && source.channel.deviceId === deviceId);
     const mayProbe = probe && found.channel !== null && !playing && deviceId !== null && devices.reach(deviceId) !== null;
     using _playing = mayProbe ? await relay.probe(deviceId, found.channel.channelId) : undefined;
     return judge(await this.#facts(channel, found));
@@ -151,8 +157,7 @@ export class Rows {
     const { devices, relay, media, attempts, config } = this.#deps;
     const deviceId = found.channel?.deviceId ?? found.deviceId;
     const row = deviceId === null ? undefined : this.#device(deviceId);
-    const loads = await media.loads();
-    const { bridges } = await media.list();
+    const [loads, { bridges }] = await Promise.all([media.loads(), media.list()]);
     const { channel } = found;
     return {
       asked,
@@ -164,9 +169,9 @@ export class Rows {
       portsFree: loads.length === 0 ? null : loads.reduce((sum, load) => sum + load.portsFree, 0),
       attempt: channel === null ? null : await attempts.last(channel.deviceId, channel.channelId),
       viewers: relay.viewers
-        .filter(({ source }) => source.plan.deviceId === deviceId && (channel === null || source.plan.channelId === channel.channelId))
+        .filter(({ source }) => source.channel.deviceId === deviceId && (channel === null || source.channel.channelId === channel.channelId))
         .map(({ plan, phase, source }) => {
-          const sink = bridges.find(bridge => bridge.bridgeId === source.plan.bridgeId)?.sinks.find(({ sinkId }) => sinkId === plan.sinkId);
+          const sink = bridges.find(bridge => bridge.bridgeId === source.bridgeId)?.sinks.find(({ sinkId }) => sinkId === plan.sinkId);
           return { upstream: plan.upstream, phase, sinkState: sink?.state ?? null, packets: sink?.packets ?? 0 };
         }),
     };
@@ -184,13 +189,13 @@ export class Rows {
 
   /** By native ID, by an ID that an upstream knows, by device, by a part of a name that fits only one. */
   #find(asked: string): Found {
-    const { catalogs, upstreams, devices, config } = this.#deps;
+    const { catalogs, upstreams, views, devices, config } = this.#deps;
     const all = [...catalogs.allChannels()];
     const native = all.filter(({ channelId, deviceId }) => channelId === asked || `${deviceId}/${channelId}` === asked);
     if (native.length === 1) return { channel: refOf(native[0]!), deviceId: null, candidates: 1 };
     if (native.length > 1) return { channel: null, deviceId: null, candidates: native.length };
     for (const { config: upstream } of upstreams.links) {
-      const mapped = upstreams.resolve(upstream.name, asked);
+      const mapped = views.resolve(upstream.name, asked);
       if (typeof mapped !== 'string') return { channel: mapped, deviceId: null, candidates: 1 };
     }
     const isDevice = devices.binding(asked) !== undefined || config().devices.known.some(({ id }) => id === asked) || devices.refusals().some(refusal => refusal.deviceId === asked);

@@ -22,6 +22,7 @@ import { CatalogSubscription } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 const KIND = 'subscription';
 /** Subscriptions of one platform: some subscribe channel by channel. */
@@ -91,6 +92,7 @@ export interface SubscriptionsDeps {
   readonly store: StateStore;
   readonly counters: Counters;
   readonly upstreams: Upstreams;
+  readonly views: Views;
   config(): GatewayConfig;
   /** Positions of channels of this device are wanted, or no more. */
   onPositionWish(deviceId: string): void;
@@ -149,7 +151,7 @@ export class Subscriptions implements Disposable {
   /** Our system, a region whether anything is in it or not, what it sees. */
   #isScope(config: UpstreamConfig, deviceId: string): boolean {
     if (deviceId === config.localId || (kindOf(deviceId) === 'civil' && normalizeCivilCode(deviceId) !== undefined)) return true;
-    return typeof this.#deps.upstreams.resolve(config.name, deviceId) !== 'string';
+    return typeof this.#deps.views.resolve(config.name, deviceId) !== 'string' || this.#deps.views.tree(config)?.get(deviceId) !== undefined;
   }
 
   #add(entry: Entry): Entry {
@@ -224,7 +226,7 @@ export class Subscriptions implements Disposable {
     const wishes = new Map<string, PositionWish>();
     for (const { topic, upstream, deviceId: scope, intervalS } of this.#entries) {
       if (!isPositionTopic(topic)) continue;
-      const channel = this.#deps.upstreams.resolve(upstream, scope);
+      const channel = this.#deps.views.resolve(upstream, scope);
       if (typeof channel === 'string' || channel.deviceId !== deviceId) continue;
       const key = `${topic} ${channel.channelId}`;
       const known = wishes.get(key);
@@ -235,14 +237,16 @@ export class Subscriptions implements Disposable {
 
   #wish({ topic, upstream, deviceId: scope }: Entry): void {
     if (!isPositionTopic(topic)) return;
-    const channel = this.#deps.upstreams.resolve(upstream, scope);
+    const channel = this.#deps.views.resolve(upstream, scope);
     if (typeof channel !== 'string') this.#deps.onPositionWish(channel.deviceId);
   }
 
   #covers(config: UpstreamConfig, scope: string, channelId: string): boolean {
     if (scope === config.localId || scope === channelId) return true;
+    const kind = kindOf(scope);
+    if (kind === 'business-group' || kind === 'virtual-org' || kind === 'device') return this.#deps.views.tree(config)?.select(scope)?.some(({ deviceId }) => deviceId === channelId) ?? false;
     const code = kindOf(scope) === 'civil' ? normalizeCivilCode(scope) : undefined;
-    return code !== undefined && (this.#deps.upstreams.regionOf(config, channelId)?.startsWith(code) ?? false);
+    return code !== undefined && (this.#deps.views.regionOf(config, channelId)?.startsWith(code) ?? false);
   }
 
   // --- restart and configuration ---------------------------------------------------------------------------------------
@@ -291,18 +295,23 @@ export class Subscriptions implements Disposable {
   /** This device came or went, or only the states of its channels are others. */
   statesChanged(deviceId: string, channelIds?: readonly string[]): void {
     for (const [config, entries] of this.#catalogsByUpstream()) {
-      for (const { mappedId, state } of this.#deps.upstreams.statesOf(config, deviceId, channelIds)) {
+      // There a state decides whether it is seen at all.
+      if (config.view.status === 'hide-offline') {
+        this.changed();
+        continue;
+      }
+      for (const { mappedId, state } of this.#deps.views.statesOf(config, deviceId, channelIds)) {
         for (const { catalog } of entries) catalog?.state(mappedId, state);
       }
     }
   }
 
   #lookAtAll(): void {
-    const { clock, upstreams } = this.#deps;
+    const { clock, views } = this.#deps;
     const beganAt = clock.now();
     for (const [config, entries] of this.#catalogsByUpstream()) {
-      const tree = upstreams.tree(config);
-      for (const { catalog, deviceId } of entries) catalog?.view(tree.select(deviceId) ?? [], config);
+      const tree = views.tree(config);
+      for (const { catalog, deviceId } of entries) catalog?.view(tree?.select(deviceId) ?? [], config);
     }
     const endedAt = clock.now();
     this.#lookNotBefore = endedAt + (endedAt - beganAt) / LOOK_SHARE;
@@ -325,7 +334,7 @@ export class Subscriptions implements Disposable {
   #begin(entry: Entry, config: UpstreamConfig): void {
     entry.catalog?.[Symbol.dispose]();
     entry.catalog = this.#catalogOf(entry, config);
-    entry.catalog.begin(this.#deps.upstreams.tree(config).select(entry.deviceId) ?? []);
+    entry.catalog.begin(this.#deps.views.tree(config)?.select(entry.deviceId) ?? []);
   }
 
   #catalogOf(entry: Entry, config: UpstreamConfig): CatalogSubscription {

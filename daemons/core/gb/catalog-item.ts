@@ -46,6 +46,8 @@ const ITEM_FIELDS = [
   { key: 'longitude', xml: 'Longitude', in: BOTH, own: true },
   { key: 'latitude', xml: 'Latitude', in: BOTH, own: true },
   { key: 'businessGroupId', xml: 'BusinessGroupID', in: BOTH },
+  // Ours (core/gb/origin): whoever does not know it passes over it.
+  { key: 'route', xml: 'ViewLinkRoute', in: BOTH },
 ] as const satisfies readonly Field[];
 
 const INFO_FIELDS = [
@@ -164,16 +166,16 @@ function detachElement(element: XmlElement, shared: SharedText): XmlElement {
 }
 
 /** Fields that items without a device behind them carry (gb28181.md 1.7). */
-const VIRTUAL_FIELDS: ReadonlySet<string> = new Set(['name', 'civilCode', 'parentId', 'businessGroupId']);
+const VIRTUAL_FIELDS: Readonly<Record<GbVersion, ReadonlySet<string>>> = { '2016': new Set(['name', 'parentId', 'businessGroupId']), '2022': new Set(['name', 'civilCode', 'parentId', 'businessGroupId']) };
 const CIVIL_FIELDS: ReadonlySet<string> = new Set(['name']);
 
-function allowedFields(item: CatalogItem): ReadonlySet<string> | undefined {
+function allowedFields(item: CatalogItem, version: GbVersion): ReadonlySet<string> | undefined {
   switch (kindOf(item.deviceId)) {
     case 'civil':
       return CIVIL_FIELDS;
     case 'business-group':
     case 'virtual-org':
-      return VIRTUAL_FIELDS;
+      return VIRTUAL_FIELDS[version];
     case 'system':
     case 'device':
       return undefined;
@@ -182,7 +184,7 @@ function allowedFields(item: CatalogItem): ReadonlySet<string> | undefined {
 
 /** `<Item>` in schema order with the fields that this edition knows; absent ones are omitted. Extras are not sent on. */
 export function formatCatalogItem(item: CatalogItem, version: GbVersion): string {
-  const allowed = allowedFields(item);
+  const allowed = allowedFields(item, version);
   let text = `<Item>\r\n${xmlText('DeviceID', item.deviceId)}${xmlText('Event', item.event)}`;
   for (const field of ITEM_FIELDS) {
     const value = item[field.key];

@@ -1,7 +1,7 @@
 /**
  * Answers a Catalog query in messages, each after the 200 to the one before (gb28181.md 3.2, 8.2, 12.3).
  *
- *     start --send(1)--> WAITING --accepted--> send(next) ... --last accepted--> done
+ *     start --send(1)--> WAITING --accepted, pause--> send(next) ... --last accepted--> done
  *                           |  ^
  *                 failed,   |  +-- the same page again, twice at most; then the next one
  *                 6 s quiet +----- three pages in a row without a 200 ----------> done, given up
@@ -27,6 +27,8 @@ export interface PagerOptions {
   readonly itemsPerMessage: number;
   /** Bytes of a body over UDP; at least one item goes in all the same. Undefined over TCP. */
   readonly bodyBudget?: number | undefined;
+  /** Between the 200 to a page and the next page; default: none. */
+  readonly pauseMs?: number;
 }
 
 export type PagerInput = { readonly type: 'start' } | { readonly type: 'accepted'; readonly page: number } | { readonly type: 'failed'; readonly page: number } | { readonly type: 'tick' };
@@ -48,6 +50,8 @@ export class CatalogPager {
   #lostInARow = 0;
   #deadline: Ms = NEVER;
   #finished = false;
+  /** Between two pages: the deadline is the time of the next one. */
+  #pausing = false;
 
   constructor(options: PagerOptions) {
     this.#options = options;
@@ -65,18 +69,22 @@ export class CatalogPager {
       case 'start':
         return this.#page === 0 ? this.#next(now) : [];
       case 'accepted':
-        return input.page === this.#page ? this.#onAccepted(now) : [];
+        return input.page === this.#page && !this.#pausing ? this.#onAccepted(now) : [];
       case 'failed':
-        return input.page === this.#page ? this.#onLost(now) : [];
+        return input.page === this.#page && !this.#pausing ? this.#onLost(now) : [];
       case 'tick':
-        return now >= this.#deadline ? this.#onLost(now) : [];
+        return now < this.#deadline ? [] : this.#pausing ? this.#next(now) : this.#onLost(now);
     }
   }
 
   #onAccepted(now: Ms): PagerOutput[] {
     this.#accepted++;
     this.#lostInARow = 0;
-    return this.#next(now);
+    const { pauseMs = 0, items } = this.#options;
+    if (pauseMs === 0 || this.#nextItem >= items.length) return this.#next(now);
+    this.#pausing = true;
+    this.#deadline = addMs(now, pauseMs);
+    return [];
   }
 
   #onLost(now: Ms): PagerOutput[] {
@@ -85,6 +93,7 @@ export class CatalogPager {
   }
 
   #next(now: Ms): PagerOutput[] {
+    this.#pausing = false;
     if (this.#page > 0 && this.#nextItem >= this.#options.items.length) return this.#finish(false);
     this.#page++;
     this.#tries = 0;

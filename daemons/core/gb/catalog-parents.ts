@@ -48,3 +48,21 @@ export function videoChannels(items: readonly CatalogItem[], rootId: string): Ca
   const withChildren = new Set(resolveParents(items, rootId).values());
   return items.filter(item => kindOf(item.deviceId) === 'device' && isVideoChannel(item.deviceId, withChildren.has(item.deviceId) && items.length > 1));
 }
+
+/** So many levels above an item count. */
+const MAX_LEVELS = 32;
+
+/** What stands above each item, nearest first, the device last: every parent that it names, its business group, and what is above those. */
+export function nodesAbove(items: readonly CatalogItem[], rootId: string): (item: CatalogItem) => readonly string[] {
+  const known = new Set(items.map(item => item.deviceId));
+  const parents = resolveParents(items, rootId);
+  return item => {
+    const named = [...(item.parentId ?? '').split('/', 16).map(segment => segment.trim()).reverse(), item.businessGroupId ?? '', parents.get(item.deviceId) ?? rootId];
+    const nodes = new Set<string>();
+    for (const start of named) {
+      if (start === item.deviceId || !known.has(start)) continue;
+      for (let here: string | undefined = start; here !== undefined && here !== rootId && nodes.size < MAX_LEVELS && !nodes.has(here); here = parents.get(here)) nodes.add(here);
+    }
+    return [...nodes, rootId];
+  };
+}

@@ -71,6 +71,20 @@ export class ControlPolicy {
     return due;
   }
 
+  /** What this upstream moves; of all of them without a name. */
+  movedBy(upstream: string): ChannelKey[] {
+    return [...this.#moving.values()].filter(({ by }) => by.move === upstream || by.lens === upstream).map(({ channel }) => channel);
+  }
+
+  /** It may move this camera no longer. */
+  withdraw(upstream: string, { deviceId, channelId }: ChannelKey): DueStop[] {
+    const moving = this.#moving.get(keyOf({ deviceId, channelId }));
+    const due = (['move', 'lens'] as const).filter(motion => moving?.by[motion] === upstream);
+    for (const motion of due) delete moving!.by[motion];
+    if (moving !== undefined && moving.by.move === undefined && moving.by.lens === undefined) this.#moving.delete(keyOf(moving.channel));
+    return due.map(motion => ({ channel: moving!.channel, motion }));
+  }
+
   /** A camera that went away moves no more, or cannot be told. */
   deviceGone(deviceId: string): void {
     for (const [key, { channel }] of this.#moving) if (channel.deviceId === deviceId) this.#moving.delete(key);

@@ -5,7 +5,7 @@
 import { domainOf, isGbId, networkOf, typeCode } from './device-id.ts';
 
 const MAX_SERIAL = 999_999;
-/** Peripherals (131-199) keep their type; anything else is published as a network camera. */
+/** Peripherals (131-199) keep their type; any other channel is published as a network camera. */
 const DEFAULT_TYPE = 132;
 
 export interface ChannelKey {
@@ -16,6 +16,8 @@ export interface ChannelKey {
 export interface Share extends ChannelKey {
   /** Kept as a native ID would be; default: the channel's own. */
   readonly wantedId?: string | undefined;
+  /** No channel but a node of the tree: it keeps the type of its ID. */
+  readonly isNode?: boolean | undefined;
 }
 
 export interface MappingRow extends ChannelKey {
@@ -31,14 +33,27 @@ export interface MappingUpstream {
   readonly localId: string;
   /** IDs that no channel may have: platforms of ours and above us. */
   readonly reserved: readonly string[];
+  /** The engineer's ID for a channel here: whoever else has it gives it up. Of two with the same one the first has it. */
+  readonly fixedIdOf?: (channel: ChannelKey) => string | undefined;
+  /** All of them. */
+  readonly fixedIds?: ReadonlySet<string>;
+  /** Every channel gets an ID of ours, also those that had kept theirs. */
+  readonly ownIds?: boolean;
+  /** First ten digits of IDs that we make; empty or absent: those of localId. */
+  readonly prefix?: string;
 }
 
 export interface Assignment {
   /** To be stored before they are told to anybody. */
   readonly rows: readonly MappingRow[];
+  /** Their ID is another one now, or none: to be deleted before `rows` are stored. */
+  readonly released: readonly ChannelKey[];
   /** Channels that got none because the serials ran out. */
   readonly failed: readonly ChannelKey[];
 }
+
+const NO_IDS: ReadonlySet<string> = new Set();
+const nothingFixed = (): undefined => undefined;
 
 interface UpstreamIds {
   readonly byChannel: Map<string, string>;
@@ -68,27 +83,68 @@ export class IdMapping {
     return this.#upstreams.get(upstream)?.byId.get(mappedId);
   }
 
-  /** Gives an ID to every share that has none yet. `shares`: all that this upstream sees. */
+  /** What is given at one upstream, apart: to see what another configuration would give. */
+  copyOf(upstream: string): IdMapping {
+    const ids = this.#of(upstream);
+    const rows = [...ids.byId].map(([mappedId, key]): MappingRow => ({ upstream, mappedId, ...key, serial: 0 }));
+    return new IdMapping(rows, () => ids.lastSerial);
+  }
+
+  /** Gives an ID to every share that has none yet, or has one that it may not keep. `shares`: all that this upstream sees. */
   assign(upstream: MappingUpstream, shares: readonly Share[]): Assignment {
     const ids = this.#of(upstream.name);
+    const { fixedIds = NO_IDS, fixedIdOf = nothingFixed } = upstream;
     const natives = new Map<string, number>();
     for (const { channelId, wantedId = channelId } of shares) natives.set(wantedId, (natives.get(wantedId) ?? 0) + 1);
     const reserved = new Set([...upstream.reserved, upstream.localId]);
+    const released = this.#release(ids, upstream, shares, reserved);
     const rows: MappingRow[] = [];
     const failed: ChannelKey[] = [];
-    for (const { deviceId, channelId, wantedId = channelId } of shares) {
-      if (ids.byChannel.has(keyOf({ deviceId, channelId }))) continue;
-      const keep = isGbId(wantedId) && natives.get(wantedId) === 1 && !ids.byId.has(wantedId) && !reserved.has(wantedId);
-      const mappedId = keep ? wantedId : allocate(ids, upstream.localId, channelId, id => reserved.has(id) || natives.has(id));
-      if (mappedId === undefined) {
-        failed.push({ deviceId, channelId });
-        continue;
-      }
-      const row: MappingRow = { upstream: upstream.name, mappedId, deviceId, channelId, serial: keep ? 0 : ids.lastSerial };
+    const give = (channel: ChannelKey, mappedId: string, serial: number): void => {
+      const row: MappingRow = { upstream: upstream.name, mappedId, deviceId: channel.deviceId, channelId: channel.channelId, serial };
       rows.push(row);
       this.#add(row);
+    };
+    const isFree = (id: string): boolean => isGbId(id) && !ids.byId.has(id) && !reserved.has(id);
+    const isOpen = (share: Share): boolean => !ids.byChannel.has(keyOf(share));
+    for (const share of shares) {
+      const fixedId = fixedIdOf(share);
+      if (fixedId !== undefined && isOpen(share) && isFree(fixedId)) give(share, fixedId, 0);
     }
-    return { rows, failed };
+    for (const share of shares) {
+      if (!isOpen(share)) continue;
+      const wantedId = share.wantedId ?? share.channelId;
+      const keeps = upstream.ownIds !== true && natives.get(wantedId) === 1 && isFree(wantedId) && !fixedIds.has(wantedId);
+      const mappedId = keeps ? wantedId : allocate(ids, upstream, share, id => reserved.has(id) || natives.has(id) || fixedIds.has(id));
+      if (mappedId === undefined) failed.push({ deviceId: share.deviceId, channelId: share.channelId });
+      else give(share, mappedId, keeps ? 0 : ids.lastSerial);
+    }
+    return { rows, released, failed };
+  }
+
+  /** Takes back what the configuration gives to somebody else, and kept IDs where every channel is to have one of ours. */
+  #release(ids: UpstreamIds, { fixedIds = NO_IDS, fixedIdOf = nothingFixed, ownIds = false }: MappingUpstream, shares: readonly Share[], reserved: ReadonlySet<string>): ChannelKey[] {
+    const released: ChannelKey[] = [];
+    const release = ({ deviceId, channelId }: ChannelKey): void => {
+      const key = keyOf({ deviceId, channelId });
+      const current = ids.byChannel.get(key);
+      if (current === undefined) return;
+      ids.byChannel.delete(key);
+      ids.byId.delete(current);
+      released.push({ deviceId, channelId });
+    };
+    for (const share of shares) {
+      const { wantedId = share.channelId } = share;
+      const current = ids.byChannel.get(keyOf(share));
+      const fixedId = fixedIdOf(share);
+      if (fixedId !== undefined && isGbId(fixedId) && !reserved.has(fixedId)) {
+        const holder = ids.byId.get(fixedId);
+        if (current === fixedId || (holder !== undefined && fixedIdOf(holder) === fixedId)) continue;
+        if (holder !== undefined) release(holder);
+        release(share);
+      } else if (current !== undefined && (fixedIds.has(current) || (ownIds && current === wantedId))) release(share);
+    }
+    return released;
   }
 
   #of(upstream: string): UpstreamIds {
@@ -110,12 +166,13 @@ export class IdMapping {
 }
 
 /** `<centre8><industry2><type3><network1><serial6>`; serials whose ID somebody already has are passed over for good. */
-function allocate(ids: UpstreamIds, localId: string, channelId: string, isTaken: (id: string) => boolean): string | undefined {
+function allocate(ids: UpstreamIds, { localId, prefix = '' }: MappingUpstream, { channelId, isNode }: Share, isTaken: (id: string) => boolean): string | undefined {
   const native = typeCode(channelId) ?? DEFAULT_TYPE;
-  const type = native >= 131 && native <= 199 ? native : DEFAULT_TYPE;
-  const prefix = `${/^\d{10}/.test(localId) ? domainOf(localId) : '0000000000'}${type}${networkOf(localId) ?? '0'}`;
+  const type = isNode === true || (native >= 131 && native <= 199) ? native : DEFAULT_TYPE;
+  const first = prefix !== '' ? prefix : /^\d{10}/.test(localId) ? domainOf(localId) : '0000000000';
+  const head = `${first}${type}${networkOf(localId) ?? '0'}`;
   while (ids.lastSerial < MAX_SERIAL) {
-    const id = `${prefix}${String(++ids.lastSerial).padStart(6, '0')}`;
+    const id = `${head}${String(++ids.lastSerial).padStart(6, '0')}`;
     if (!ids.byId.has(id) && !isTaken(id)) return id;
   }
   return undefined;

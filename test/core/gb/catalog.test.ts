@@ -4,7 +4,9 @@ import { FIRST_PART_MS, GIVE_UP_MS, MAX_CATALOG_ITEMS, QUIET_MS, SETTLE_MS, type
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import { type PagerInput, type PagerOptions, type PagerOutput, CatalogPager } from '#core/gb/catalog-pages.ts';
 import { resolveParents, videoChannels } from '#core/gb/catalog-parents.ts';
-import { type SharedChannel, type TreeOptions, CatalogTree } from '#core/gb/catalog-tree.ts';
+import { stateOf } from '#core/gb/catalog-changes.ts';
+import { type TreeChannel, type TreeOptions, CatalogTree } from '#core/gb/catalog-tree.ts';
+import { civilCodeOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import { PROLOGUE_BYTES, encodedLength } from '#core/gb/dialect.ts';
 import { type MappingRow, type MappingUpstream, IdMapping } from '#core/gb/id-mapping.ts';
 import { type CatalogBody, parseManscdp } from '#core/gb/manscdp.ts';
@@ -113,8 +115,12 @@ await t.test('channels of a device', async t => {
   t.same(ids([item(1, { parentId: subNvr }), { deviceId: subNvr }]), [camera(1)]);
 });
 
-const TREE: TreeOptions = { localId: LOCAL, name: 'Gateway domain', manufacturer: 'ViewLink', model: 'VLG', civilTree: true, civilNames: new Map([['330106', '西湖区']]) };
-const shared = (serial: number, more: Partial<CatalogItem> = {}, online = true): SharedChannel => ({ mappedId: `3301000000132100${String(serial).padStart(4, '0')}`, item: item(serial, more), online });
+const TREE: TreeOptions = { localId: LOCAL, name: 'Gateway domain', manufacturer: 'ViewLink', model: 'VLG', shape: 'civil', composite: false, civilNames: new Map([['330106', '西湖区']]) };
+const asSeen = (mappedId: string, seen: CatalogItem, online = true): TreeChannel => ({
+  mappedId, item: seen, name: seen.name ?? mappedId, state: stateOf(seen, online), memberOf: [],
+  region: (seen.civilCode === undefined ? undefined : normalizeCivilCode(seen.civilCode)) ?? civilCodeOf(seen.deviceId),
+});
+const shared = (serial: number, more: Partial<CatalogItem> = {}, online = true): TreeChannel => asSeen(`3301000000132100${String(serial).padStart(4, '0')}`, item(serial, more), online);
 
 await t.test('tree: system, regions, channels; parents first (gb28181.md 1.7 A)', async t => {
   const channels = [shared(1, { civilCode: '330106' }), shared(2, { civilCode: '44030500' }), shared(3, { civilCode: 'CivilCode' }, false), shared(4, { civilCode: '330100', status: 'OFF' })];
@@ -128,7 +134,7 @@ await t.test('tree: system, regions, channels; parents first (gb28181.md 1.7 A)'
 
 await t.test('tree: nothing of the network below goes up', async t => {
   const secret: Partial<CatalogItem> = { ipAddress: '10.1.1.1', port: '5060', password: 'p', parentId: NVR, businessGroupId: 'g', event: 'ADD', extras: [], info: { ptzType: '1' }, longitude: '120.13' };
-  const [published] = new CatalogTree({ ...TREE, civilTree: false }, [{ ...shared(1, secret), manufacturer: 'ACME', model: 'N16' }]).items;
+  const [published] = new CatalogTree({ ...TREE, shape: 'flat' }, [{ ...shared(1, secret), manufacturer: 'ACME', model: 'N16' }]).items;
   for (const field of ['ipAddress', 'port', 'password', 'businessGroupId', 'event', 'extras']) t.notOk(field in published!, field);
   t.match(published, { deviceId: shared(1).mappedId, parentId: LOCAL, info: { ptzType: '1' }, longitude: '120.13', manufacturer: 'ACME', model: 'N16' });
 });
@@ -142,7 +148,7 @@ await t.test('tree: queries', async t => {
   t.same(ids('330100'), ['3301', '330105', '330106', ...channels.map(channel => channel.mappedId)]);
   t.same(ids(channels[1]!.mappedId), [channels[1]!.mappedId]);
   for (const unknown of ['44', camera(1), 'x', '']) t.equal(ids(unknown), undefined, unknown);
-  t.same(new CatalogTree({ ...TREE, civilTree: false }, channels).items.map(each => each.deviceId), channels.map(channel => channel.mappedId), 'flat');
+  t.same(new CatalogTree({ ...TREE, shape: 'flat' }, channels).items.map(each => each.deviceId), channels.map(channel => channel.mappedId), 'flat');
 });
 
 const PAGES: PagerOptions = { head: { sn: 9, deviceId: LOCAL }, items: range(0, 7), version: '2016', charset: 'gb2312', itemsPerMessage: 3 };
@@ -207,7 +213,7 @@ await t.test('pages: as many as the budget lets in, one at least (12.3)', async 
 });
 
 await t.test('10,000 channels: tree and pages', async t => {
-  const channels = Array.from({ length: 10_000 }, (_, i): SharedChannel => ({ mappedId: camera(i), item: item(i, { civilCode: `3301${String(10 + (i % 50))}` }), online: true }));
+  const channels = Array.from({ length: 10_000 }, (_, i) => asSeen(camera(i), item(i, { civilCode: `3301${String(10 + (i % 50))}` })));
   const tree = new CatalogTree(TREE, channels);
   t.equal(tree.items.length, 1 + 51 + 10_000);
   const { outputs } = play({ ...PAGES, items: tree.items, itemsPerMessage: 100 }, () => 'accepted');

@@ -1,0 +1,102 @@
+/**
+ * Answers to catalogue queries of platforms above us: IO around core/gb/catalog-pages, one answer of one platform after the other,
+ * so that a platform which asks for everything again and again costs us no more than one answer at a time.
+ */
+import { CatalogPager, MAX_UDP_MESSAGE_BYTES, type PagerInput, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
+import type { Manscdp } from '#core/gb/manscdp.ts';
+import { buildResult } from '#core/gb/manscdp-write.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { Counters } from './counters.ts';
+import type { UpstreamLink } from './upstream-link.ts';
+import type { Views } from './views.ts';
+
+/** Queries of one platform that wait; one more is answered with Result ERROR. */
+const MAX_WAITING = 32;
+
+export interface CatalogAnswersDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly views: Views;
+}
+
+type Query = Pick<Manscdp, 'sn' | 'deviceId'>;
+
+interface Line {
+  readonly waiting: Query[];
+  readonly running: Query;
+  alarm: Alarm | undefined;
+}
+
+export class CatalogAnswers implements Disposable {
+  readonly #deps: CatalogAnswersDeps;
+  readonly #lines = new Map<string, Line>();
+
+  constructor(deps: CatalogAnswersDeps) {
+    this.#deps = deps;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { alarm } of this.#lines.values()) alarm?.[Symbol.dispose]();
+    this.#lines.clear();
+  }
+
+  query(link: UpstreamLink, { sn, deviceId }: Query): void {
+    const { name } = link.config;
+    const line = this.#lines.get(name);
+    if (line === undefined) return this.#start(link, { sn, deviceId });
+    // Asked again while the answer is on its way: that one is meant.
+    if ([line.running, ...line.waiting].some(each => each.sn === sn && each.deviceId === deviceId)) return this.#deps.counters.add('upstream.catalog-repeated');
+    if (line.waiting.length < MAX_WAITING) return void line.waiting.push({ sn, deviceId });
+    this.#deps.counters.add('upstream.catalog-refused');
+    void link.message(buildResult('Catalog', { sn, deviceId }, 'ERROR'));
+  }
+
+  /** Its registration ended: nobody waits for the rest. */
+  drop(upstream: string): void {
+    this.#lines.get(upstream)?.alarm?.[Symbol.dispose]();
+    this.#lines.delete(upstream);
+  }
+
+  /** Pages go out one after another, each when the one before was accepted. */
+  #start(link: UpstreamLink, query: Query, waiting: Query[] = []): void {
+    const { clock, views } = this.#deps;
+    const { config, dialect } = link;
+    const items = views.tree(config)?.select(query.deviceId) ?? [];
+    const pager = new CatalogPager({
+      head: query,
+      items,
+      version: dialect.version,
+      charset: config.charset,
+      itemsPerMessage: config.catalog.itemsPerMessage,
+      bodyBudget: config.transport === 'udp' ? MAX_UDP_MESSAGE_BYTES - SIP_OVERHEAD_BYTES : undefined,
+      pauseMs: config.catalog.pauseMs,
+    });
+    const line: Line = { waiting, running: query, alarm: undefined };
+    this.#lines.set(config.name, line);
+    const feed = (input: PagerInput): void => {
+      if (this.#lines.get(config.name) !== line) return;
+      for (const output of pager.handle(input, clock.now())) {
+        if (output.type === 'send') {
+          const { page } = output;
+          void link.message(output.body).then(status => feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page }));
+        } else return this.#done(link, line, { items: items.length, ...output });
+      }
+      line.alarm!.arm(pager.deadline);
+    };
+    line.alarm = new Alarm(clock, () => feed({ type: 'tick' }));
+    feed({ type: 'start' });
+  }
+
+  #done(link: UpstreamLink, line: Line, { items, pages, accepted, gaveUp }: { readonly items: number; readonly pages: number; readonly accepted: number; readonly gaveUp: boolean }): void {
+    const { name } = link.config;
+    line.alarm?.[Symbol.dispose]();
+    this.#lines.delete(name);
+    this.#deps.counters.add('upstream.catalog-items', items);
+    if (gaveUp) this.#deps.counters.add('upstream.catalog-given-up');
+    this.#deps.log.info({ upstream: name, deviceId: line.running.deviceId, items, pages, accepted, gaveUp }, 'upstream.catalog-sent');
+    const next = line.waiting.shift();
+    if (next !== undefined) this.#start(link, next, line.waiting);
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The view of one upstream over the catalogues as they are now: core/gb/view and core/gb/catalog-tree with what they need to know.
+ * The same class shows what another configuration would give (`vlink view --config`): then over a copy of the IDs.
+ */
+import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import type { ChannelFacts, Permission } from '#core/config/view-schema.ts';
+import type { ItemState } from '#core/gb/catalog-changes.ts';
+import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import { CatalogTree, type TreeChannel, type TreeNode } from '#core/gb/catalog-tree.ts';
+import { civilCodeOf, networkOf, normalizeCivilCode } from '#core/gb/device-id.ts';
+import type { ChannelKey, IdMapping, MappingUpstream, Share } from '#core/gb/id-mapping.ts';
+import { formatRoute, isPlatformId, isReturned, isSamePeer, mayOffer, parseRoute } from '#core/gb/origin.ts';
+import { type Seen, View } from '#core/gb/view.ts';
+import type { WeekMinute } from '#core/gb/view-times.ts';
+import type { Catalogs, ChannelRef } from './catalogs.ts';
+import type { Resources } from './resources.ts';
+
+const MANUFACTURER = 'ViewLink';
+const MODEL = 'Gateway';
+
+export interface ViewWorld {
+  readonly catalogs: Catalogs;
+  readonly resources: Resources;
+  isOnline(deviceId: string): boolean;
+  /** Where a device is registered now. */
+  placeOf(deviceId: string): { readonly address: string; readonly port: number } | undefined;
+  /** This channel of a platform below is one of ours that came back. */
+  isOwn(channel: ChannelRef): boolean;
+}
+
+/** A channel as this upstream sees it. */
+export interface SeenChannel extends ChannelRef {
+  readonly item: CatalogItem;
+  readonly online: boolean;
+  readonly seen: Seen;
+}
+
+export class UpstreamView {
+  readonly config: UpstreamConfig;
+  readonly view: View;
+  readonly #gateway: GatewayConfig;
+  readonly #world: ViewWorld;
+  readonly #mapping: IdMapping;
+  readonly #facts: ReadonlyMap<string, ChannelFacts>;
+  readonly #own: ReadonlySet<string>;
+  /** Verdicts of the rules; void when a catalogue changes. */
+  readonly #verdicts = new Map<string, Map<string, Seen | null>>();
+
+  constructor(config: UpstreamConfig, gateway: GatewayConfig, facts: ReadonlyMap<string, ChannelFacts>, mapping: IdMapping, world: ViewWorld) {
+    this.config = config;
+    this.view = new View(config);
+    this.#gateway = gateway;
+    this.#facts = facts;
+    this.#mapping = mapping;
+    this.#world = world;
+    this.#own = new Set([gateway.sip.id, ...gateway.upstreams.map(({ localId }) => localId)]);
+  }
+
+  /** A catalogue changed. */
+  changed(): void {
+    this.#verdicts.clear();
+  }
+
+  /** How it sees this channel, or the camera that this is one way to; undefined: not at all. */
+  see(channel: ChannelRef): SeenChannel | undefined {
+    const { resources } = this.#world;
+    const ways = resources.sourcesOf(channel);
+    const [primary = channel] = ways;
+    const shown = resources.shown(primary);
+    if (shown === undefined || !ways.some(way => this.view.isShared(way)) || !ways.every(way => this.#mayOffer(way))) return undefined;
+    const item = this.#known(primary, shown.item);
+    const seen = this.#verdict(primary, item);
+    return seen === undefined ? undefined : { ...primary, item, online: shown.online, seen };
+  }
+
+  /** Everything that it sees, one for each camera. */
+  *channels(of: Iterable<ChannelRef> = this.#world.catalogs.allChannels()): Generator<SeenChannel> {
+    for (const { deviceId, channelId } of of) {
+      if (!this.#world.resources.isPrimary({ deviceId, channelId })) continue;
+      const seen = this.see({ deviceId, channelId });
+      if (seen !== undefined) yield seen;
+    }
+  }
+
+  permits(channel: ChannelRef, what: Permission, at: WeekMinute | 'ever'): boolean {
+    const seen = this.see(channel)?.seen;
+    return seen !== undefined && (at === 'ever' ? this.view.everPermits(seen, what) : this.view.permits(seen, what, at));
+  }
+
+  /** Its ID: whoever of its sources was given one first, so that an ID that an upstream knows stays. */
+  idOf(channel: ChannelRef): string | undefined {
+    for (const source of this.#world.resources.sourcesOf(channel)) {
+      const id = this.#mapping.idOf(this.config.name, source);
+      if (id !== undefined) return id;
+    }
+    return undefined;
+  }
+
+  /** Undefined: hidden while it is so, or not seen. */
+  stateOf({ item, online }: SeenChannel): ItemState | undefined {
+    return this.view.stateOf(item, online);
+  }
+
+  /** The item of a device, where devices are items. */
+  deviceNodeOf(deviceId: string): string | undefined {
+    return this.config.view.devices && this.#world.catalogs.channels(deviceId).size > 0 && !this.#world.catalogs.channels(deviceId).has(deviceId) ? this.#mapping.idOf(this.config.name, { deviceId, channelId: deviceId }) : undefined;
+  }
+
+  /** All that needs an ID among these channels: themselves, and the nodes that they stand under. */
+  *shares(of?: Iterable<ChannelRef>): Generator<Share> {
+    const nodes = new Set<string>();
+    for (const { deviceId, channelId, item } of this.channels(of)) {
+      const channel = { deviceId, channelId };
+      for (const nodeId of this.#nativeNodesOf(deviceId, item)) {
+        if (nodes.has(`${deviceId}\n${nodeId}`)) continue;
+        nodes.add(`${deviceId}\n${nodeId}`);
+        yield { deviceId, channelId: nodeId, isNode: true };
+      }
+      // Not when its camera has one by another way.
+      const resource = this.#world.resources.resourceOf(channel);
+      if (this.#mapping.idOf(this.config.name, channel) !== undefined || this.idOf(channel) === undefined) yield { ...channel, wantedId: resource?.rule === 'configured' ? resource.id : undefined };
+    }
+  }
+
+  get mapping(): MappingUpstream {
+    const { sip, upstreams } = this.#gateway;
+    const { name, localId, view } = this.config;
+    const groups = view.groups.flatMap(group => [group.id, ...group.organisations.map(({ id }) => id)]);
+    const reserved = [sip.id, ...upstreams.flatMap(each => [each.id, each.localId]), ...groups, this.#ownGroup];
+    return { name, localId, reserved, fixedIdOf: this.view.fixedIdOf, fixedIds: this.view.fixedIds, ownIds: view.ids === 'own', prefix: view.idPrefix };
+  }
+
+  /** The catalogue, and the channel behind each of its leaves. */
+  tree(): { readonly tree: CatalogTree; readonly behind: ReadonlyMap<string, SeenChannel> } {
+    const { catalogs } = this.#world;
+    const behind = new Map<string, SeenChannel>();
+    const leaves: TreeChannel[] = [];
+    const nodes = new Map<string, TreeNode>();
+    for (const channel of this.channels()) {
+      const mappedId = this.idOf(channel);
+      const state = this.stateOf(channel);
+      if (mappedId === undefined || state === undefined) continue;
+      const memberOf = this.#memberOf(channel, nodes);
+      if (this.view.shape === 'groups' && memberOf.length === 0 && this.config.view.ungrouped === 'hidden') continue;
+      const facts = catalogs.facts(channel.deviceId);
+      const device = this.#deviceNode(channel.deviceId, nodes);
+      behind.set(mappedId, channel);
+      leaves.push({ mappedId, item: channel.item, name: channel.seen.name, region: channel.seen.region, state, memberOf, device, manufacturer: facts.manufacturer ?? undefined, model: facts.model ?? undefined, route: this.#routeOf(channel) });
+    }
+    const { localId, view } = this.config;
+    const options = { localId, name: this.#gateway.node.name, manufacturer: MANUFACTURER, model: MODEL, shape: this.view.shape, composite: view.compositeParents, civilNames: catalogs.civilNames() };
+    return { tree: new CatalogTree(options, leaves, [...this.#configuredNodes(), ...nodes.values()]), behind };
+  }
+
+  /** Neither back to whom it came from, nor to anybody what was ours in the first place. */
+  #mayOffer({ deviceId, channelId }: ChannelRef): boolean {
+    const { id, address, port } = this.config;
+    const { catalogs, placeOf } = this.#world;
+    const fromThisPeer = isSamePeer({ id, at: { address, port } }, { id: deviceId, at: isPlatformId(deviceId) ? placeOf(deviceId) : undefined });
+    const route = parseRoute(catalogs.channels(deviceId).get(channelId)?.route) ?? [];
+    return mayOffer(id, { fromThisPeer, route }) && !isReturned(route, this.#own) && !this.#world.isOwn({ deviceId, channelId });
+  }
+
+  #routeOf({ deviceId, item }: SeenChannel): string | undefined {
+    if (!this.config.view.route) return undefined;
+    const before = parseRoute(item.route) ?? [];
+    return formatRoute(this.#gateway.sip.id, before.length === 0 && isPlatformId(deviceId) ? [deviceId] : before);
+  }
+
+  #verdict({ deviceId, channelId }: ChannelRef, item: CatalogItem): Seen | undefined {
+    let ofDevice = this.#verdicts.get(deviceId);
+    if (ofDevice === undefined) this.#verdicts.set(deviceId, (ofDevice = new Map()));
+    let verdict = ofDevice.get(channelId);
+    if (verdict === undefined) {
+      verdict = this.view.see({ deviceId, channelId, item, tags: this.#factsOf({ deviceId, channelId })?.tags ?? [], nodes: this.#world.catalogs.nodesOf(deviceId, item) }) ?? null;
+      ofDevice.set(channelId, verdict);
+    }
+    return verdict ?? undefined;
+  }
+
+  #factsOf({ deviceId, channelId }: ChannelKey): ChannelFacts | undefined {
+    return this.#facts.get(`${deviceId}\n${channelId}`) ?? this.#facts.get(`\n${channelId}`);
+  }
+
+  /** With what engineers know better. */
+  #known(channel: ChannelKey, item: CatalogItem): CatalogItem {
+    const facts = this.#factsOf(channel);
+    if (facts === undefined) return item;
+    const { name, civilCode, address, longitude, latitude } = facts;
+    return {
+      ...item,
+      ...(name !== '' && { name }),
+      ...(civilCode !== '' && { civilCode }),
+      ...(address !== '' && { address }),
+      ...(longitude !== undefined && { longitude: String(longitude) }),
+      ...(latitude !== undefined && { latitude: String(latitude) }),
+    };
+  }
+
+  // --- nodes -----------------------------------------------------------------------------------------------------------
+
+  get #ownGroup(): string {
+    const { localId } = this.config;
+    return `${localId.slice(0, 10)}215${networkOf(localId) ?? '0'}000000`;
+  }
+
+  #usesDeviceGroups(): boolean {
+    return this.view.shape === 'groups' && this.config.view.groupsFrom === 'devices';
+  }
+
+  /** What a channel stands under, as its device calls it. */
+  *#nativeNodesOf(deviceId: string, item: CatalogItem): Generator<string> {
+    if (this.config.view.devices && deviceId !== item.deviceId) yield deviceId;
+    const groups = this.#usesDeviceGroups() ? this.#world.catalogs.groupsOf(deviceId) : undefined;
+    for (const start of groups?.membershipOf(item) ?? []) {
+      for (let here: string | undefined = start; here !== undefined; here = groups!.nodes.get(here)?.parent) {
+        yield here;
+        const group = groups!.nodes.get(here)?.group;
+        if (group !== undefined) yield group;
+      }
+    }
+  }
+
+  #memberOf({ deviceId, item, seen }: SeenChannel, nodes: Map<string, TreeNode>): readonly string[] {
+    if (this.view.shape !== 'groups') return [];
+    if (!this.#usesDeviceGroups()) return seen.organisations;
+    const groups = this.#world.catalogs.groupsOf(deviceId);
+    if (groups === undefined) return [];
+    for (const id of this.#nativeNodesOf(deviceId, item)) this.#groupNode(deviceId, id, nodes);
+    return groups.membershipOf(item).flatMap(id => this.#mapping.idOf(this.config.name, { deviceId, channelId: id }) ?? []);
+  }
+
+  #groupNode(deviceId: string, nativeId: string, nodes: Map<string, TreeNode>): void {
+    const mapped = (id: string | undefined): string | undefined => (id === undefined ? undefined : this.#mapping.idOf(this.config.name, { deviceId, channelId: id }));
+    const node = this.#world.catalogs.groupsOf(deviceId)?.nodes.get(nativeId);
+    const id = mapped(nativeId);
+    if (node === undefined || id === undefined || nodes.has(id)) return;
+    const group = node.kind === 'virtual-org' ? (mapped(node.group) ?? this.#ownGroup) : undefined;
+    if (group === this.#ownGroup) nodes.set(group, { id: group, kind: 'business-group', name: this.#gateway.node.name });
+    nodes.set(id, { id, kind: node.kind, name: node.name, region: node.civilCode === undefined ? undefined : normalizeCivilCode(node.civilCode), group, parent: mapped(node.parent) });
+  }
+
+  #deviceNode(deviceId: string, nodes: Map<string, TreeNode>): string | undefined {
+    const id = this.deviceNodeOf(deviceId);
+    if (id === undefined || nodes.has(id)) return id;
+    const { name, manufacturer, model } = this.#world.catalogs.facts(deviceId);
+    const state = this.view.stateOf({ deviceId }, this.#world.isOnline(deviceId));
+    nodes.set(id, { id, kind: 'device', name: name ?? id, region: civilCodeOf(deviceId), state, manufacturer: manufacturer ?? undefined, model: model ?? undefined });
+    return id;
+  }
+
+  *#configuredNodes(): Generator<TreeNode> {
+    const { groups, groupsFrom } = this.config.view;
+    if (this.view.shape !== 'groups' || groupsFrom !== 'configuration') return;
+    for (const group of groups) {
+      const region = group.civilCode === '' ? undefined : normalizeCivilCode(group.civilCode);
+      yield { id: group.id, kind: 'business-group', name: group.name, region };
+      for (const { id, name, parent } of group.organisations) yield { id, kind: 'virtual-org', name, region, group: group.id, ...(parent !== '' && { parent }) };
+    }
+  }
+}
