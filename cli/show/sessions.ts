@@ -4,10 +4,20 @@ import { defineCommand, JSON_FLAG } from '../command.ts';
 import { duration, table, type Column } from '../render.ts';
 
 const leg = (stats: LegStats | undefined): string | null => (stats === undefined ? null : `${stats.transport} ${stats.state}`);
+/** With the leg that is to take over. */
+const source = ({ bridge }: SessionRow): string | null => (bridge === null || bridge.replacement === null ? leg(bridge?.source) : `${leg(bridge.source)} -> ${leg(bridge.replacement)}`);
 const lost = ({ bridge }: SessionRow): string | null => {
   if (bridge === null) return null;
   const { lost: missing, packets } = bridge.source;
   return packets + missing === 0 ? '0' : `${missing} (${((100 * missing) / (packets + missing)).toFixed(2)} %)`;
+};
+
+/** What a viewer of whole pictures sees: flowing, or since when not. */
+const pictures = ({ bridge }: SessionRow): string | null => {
+  const gate = bridge?.gate ?? null;
+  if (gate === null) return null;
+  const total = gate.frozenMs > 0 ? ` (frozen ${duration(gate.frozenMs)} in all)` : '';
+  return gate.frozenForMs === null ? `${gate.state}${total}` : `frozen for ${duration(gate.frozenForMs)}${total}`;
 };
 
 const COLUMNS: readonly Column<SessionRow>[] = [
@@ -16,10 +26,13 @@ const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'CHANNEL', value: row => row.channelId },
   { title: 'STATE', value: row => row.state },
   { title: 'AGE', value: row => duration(row.ageMs), align: 'right' },
-  { title: 'SOURCE', value: row => leg(row.bridge?.source) },
+  { title: 'DEVICE', value: row => row.deviceId },
+  { title: 'SOURCE', value: source },
+  { title: 'BECAUSE', value: row => row.learnt },
   { title: 'CODECS', value: row => row.bridge?.source.codecs.join(' ') || null },
   { title: 'PACKETS', value: row => row.bridge?.source.packets ?? null, align: 'right' },
   { title: 'LOST', value: lost, align: 'right' },
+  { title: 'PICTURES', value: pictures },
   { title: 'TO UPSTREAM', value: row => leg(row.bridge?.sinks.find(sink => sink.sinkId === row.sessionId) ?? row.bridge?.sinks[0]) },
   { title: 'MEDIAD', value: row => row.instance, align: 'right' },
 ];

@@ -99,6 +99,7 @@ export class BridgeSinks {
         payloadType,
         peer,
         connectTimeoutMs,
+        whole: params.pictures === 'whole',
         counters: sink.counters,
         onReady: () => this.#onReady(sink),
         onClosed: why => this.#onClosed(sink, why),

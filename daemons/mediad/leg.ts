@@ -93,6 +93,8 @@ export interface SinkLegOptions {
   readonly payloadType: number;
   readonly peer: Peer;
   readonly connectTimeoutMs: number;
+  /** Batches hold whole pictures: one that cannot be sent to its end is not begun. */
+  readonly whole: boolean;
   readonly counters: LegCounters;
   /** The leg can take packets. */
   readonly onReady: () => void;

@@ -33,7 +33,10 @@ abstract class TcpSink implements SinkLeg, Flushable {
   protected ended = false;
   protected socket: Socket | undefined;
   readonly #numbering: SinkNumbering;
-  readonly #queue = new ViewerQueue();
+  readonly #queue: ViewerQueue;
+  /** Of the picture that its first packet decided on. */
+  #timestamp = NaN;
+  #admitted = true;
   #block: Buffer = Buffer.alloc(0);
   #written = 0;
   #filled = 0;
@@ -43,6 +46,7 @@ abstract class TcpSink implements SinkLeg, Flushable {
   constructor(options: SinkLegOptions) {
     this.options = options;
     this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
+    this.#queue = new ViewerQueue(options.whole);
   }
 
   abstract readonly local: Endpoint;
@@ -73,7 +77,7 @@ abstract class TcpSink implements SinkLeg, Flushable {
     for (let i = 0; i < batch.count; i++) {
       const length = batch.payloadLength[i]!;
       if (length + RTP_HEADER_BYTES > MAX_FRAME_BYTES) counters.drop('too-large');
-      else if (!this.#queue.admit(batch.kind, batch.memory[i]!, batch.payloadOffset[i]!, length, this.#queuedBytes, waiting, now)) counters.drop('queue-full');
+      else if (!this.#admits(batch, i, length, waiting, now)) this.#dropOne(batch.index[i]!);
       else {
         this.#append(batch, i, length);
         packets++;
@@ -83,6 +87,20 @@ abstract class TcpSink implements SinkLeg, Flushable {
     counters.sent(packets, bytes, now);
     if (this.#queue.state === 'stalled') this.end('unreachable');
     return true;
+  }
+
+  #admits(batch: MediaBatch, i: number, length: number, waiting: number, now: Ms): boolean {
+    const timestamp = batch.timestamp[i]!;
+    if (this.options.whole && timestamp === this.#timestamp) return this.#admitted;
+    this.#timestamp = timestamp;
+    return (this.#admitted = this.#queue.admit(batch.kind, batch.memory[i]!, batch.payloadOffset[i]!, length, this.#queuedBytes, waiting, now));
+  }
+
+  #dropOne(index: number): void {
+    this.options.counters.drop('queue-full');
+    if (!this.options.whole) return;
+    this.#numbering.sequenceOf(index);
+    this.#numbering.insert(-1);
   }
 
   #append(batch: MediaBatch, i: number, length: number): void {

@@ -182,7 +182,7 @@ export class SinkNumbering {
     return (index + this.#offset) & 0xffff;
   }
 
-  /** One packet went out as `extra + 1`. */
+  /** One packet went out as `extra + 1`; -1: it did not, and nobody is to see that. */
   insert(extra: number): void {
     if (this.#offset !== undefined) this.#offset += extra;
   }

@@ -3,7 +3,7 @@
  * has drained and a picture begins that can be shown by itself. Nobody else notices.
  *
  *   flowing ──oldest byte older than MAX_AGE_MS, or MAX_BYTES wait──► dropping
- *   dropping ──queue nearly empty and a key picture (after PATIENCE_MS any picture, after twice that anything)──► flowing
+ *   dropping ──queue nearly empty and a key picture (after PATIENCE_MS any picture, unless whole ones are wanted; after twice that anything)──► flowing
  *   dropping ──no byte taken for STALL_MS──► stalled (the connection is dead in all but name)
  */
 import type { Ms } from '../units.ts';
@@ -29,7 +29,13 @@ export class ViewerQueue {
   #droppingSince = 0;
   #progressAt = 0;
   #sentThen = 0;
+  readonly #whole: boolean;
   state: QueueState = 'flowing';
+
+  /** `whole`: what is built on a picture that was dropped is dropped too. */
+  constructor(whole = false) {
+    this.#whole = whole;
+  }
 
   /**
    * May this payload be queued? `position`: bytes ever queued, `waiting`: how many of them the peer has not taken.
@@ -56,7 +62,7 @@ export class ViewerQueue {
 
   #mayResume(kind: PayloadKind | null, memory: Uint8Array, offset: number, length: number, now: Ms): boolean {
     const droppedMs = now - this.#droppingSince;
-    if (droppedMs < PATIENCE_MS) return beginsKeyPicture(kind, memory, offset, length);
+    if (droppedMs < (this.#whole ? 2 * PATIENCE_MS : PATIENCE_MS)) return beginsKeyPicture(kind, memory, offset, length);
     return droppedMs >= 2 * PATIENCE_MS || beginsPicture(kind, memory, offset, length);
   }
 
