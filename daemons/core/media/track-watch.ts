@@ -14,6 +14,9 @@ const VIDEO_LATE_MS = 10_000;
 /** Sound was promised: quirk 64 promises it and sends none. */
 const AUDIO_PROMISED_MS = 250;
 const AUDIO_UNKNOWN_MS = 100;
+/** The same in pictures, for a source that sends faster than live. */
+const AUDIO_PROMISED_PICTURES = 12;
+const AUDIO_UNKNOWN_PICTURES = 5;
 
 /** What the source says it sends: SDP, RTMP metadata, PSM. Undefined: it does not say. */
 export interface Promised {
@@ -28,6 +31,7 @@ export class TrackWatch {
   #video: VideoTrack | null = null;
   #audio: AudioTrack | null = null;
   #videoAt: Ms | undefined;
+  #pictures = 0;
   #audioAt: Ms | undefined;
 
   video(track: VideoTrack, now: Ms): void {
@@ -44,8 +48,9 @@ export class TrackWatch {
     this.#change();
   }
 
-  /** Time passes. */
-  tick(now: Ms): void {
+  /** A unit passed. */
+  tick(kind: 'video' | 'audio', now: Ms): void {
+    if (kind === 'video' && this.#videoAt !== undefined) this.#pictures += 1;
     if (this.tracks === null && this.#isSettled(now)) this.tracks = { video: this.#video, audio: this.#audio };
   }
 
@@ -57,7 +62,8 @@ export class TrackWatch {
     const { video, audio } = this.promised;
     if (this.#videoAt !== undefined) {
       if (this.#audioAt !== undefined || audio === false) return true;
-      return now - this.#videoAt >= (audio === true ? AUDIO_PROMISED_MS : AUDIO_UNKNOWN_MS);
+      const [waitMs, pictures] = audio === true ? [AUDIO_PROMISED_MS, AUDIO_PROMISED_PICTURES] : [AUDIO_UNKNOWN_MS, AUDIO_UNKNOWN_PICTURES];
+      return now - this.#videoAt >= waitMs || this.#pictures > pictures;
     }
     if (this.#audioAt === undefined) return false;
     return video === false || now - this.#audioAt >= (video === true ? VIDEO_LATE_MS : AUDIO_ALONE_MS);

@@ -75,7 +75,7 @@ export class UnitIntake {
   /** The unit as takers get it; undefined while it is held back or waits for more. */
   take(raw: RawUnit, now: Ms): MediaUnit | undefined {
     const unit = raw.kind === 'video' ? this.#video(raw, now) : this.#audio(raw, now);
-    this.#watch.tick(now);
+    this.#watch.tick(raw.kind, now);
     return unit;
   }
 
