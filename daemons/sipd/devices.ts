@@ -6,7 +6,9 @@
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type Admission, Admissions, type DevicePolicy } from '#core/gb/admission.ts';
 import { type Binding, type ContactAddress, type Source, bindingRow } from '#core/gb/binding.ts';
-import { type GbVersion, versionOf } from '#core/gb/dialect.ts';
+import type { GbVersion } from '#core/gb/dialect.ts';
+import { deviceSwitchesOf } from '#core/gb/dialects/index.ts';
+import type { EffectiveDeviceSwitches } from '#core/gb/dialects/switches.ts';
 import { formatGbTime } from '#core/gb/gb-time.ts';
 import { Registrar } from '#core/gb/registrar.ts';
 import type { RegisterAnswer, RegistrarEvent, RegistrarOptions } from '#core/gb/register-rules.ts';
@@ -24,6 +26,7 @@ import type { Random } from '#kit/random.ts';
 import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
 import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
 import type { Counters } from './counters.ts';
+import { DeviceClaims } from './device-claims.ts';
 import type { Refusal } from './why.ts';
 
 const DEFAULT_SIP_PORT = 5060;
@@ -37,8 +40,9 @@ const NOTE_KEEPALIVE_MS = 60_000;
 export interface DeviceReach {
   readonly id: string;
   readonly target: Target;
-  readonly config: DevicePolicy;
-  /** As its last REGISTER said; after a restart of ours 2016 until the next one. */
+  /** Configuration, dialect and defaults together. */
+  readonly config: DevicePolicy & EffectiveDeviceSwitches;
+  /** As its last REGISTER said. */
   readonly version: GbVersion;
 }
 
@@ -53,6 +57,8 @@ export interface DevicesDeps {
   readonly store: StateStore;
   readonly counters: Counters;
   config(): GatewayConfig;
+  /** As its DeviceInfo said. */
+  manufacturerOf(deviceId: string): string | null;
   onOnline(deviceId: string, how: Arrival): void;
   onOffline(deviceId: string, reason: string): void;
 }
@@ -65,8 +71,8 @@ export class Devices implements Disposable {
   readonly #notedAtMs = new Map<string, number>();
   /** Our address that each device talks to: it may reach no other one. */
   readonly #localAddress = new Map<string, string>();
-  readonly #versions = new Map<string, GbVersion>();
   readonly #refused: CountedLog;
+  readonly #claims: DeviceClaims;
   #admissions: Admissions;
   #guard: DigestGuard;
   #realm = '';
@@ -74,6 +80,7 @@ export class Devices implements Disposable {
   constructor(deps: DevicesDeps) {
     this.#deps = deps;
     this.#refused = new CountedLog(deps.log, deps.clock, 'device.refused');
+    this.#claims = new DeviceClaims(deps);
     this.#registrar = new Registrar(registrarOptions(deps.config()));
     this.#admissions = new Admissions(deps.config());
     this.#guard = this.#newGuard();
@@ -138,12 +145,20 @@ export class Devices implements Disposable {
   reach(deviceId: string): DeviceReach | null {
     const binding = this.#registrar.binding(deviceId);
     if (!binding?.online) return null;
-    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address), version: this.#versions.get(deviceId) ?? '2016' };
+    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address), version: this.#claims.version(deviceId) };
   }
 
-  policy(deviceId: string, address: string): DevicePolicy {
+  policy(deviceId: string, address: string): DeviceReach['config'] {
     const admission = this.#admissions.admit(deviceId, address);
-    return admission.how === 'denied' ? { contactElsewhere: false, nat: false, mediaNetworks: [] } : admission.policy;
+    const policy = admission.how === 'denied' ? { contactElsewhere: false, nat: false, mediaNetworks: [] } : admission.policy;
+    return { ...policy, ...deviceSwitchesOf(policy, this.#claims.dialect(deviceId, policy.dialect)) };
+  }
+
+  /** For people: how it is spoken to and why. */
+  speech(deviceId: string): { readonly version: GbVersion; readonly userAgent: string | null; readonly dialect: string; readonly by: string } {
+    const admission = this.#admissions.admit(deviceId, this.#registrar.binding(deviceId)?.source.address ?? '');
+    const { file, by } = this.#claims.dialect(deviceId, admission.how === 'denied' ? undefined : admission.policy.dialect);
+    return { version: this.#claims.version(deviceId), userAgent: this.#claims.userAgent(deviceId), dialect: file.name, by };
   }
 
   /** Latest refusal of each device, newest last. */
@@ -179,7 +194,7 @@ export class Devices implements Disposable {
     this.#noteRefusal(deviceId, answer, flow);
     if (answer.status === 200) {
       this.#localAddress.set(deviceId, flow.localAddress);
-      this.#versions.set(deviceId, versionOf(header(request, 'X-GB-Ver')));
+      this.#claims.heard(deviceId, request);
       this.#save(deviceId);
     }
     this.#answer(incoming, answer, contact);
@@ -239,10 +254,7 @@ export class Devices implements Disposable {
       case 'offline':
         log.warn({ deviceId: event.deviceId, reason: event.reason }, 'device.offline');
         counters.add(`device.offline.${event.reason}`);
-        if (event.reason === 'unregistered' || event.reason === 'expired') {
-          store.deleteBinding(event.deviceId);
-          this.#versions.delete(event.deviceId);
-        }
+        if (event.reason === 'unregistered' || event.reason === 'expired') store.deleteBinding(event.deviceId);
         this.#notedAtMs.delete(event.deviceId);
         this.#localAddress.delete(event.deviceId);
         return this.#deps.onOffline(event.deviceId, event.reason);

@@ -56,7 +56,7 @@ export class Gateway {
     this.#log = log;
     this.endpoint = endpoint;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
-    this.devices = closer.use(new Devices({ ...common, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
+    this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
     const isOnline = (deviceId: string): boolean => this.devices.binding(deviceId)?.online === true;
     this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline });

@@ -3,6 +3,8 @@
  * Nothing listens and nobody is admitted by default. What one field cannot know about another is in check.ts.
  */
 import { z } from 'zod';
+import { DIALECT_NAMES } from '../gb/dialects/index.ts';
+import { deviceSwitches, upstreamSwitches } from '../gb/dialects/switches.ts';
 import { isIp, parseNetwork } from '../ip.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
 import { channelFactsSchema, viewSchema } from './view-schema.ts';
@@ -43,10 +45,9 @@ const device = z.strictObject({
   contactElsewhere: z.boolean().default(false).describe('true: its Contact may name another address than it sends from'),
   nat: z.boolean().default(false).describe('true: media may come from another port than its SDP says'),
   transport: legTransport.optional().describe('media toward us, in our role; overrides devices.media.transport'),
-  charset: charset.optional().describe('overrides what its XML declares'),
-  notifiedStatus: z.enum(['take', 'ignore']).optional().describe('ignore: channel states in its NOTIFYs are wrong (some platforms below us); default take'),
+  dialect: z.enum(DIALECT_NAMES).default('auto').describe('whose habits it has; auto: by its User-Agent and manufacturer, where that is harmless. The switches below go before it'),
+  ...deviceSwitches.shape,
   returned: z.enum(['hide', 'publish']).default('hide').describe('a platform that lists what has an ID of ours: hide: it has it from us; publish: it is another camera'),
-  ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
   mediaNetworks: z.array(cidr).max(256).default([]).describe('more addresses that its media may come from'),
 });
 
@@ -57,6 +58,15 @@ const unknownRule = z.strictObject({
   digest: z.boolean().default(true).describe('false: admitted without digest'),
   contactElsewhere: z.boolean().default(false).describe('true: their Contact may name another address than they send from (NAT)'),
   nat: z.boolean().default(false).describe('true: their media may come from another port than their SDP says'),
+  dialect: z.enum(DIALECT_NAMES).default('auto').describe('whose habits they have; auto: by their User-Agent and manufacturer, where that is harmless'),
+});
+
+const redirect = z.strictObject({
+  prefix: z.string().regex(/^\d{0,20}$/, 'expected up to 20 digits').default('').describe('IDs that begin so; empty: any'),
+  id: gbId.describe('20-digit ID of the platform where they shall register'),
+  address: ip.describe('its SIP address'),
+  port: port.default(5060).describe('its SIP port'),
+  expiresS: z.int().min(60).max(604800).default(3600).describe('for so long; then they ask here again'),
 });
 
 const upstream = z.strictObject({
@@ -102,6 +112,8 @@ const upstream = z.strictObject({
     })
     .prefault({})
     .describe('what it may do with the cameras that it sees'),
+  dialect: z.enum(DIALECT_NAMES).default('standard').describe('whose habits it has; auto: by its User-Agent, where that is harmless. The switches below go before it'),
+  ...upstreamSwitches.shape,
   catalog: z
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),
@@ -140,6 +152,7 @@ const deviceMedia = z.strictObject({
 const devices = z.strictObject({
   known: z.array(device).max(100000).default([]).describe('devices with credentials of their own'),
   admit: z.array(unknownRule).max(256).default([]).describe('rules that admit devices not listed; empty: deny'),
+  redirects: z.array(redirect).max(64).default([]).describe('devices of the 2022 edition that shall register elsewhere: 302'),
   minExpiresS: z.int().min(10).max(86400).default(60).describe('shorter registrations get 423'),
   maxExpiresS: z.int().min(60).max(604800).default(86400).describe('longer registrations are shortened'),
   keepaliveS: z.int().min(5).max(3600).default(60).describe('keepalive interval that devices are set to'),

@@ -1,6 +1,7 @@
 /** Who may register below us: a pure function of the configuration (faults.md 14, 15, 23). Denied unless somebody said so. */
 import type { DeviceConfig, GatewayConfig } from '../config/schema.ts';
 import { isGbId } from './device-id.ts';
+import type { DeviceSwitches } from './dialects/switches.ts';
 import { type Network, contains, parseIp, parseNetwork } from '../ip.ts';
 
 /** Either secret; which algorithm an ha1 is of shows by its length. */
@@ -10,7 +11,7 @@ export interface Credentials {
 }
 
 /** What of a device's configuration the registrar and its sessions go by; defaults for devices admitted by a rule. */
-export type DevicePolicy = Pick<DeviceConfig, 'contactElsewhere' | 'nat' | 'transport' | 'charset' | 'notifiedStatus' | 'ssrc' | 'mediaNetworks'>;
+export type DevicePolicy = Pick<DeviceConfig, 'contactElsewhere' | 'nat' | 'transport' | 'mediaNetworks'> & DeviceSwitches & { readonly dialect?: string | undefined };
 
 export type Admission =
   | { readonly how: 'digest'; readonly credentials: Credentials; readonly policy: DevicePolicy; readonly known: boolean }
@@ -64,7 +65,7 @@ export class Admissions {
     if (this.#reserved.has(deviceId)) return { how: 'denied', why: 'the ID is a platform of ours or above us' };
     if (!isGbId(deviceId)) return { how: 'denied', why: 'the ID has not 20 digits' };
     const match = this.#rules.find(({ rule, networks }) => deviceId.startsWith(rule.prefix) && networks.some(network => contains(network, ip)));
-    return match === undefined ? { how: 'denied', why: 'no rule admits it' } : judge(match.rule, { contactElsewhere: match.rule.contactElsewhere, nat: match.rule.nat, mediaNetworks: [] }, false);
+    return match === undefined ? { how: 'denied', why: 'no rule admits it' } : judge(match.rule, { contactElsewhere: match.rule.contactElsewhere, nat: match.rule.nat, dialect: match.rule.dialect, mediaNetworks: [] }, false);
   }
 }
 

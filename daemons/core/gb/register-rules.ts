@@ -2,7 +2,9 @@
 import type { Admission } from './admission.ts';
 import type { ContactAddress, OfflineReason, Source } from './binding.ts';
 import { isIp, normalizeHost } from '../ip.ts';
+import { versionOf } from './dialect.ts';
 import type { HeaderField } from '../sip/message.ts';
+import { formatUri, sipUri } from '../sip/uri.ts';
 
 /** Default of the standard when the device asks for nothing. */
 const DEFAULT_EXPIRES_S = 86_400;
@@ -15,6 +17,16 @@ export interface RegistrarOptions {
   readonly keepaliveS: number;
   readonly keepaliveMisses: number;
   readonly keepaliveRevives: boolean;
+  readonly redirects: readonly Redirect[];
+}
+
+/** Where devices whose IDs begin with `prefix` shall register (2022 9.1.2.3). */
+export interface Redirect {
+  readonly prefix: string;
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly expiresS: number;
 }
 
 /** Verdict on the Authorization of this REGISTER; `headers` are the challenge fields. */
@@ -110,4 +122,13 @@ function refuseVerdict(verdict: AuthVerdict | undefined): Registered {
 /** The version is echoed in every answer to a device that knows the header (2022 Annex I). */
 export function withVersion({ answer, events }: Registered, { gbVersion }: RegisterFacts): Registered {
   return gbVersion === undefined ? { answer, events } : { answer: { ...answer, headers: [...answer.headers, { name: 'X-GB-Ver', value: '3.0' }] }, events };
+}
+
+/** 302 to a device that asks to be registered and knows what it means: 2016 has no such answer. */
+export function redirectFor({ deviceId, gbVersion }: RegisterFacts, { redirects }: RegistrarOptions): Registered | undefined {
+  const redirect = versionOf(gbVersion) === '2022' ? redirects.find(({ prefix }) => deviceId.startsWith(prefix)) : undefined;
+  if (redirect === undefined) return undefined;
+  const { id, address, port, expiresS } = redirect;
+  const contact = `<${formatUri(sipUri(id, address, port))}>`;
+  return refuse(302, `redirected to ${id}`, [{ name: 'Contact', value: contact }, { name: 'Expires', value: String(expiresS) }]);
 }

@@ -13,7 +13,7 @@
 import { type Binding, type BindingRow, type ContactAddress, type OfflineReason, type Source, restoreBinding, sameTarget, targetOf } from './binding.ts';
 import { Deadlines } from '../deadlines.ts';
 import { normalizeHost } from '../ip.ts';
-import { type RegisterFacts, type Registered, type RegistrarEvent, type RegistrarOptions, grantExpires, judgeFacts, refuse, usableContact, withVersion } from './register-rules.ts';
+import { type RegisterFacts, type Registered, type RegistrarEvent, type RegistrarOptions, grantExpires, judgeFacts, redirectFor, refuse, usableContact, withVersion } from './register-rules.ts';
 import { type Ms, type WallMs, addMs, earliest, ms } from '../units.ts';
 
 export type { AuthVerdict, RegisterAnswer, RegisterFacts, Registered, RegistrarEvent, RegistrarOptions } from './register-rules.ts';
@@ -82,6 +82,8 @@ export class Registrar {
     if (refusal !== undefined) return withVersion(refusal, facts);
     const granted = grantExpires(facts.expiresS, this.#options);
     if (granted === 0) return withVersion({ answer: { status: 200, why: 'unregistered', expiresS: 0, headers: [] }, events: this.#end(facts.deviceId, 'unregistered') }, facts);
+    const redirect = redirectFor(facts, this.#options);
+    if (redirect !== undefined) return withVersion({ answer: redirect.answer, events: this.#end(facts.deviceId, 'unregistered') }, facts);
     return withVersion({ answer: { status: 200, why: 'registered', expiresS: granted, headers: [] }, events: this.#bind(facts, granted, now) }, facts);
   }
 

@@ -9,7 +9,7 @@ import { type Ms, ms, wallMs } from '#core/units.ts';
 
 const OWN = '33010000002000000001';
 const NVR = '33010000001180000007';
-const OPTIONS: RegistrarOptions = { ownId: OWN, minExpiresS: 60, maxExpiresS: 86_400, keepaliveS: 60, keepaliveMisses: 3, keepaliveRevives: true };
+const OPTIONS: RegistrarOptions = { ownId: OWN, minExpiresS: 60, maxExpiresS: 86_400, keepaliveS: 60, keepaliveMisses: 3, keepaliveRevives: true, redirects: [] };
 const SOURCE: Source = { transport: 'UDP', address: '192.0.2.71', port: 5060 };
 const OPEN: Admission = { how: 'open', known: true, policy: { contactElsewhere: false, nat: false, mediaNetworks: [] } };
 const DIGEST: Admission = { ...OPEN, how: 'digest', credentials: { password: 'x', ha1: undefined } };
@@ -314,4 +314,19 @@ await t.test('admission: denied unless somebody said so (faults 14, 23)', async 
   t.ok(admissions.isKnown(NVR));
   const none = new Admissions(gatewaySchema.parse({ devices: { known: [{ id: NVR, digest: false }] } }));
   t.equal(none.admit('33010000001320000001', '10.1.1.1').how, 'denied', 'without rules nobody unknown comes in');
+});
+
+await t.test('a device of 2022 is redirected, one of 2016 is not; what it had here ends', async t => {
+  const redirect = { prefix: NVR.slice(0, 8), id: OWN, address: '192.0.2.11', port: 5060, expiresS: 3600 };
+  const registrar = new Registrar({ ...OPTIONS, redirects: [{ ...redirect, prefix: '9999' }, redirect] });
+  t.equal(statusOf(registrar.register(facts(), ms(0))), 200, 'without X-GB-Ver');
+  t.equal(statusOf(registrar.register(facts({ gbVersion: '2.0', cseq: 3 }), ms(1))), 200);
+  t.equal(statusOf(registrar.register(facts({ gbVersion: '3.0', verdict: { type: 'challenge', headers: CHALLENGE } }), ms(2))), 401, 'not before it said who it is');
+  const moved = registrar.register(facts({ gbVersion: '3.0', cseq: 4 }), ms(3));
+  t.match(moved, {
+    answer: { status: 302, headers: [{ name: 'Contact', value: `<sip:${OWN}@192.0.2.11:5060>` }, { name: 'Expires', value: '3600' }, { name: 'X-GB-Ver', value: '3.0' }] },
+    events: [{ type: 'offline', reason: 'unregistered' }],
+  });
+  t.equal(registrar.binding(NVR)?.online ?? false, false);
+  t.equal(statusOf(registrar.register(facts({ gbVersion: '3.0', cseq: 5, expiresS: 0 }), ms(4))), 200, 'who leaves is let go');
 });
