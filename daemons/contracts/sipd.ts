@@ -56,6 +56,10 @@ export interface SessionRow {
   readonly bridgeId: string;
   readonly instance: string;
   readonly state: string;
+  /** Of what is watched: flowing, failing-over ... */
+  readonly sourceState: string;
+  /** Why the camera is asked otherwise than configured, e.g. over TCP. */
+  readonly learnt: string | null;
   readonly ageMs: number;
   readonly upstreamCallId: string;
   readonly downstreamCallId: string | null;

@@ -5,11 +5,13 @@ import type { Clock } from '#kit/clock.ts';
 import { udpNoPorts } from '#kit/udp-no-ports.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
+import type { SourceLeg } from './source-leg.ts';
 import type { Attempt } from './why.ts';
 
 const MAX_CHANNELS = 10_000;
 
 interface Entry {
+  readonly leg: SourceLeg;
   readonly source: Source;
   noPortsBefore: number | null;
   ended: { readonly bridge: BridgeStats | null; readonly strays: readonly StrayReport[]; readonly noPorts: number | null } | undefined;
@@ -25,10 +27,10 @@ export class AttemptLog {
     this.#clock = clock;
   }
 
-  began(source: Source): void {
-    const key = keyOf(source.plan.deviceId, source.plan.channelId);
+  began(leg: SourceLeg, source: Source): void {
+    const key = keyOf(leg.plan.deviceId, leg.plan.channelId);
     this.#entries.delete(key);
-    const entry: Entry = { source, noPortsBefore: null, ended: undefined };
+    const entry: Entry = { leg, source, noPortsBefore: null, ended: undefined };
     this.#entries.set(key, entry);
     // Reading it takes its time, and the camera waits for its INVITE.
     setImmediate(() => (entry.noPortsBefore = udpNoPorts()));
@@ -38,36 +40,40 @@ export class AttemptLog {
     }
   }
 
-  /** Before the bridge of a source that never flowed is closed: what came instead. */
-  async closing(source: Source): Promise<void> {
-    const entry = this.#entries.get(keyOf(source.plan.deviceId, source.plan.channelId));
-    if (entry?.source !== source) return;
-    entry.ended = { ...(await this.#look(source)), noPorts: udpNoPorts() };
+  /** Before a leg that never flowed is closed: what came instead. */
+  async closing(leg: SourceLeg): Promise<void> {
+    const entry = this.#entries.get(keyOf(leg.plan.deviceId, leg.plan.channelId));
+    if (entry?.leg !== leg) return;
+    entry.ended = { ...(await this.#look(entry)), noPorts: udpNoPorts() };
   }
 
   async last(deviceId: string, channelId: string): Promise<Attempt | null> {
     const entry = this.#entries.get(keyOf(deviceId, channelId));
     if (entry === undefined) return null;
-    const { source, noPortsBefore } = entry;
-    const { bridge, strays, noPorts } = entry.ended ?? (source.phase === 'closed' ? { bridge: null, strays: [], noPorts: null } : { ...(await this.#look(source)), noPorts: udpNoPorts() });
+    const { leg, source, noPortsBefore } = entry;
+    const { bridge, strays, noPorts } = entry.ended ?? (leg.phase === 'ended' ? { bridge: null, strays: [], noPorts: null } : { ...(await this.#look(entry)), noPorts: udpNoPorts() });
     return {
-      ageMs: this.#clock.now() - source.history.startedAtMs,
-      phase: source.phase,
-      failure: source.history.failure,
-      cameraAnswered: source.history.cameraAnswered,
-      flowed: source.history.flowed,
+      ageMs: this.#clock.now() - leg.history.startedAtMs,
+      phase: leg.phase,
+      feeds: leg === source.leg && leg.phase !== 'ended' ? source.phase : null,
+      failure: leg.history.failure,
+      cameraAnswered: leg.history.cameraAnswered,
+      flowed: leg.history.flowed,
       bridge,
       strays,
       noPortDatagrams: noPorts === null || noPortsBefore === null ? null : noPorts - noPortsBefore,
-      localMedia: source.local === undefined ? null : `${source.local.address}:${source.local.port} ${source.plan.transport}`,
+      localMedia: leg.local === undefined ? null : `${leg.local.address}:${leg.local.port} ${leg.plan.transport}`,
     };
   }
 
-  async #look(source: Source): Promise<{ bridge: BridgeStats | null; strays: readonly StrayReport[] }> {
+  /** The bridge as this leg sees it: with itself as the source. */
+  async #look({ leg, source }: Entry): Promise<{ bridge: BridgeStats | null; strays: readonly StrayReport[] }> {
     try {
-      const { bridges, strays } = await this.#media.call(source.plan.instance, 'listBridges', {});
-      const { bridgeId } = source.plan;
-      return { bridge: bridges.find(bridge => bridge.bridgeId === bridgeId) ?? null, strays: strays.filter(stray => stray.bridgeId === bridgeId || stray.bridgeId === null) };
+      const { bridges, strays } = await this.#media.call(source.instance, 'listBridges', {});
+      const { bridgeId } = source;
+      const bridge = bridges.find(each => each.bridgeId === bridgeId);
+      const own = [bridge?.source, bridge?.replacement].find(each => each?.legId === leg.plan.legId);
+      return { bridge: bridge === undefined || own === undefined || own === null ? null : { ...bridge, source: own }, strays: strays.filter(stray => stray.bridgeId === bridgeId || stray.bridgeId === null) };
     } catch (error) {
       if (error instanceof GatewayError) return { bridge: null, strays: [] };
       throw error;

@@ -5,9 +5,9 @@
  * An instance that was restarted answers with fewer bridges than we know: those are lost. One that does not come back
  * within GRACE_MS has lost them all.
  */
-import type { BridgeStats, MediadEvent, MediadLoad, MediadRequests, StrayReport } from '#contracts/mediad.ts';
+import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSourceParams, StrayReport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
-import { addMs } from '#core/units.ts';
+import { type Ms, addMs, ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { RpcLink } from '#kit/rpc-link.ts';
@@ -16,6 +16,10 @@ import type { AnswerOf, ParamsOf, RpcClient } from '#kit/rpc.ts';
 /** systemd restarts a daemon within 200 ms; twice that and some. */
 const GRACE_MS = 1000;
 const START_MS = 500;
+/** An instance that does not answer for so long hangs: a new bridge goes elsewhere, and nobody waits for its figures. */
+const PATIENCE_MS = 2000;
+/** And it is given no new one for this long, unless there is no other. */
+const SUSPECT_MS = 10_000;
 
 interface Instance {
   readonly name: string;
@@ -23,6 +27,8 @@ interface Instance {
   /** Bridges that we opened there and did not close. */
   readonly bridges: Set<string>;
   grace: Disposable | undefined;
+  /** It hung a moment ago. */
+  suspectUntil: Ms;
 }
 
 export interface MediaPoolOptions {
@@ -33,7 +39,7 @@ export interface MediaPoolOptions {
   readonly onEvent: (event: MediadEvent) => void;
   readonly onLost: (bridgeIds: readonly string[]) => void;
   /** The instance answers, first or again; what it lost was told before. */
-  readonly onAttached: (instance: string) => void;
+  readonly onAttached: (instance: string, bridges: readonly BridgeStats[]) => void;
 }
 
 export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
@@ -67,8 +73,10 @@ export class MediaPool implements AsyncDisposable {
 
   /** The instance that is up and has the fewest bridges; MEDIA_UNAVAILABLE when none is up. */
   pick(): string {
-    const up = this.#instances.filter(instance => instance.link.up);
-    if (up.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
+    const running = this.#instances.filter(instance => instance.link.up);
+    if (running.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
+    const answering = running.filter(instance => this.#options.clock.now() >= instance.suspectUntil);
+    const up = answering.length > 0 ? answering : running;
     return up.reduce((best, instance) => (instance.bridges.size < best.bridges.size ? instance : best)).name;
   }
 
@@ -78,6 +86,38 @@ export class MediaPool implements AsyncDisposable {
 
   async call<Method extends keyof MediadRequests & string>(instance: string, method: Method, params: ParamsOf<MediadRequests, Method>): Promise<AnswerOf<MediadRequests, Method>> {
     return this.#find(instance).link.call(method, params);
+  }
+
+  /** Opens a new bridge with its first source leg; on another instance when this one does not answer. */
+  async openBridge(instance: string, params: OpenSourceParams, { elsewhere }: { readonly elsewhere: boolean }): Promise<{ readonly instance: string; readonly local: Endpoint }> {
+    const tried = new Set<string>();
+    for (let name = instance; ; name = this.#pickOther(tried, name)) {
+      tried.add(name);
+      this.adopt(name, params.bridgeId);
+      try {
+        const { local } = await this.#find(name).link.call('openSource', params, { timeoutMs: PATIENCE_MS });
+        return { instance: name, local };
+      } catch (error) {
+        if (!(error instanceof GatewayError) || error.code !== 'DAEMON_UNREACHABLE' || !elsewhere || !this.#hasOther(tried)) throw error;
+        this.#options.log.warn({ instance: name, bridgeId: params.bridgeId }, 'mediad.hangs');
+        this.#suspect(name);
+        // When it wakes it opens what nobody wants any more, and is told next.
+        void this.closeBridge(name, params.bridgeId).catch(() => undefined);
+      }
+    }
+  }
+
+  #hasOther(tried: ReadonlySet<string>): boolean {
+    return this.#instances.some(({ name, link }) => link.up && !tried.has(name));
+  }
+
+  #pickOther(tried: ReadonlySet<string>, last: string): string {
+    const others = this.#instances.filter(({ name, link }) => link.up && !tried.has(name));
+    return others.reduce<Instance | undefined>((best, each) => (best === undefined || each.bridges.size < best.bridges.size ? each : best), undefined)?.name ?? last;
+  }
+
+  #suspect(name: string): void {
+    this.#find(name).suspectUntil = addMs(this.#options.clock.now(), SUSPECT_MS);
   }
 
   has(instance: string): boolean {
@@ -95,24 +135,40 @@ export class MediaPool implements AsyncDisposable {
     await this.call(instance, 'closeBridge', { bridgeId }).catch(error => this.#ignoreGone(error));
   }
 
+  async closeSource(instance: string, bridgeId: string, legId: string): Promise<void> {
+    await this.call(instance, 'closeSource', { bridgeId, legId }).catch(error => this.#ignoreGone(error));
+  }
+
   async closeSink(instance: string, bridgeId: string, sinkId: string): Promise<void> {
     await this.call(instance, 'closeSink', { bridgeId, sinkId }).catch(error => this.#ignoreGone(error));
   }
 
-  /** What every reachable instance carries now. */
+  /** What every instance carries now that answers. */
   async list(): Promise<{ bridges: (BridgeStats & { instance: string })[]; strays: StrayReport[] }> {
-    const answers = await Promise.all(
-      this.#instances.filter(({ link }) => link.up).map(async ({ name, link }) => ({ name, ...(await link.call('listBridges', {}).catch(() => ({ bridges: [], strays: [] }))) })),
-    );
+    const answers = await this.#askAll('listBridges', {});
     return {
-      bridges: answers.flatMap(({ name, bridges }) => bridges.map(bridge => ({ ...bridge, instance: name }))),
-      strays: answers.flatMap(({ strays }) => strays),
+      bridges: answers.flatMap(({ name, answer }) => answer.bridges.map(bridge => ({ ...bridge, instance: name }))),
+      strays: answers.flatMap(({ answer }) => answer.strays),
     };
   }
 
   async loads(): Promise<MediadLoad[]> {
-    const answers = await Promise.all(this.#instances.filter(({ link }) => link.up).map(({ link }) => link.call('load', {}).catch(() => null)));
-    return answers.filter(load => load !== null);
+    return (await this.#askAll('load', {})).map(({ answer }) => answer);
+  }
+
+  /** One that hangs is waited for once, and then left out for a while. */
+  async #askAll<Method extends 'listBridges' | 'load'>(method: Method, params: ParamsOf<MediadRequests, Method>): Promise<{ name: string; answer: AnswerOf<MediadRequests, Method> }[]> {
+    const ask = async ({ name, link }: Instance): Promise<{ name: string; answer: AnswerOf<MediadRequests, Method> }[]> => {
+      try {
+        return [{ name, answer: await link.call(method, params, { timeoutMs: PATIENCE_MS }) }];
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error;
+        this.#suspect(name);
+        return [];
+      }
+    };
+    const now = this.#options.clock.now();
+    return (await Promise.all(this.#instances.filter(({ link, suspectUntil }) => link.up && now >= suspectUntil).map(ask))).flat();
   }
 
   async reload(sections: readonly string[]): Promise<string | null> {
@@ -139,7 +195,7 @@ export class MediaPool implements AsyncDisposable {
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
-    const instance: Instance = { name, link, bridges: new Set(), grace: undefined };
+    const instance: Instance = { name, link, bridges: new Set(), grace: undefined, suspectUntil: ms(0) };
     return instance;
   }
 
@@ -152,12 +208,13 @@ export class MediaPool implements AsyncDisposable {
   /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
     instance.grace?.[Symbol.dispose]();
+    instance.suspectUntil = ms(0);
     const { bridges } = await client.call('listBridges', {});
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
     for (const bridge of bridges) this.#catchUp(bridge);
-    this.#options.onAttached(instance.name);
+    this.#options.onAttached(instance.name, bridges);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
   }
 

@@ -10,7 +10,8 @@ import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { checkMediaTarget } from '#core/sdp/media-target.ts';
 import { type MediaTransport, type Payload, PS_PAYLOAD, answerTransport, choosePayload, readAnswer } from '#core/sdp/negotiate.ts';
 import { header, userOf, type SipRequest } from '#core/sip/message.ts';
-import type { AnswerReading, SourcePlan } from './source.ts';
+import type { ChannelRef } from './catalogs.ts';
+import type { AnswerReading, LegPlan } from './source-leg.ts';
 import type { DeviceReach } from './devices.ts';
 
 export interface Refused {
@@ -59,7 +60,7 @@ function requestedId(request: SipRequest, offer: GbSdp, upstream: UpstreamConfig
 }
 
 /** How the camera's answer is served: its address must be one of the device's, its role the reverse of ours (quirks 38, 39). */
-export function readCameraAnswer(plan: SourcePlan, body: Uint8Array, own: readonly string[]): AnswerReading {
+export function readCameraAnswer(plan: LegPlan, body: Uint8Array, own: readonly string[]): AnswerReading {
   const parsed = parseGbSdp(body);
   if (!parsed.ok) return { usable: false, why: parsed.error.why };
   const agreed = readAnswer({ transport: plan.transport, ssrc: plan.ssrc, payloads: [PS_PAYLOAD] }, parsed.value);
@@ -74,29 +75,27 @@ export function readCameraAnswer(plan: SourcePlan, body: Uint8Array, own: readon
 }
 
 /** Streams of one channel are sources of their own; the main stream is the usual one. */
-export const sourceKey = (deviceId: string, channelId: string, streamNumber: number | undefined): string => `${deviceId}/${channelId}/${streamNumber ?? 0}`;
+export const sourceKey = ({ deviceId, channelId }: ChannelRef, streamNumber: number | undefined): string => `${deviceId}/${channelId}/${streamNumber ?? 0}`;
 
-export interface SourceNames {
-  readonly bridgeId: string;
-  readonly instance: string;
+export interface LegNames {
+  readonly legId: string;
   readonly ssrc: number;
   readonly localAddress: string;
+  readonly streamNumber: number | null;
 }
 
-export function planSource(device: DeviceReach, channelId: string, streamNumber: number | undefined, names: SourceNames, config: GatewayConfig): SourcePlan {
+export function planLeg(device: DeviceReach, { channelId, transport }: { readonly channelId: string; readonly transport: MediaTransport }, names: LegNames, config: GatewayConfig): LegPlan {
   const { media } = config.devices;
   return {
     ...names,
     deviceId: device.id,
     channelId,
-    key: sourceKey(device.id, channelId, streamNumber),
-    transport: device.config.transport ?? media.transport,
+    transport,
     // A fixed port is shared by all: there only the SSRC tells whose packet it is.
     ssrcPolicy: config.media.ports.mode === 'fixed' ? 'exact' : (device.config.ssrc ?? media.ssrc),
     latch: device.config.nat ? 'nat' : 'strict',
     allowed: [device.target.address, ...device.config.mediaNetworks],
     silenceMs: media.silenceS * 1000,
-    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000, lingerMs: media.lingerS * 1000 },
-    streamNumber: streamNumber ?? null,
+    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000 },
   };
 }

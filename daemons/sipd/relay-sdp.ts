@@ -9,7 +9,7 @@ import { sipUri } from '#core/sip/uri.ts';
 import type { NewRequest, ResponseParts, Target } from '#kit/sip-endpoint.ts';
 import { ownAddress } from './devices.ts';
 import type { Asked } from './relay-plan.ts';
-import type { SourcePlan } from './source.ts';
+import type { LegPlan } from './source-leg.ts';
 import type { ViewerPlan } from './viewer.ts';
 
 export interface MediaAddress {
@@ -18,7 +18,7 @@ export interface MediaAddress {
 }
 
 /** `here`: our SIP address toward this device. */
-export function cameraInvite(plan: SourcePlan, local: MediaAddress, target: Target, here: MediaAddress, config: GatewayConfig): NewRequest {
+export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target, here: MediaAddress, config: GatewayConfig): NewRequest {
   const { sip } = config;
   const channel = sipUri(plan.channelId, target.address, target.port);
   return {

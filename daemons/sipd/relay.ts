@@ -1,56 +1,41 @@
 /**
- * Live relay: an INVITE from upstream becomes a viewer of a source; a source is one INVITE to a camera and one bridge.
+ * Live relay: an INVITE from upstream becomes a viewer of a source; a source is a bridge and the ways to its camera, one at a time.
  *
- *   routes -> relay.invite -> relay-plan (may it, and how) -> source.ts (join or start) + viewer.ts -> media-pool
+ *   routes -> relay.invite -> relay-plan (may it, and how) -> relay-sources (join or start) + viewer.ts -> media-pool
  *
  * Closing order of a session: upstream dialog, sink, then the source when nobody is left (after the linger), camera
  * dialog, bridge.
  */
-import type { MediadEvent } from '#contracts/mediad.ts';
-import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import { SsrcAllocator } from '#core/gb/ssrc.ts';
+import type { BridgeStats, MediadEvent } from '#contracts/mediad.ts';
+import type { UpstreamConfig } from '#core/config/schema.ts';
 import { renditionFor } from '#core/config/transcode-schema.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
-import type { Clock } from '#kit/clock.ts';
-import type { Log } from '#kit/log.ts';
-import type { Random } from '#kit/random.ts';
-import type { IncomingInvite, OutgoingInvite, SipEndpoint } from '#kit/sip-endpoint.ts';
-import type { Counters } from './counters.ts';
-import type { DeviceReach } from './devices.ts';
-import type { MediaPool } from './media-pool.ts';
-import { type Asked, type Refused, planSource, readCameraAnswer, readInvite, refusal, sourceKey } from './relay-plan.ts';
-import { type MediaAddress, cameraInvite, upstreamAnswer } from './relay-sdp.ts';
-import type { SessionStore } from './session-store.ts';
-import { Source, type SourcePlan, type SourceWorld } from './source.ts';
+import type { IncomingInvite } from '#kit/sip-endpoint.ts';
+import type { ChannelRef } from './catalogs.ts';
+import { type Asked, type Refused, readInvite, refusal } from './relay-plan.ts';
+import { upstreamAnswer } from './relay-sdp.ts';
+import { RelaySources, type SourcesDeps } from './relay-sources.ts';
+import type { Source } from './source.ts';
+import { SsrcLeases } from './ssrc-leases.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
-import type { AttemptLog } from './attempts.ts';
 
 /** Holds a restored source until outlets had the time to claim it: twice the longest wait of an RPC link. */
 const UNCLAIMED = 'unclaimed';
 const CLAIM_MS = 4000;
 
-export interface RelayDeps {
-  readonly media: MediaPool;
-  readonly endpoint: SipEndpoint;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly store: SessionStore;
-  readonly counters: Counters;
-  readonly attempts: AttemptLog;
-  config(): GatewayConfig;
-  /** Where a device is now; null when it is offline. */
-  reach(deviceId: string): DeviceReach | null;
+export interface RelayDeps extends SourcesDeps {
   /** The channel that an upstream means by this ID. */
-  resolve(upstream: string, requestedId: string): { readonly deviceId: string; readonly channelId: string } | 'unknown' | 'not-shared';
+  resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared';
 }
 
 export interface HoldOptions {
   /** Unique among viewers and holders. */
   readonly holderId: string;
   readonly instance?: string | undefined;
+  /** This channel and no other way to its camera. */
+  readonly alone?: boolean | undefined;
   /** The source ended before it was let go. */
   readonly onEnd?: ((failure: SourceFailure) => void) | undefined;
 }
@@ -64,19 +49,28 @@ export interface HeldSource extends Disposable {
 
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
-  readonly #ssrcs: SsrcAllocator;
-  readonly #sources = new Map<string, Source>();
-  readonly #byBridge = new Map<string, Source>();
+  readonly #ssrcs: SsrcLeases;
+  readonly #sources: RelaySources;
   readonly #viewers = new Map<string, Viewer>();
   /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
   readonly #holders = new Map<string, (failure: SourceFailure) => void>();
   readonly #unclaimed: Disposable[] = [];
-  /** SSRCs that we gave, by owner, to give them back. */
-  readonly #leased = new Map<string, number>();
 
   constructor(deps: RelayDeps) {
     this.#deps = deps;
-    this.#ssrcs = new SsrcAllocator(deps.config().sip.id);
+    this.#ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
+    this.#sources = new RelaySources({
+      ...deps,
+      ssrcs: this.#ssrcs,
+      ownAddresses: () => this.#ownAddresses(),
+      ready: viewerIds => {
+        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ready' });
+      },
+      ended: (viewerIds, failure) => {
+        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
+        for (const id of viewerIds) this.#holders.get(id)?.(failure);
+      },
+    });
   }
 
   get viewers(): readonly Viewer[] {
@@ -84,7 +78,7 @@ export class Relay implements AsyncDisposable {
   }
 
   get sources(): readonly Source[] {
-    return [...this.#sources.values()];
+    return this.#sources.all;
   }
 
   sessionsOf(upstream: string): number {
@@ -122,9 +116,9 @@ export class Relay implements AsyncDisposable {
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
     // Last, because a source that is started must get its viewer.
-    const source = this.#sourceFor(channel.deviceId, channel.channelId, asked.offer.media.streamNumber);
+    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber });
     if (source instanceof GatewayError) {
-      this.#release(sinkId);
+      this.#ssrcs.release(sinkId);
       return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
     }
     const plan: ViewerPlan = {
@@ -136,11 +130,12 @@ export class Relay implements AsyncDisposable {
       localAddress: this.#deps.config().media.upstreamAddress || invite.flow.localAddress,
       remote: asked.remote,
       ssrc,
-      ssrcIsOurs: this.#leased.has(sinkId),
+      ssrcIsOurs: this.#ssrcs.has(sinkId),
       payloadType: asked.payload.payloadType,
       rendition: renditionFor(upstream, asked.offer.f, this.#deps.config().transcode),
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
+      pictures: upstream.pictures,
     };
     return { source, plan, asked };
   }
@@ -158,80 +153,25 @@ export class Relay implements AsyncDisposable {
   #sinkSsrc(sinkId: string, upstream: UpstreamConfig, { offer }: Asked): number | undefined {
     const taken = this.viewers.some(viewer => viewer.plan.upstream === upstream.name && viewer.plan.ssrc === offer.ssrc);
     if (upstream.ssrc === 'echo' && offer.ssrc !== undefined && !taken) return offer.ssrc;
-    return this.#lease(sinkId);
-  }
-
-  #lease(owner: string): number | undefined {
-    const leased = this.#ssrcs.take('live', this.#deps.clock.now());
-    if (leased.ok) this.#leased.set(owner, leased.value);
-    return leased.ok ? leased.value : undefined;
-  }
-
-  /** Takes over an SSRC that was given before a restart. */
-  #adoptSsrc(owner: string, ssrc: number): void {
-    this.#ssrcs.adopt(ssrc);
-    this.#leased.set(owner, ssrc);
-  }
-
-  #release(owner: string): void {
-    const ssrc = this.#leased.get(owner);
-    if (ssrc === undefined) return;
-    this.#leased.delete(owner);
-    this.#ssrcs.release(ssrc, this.#deps.clock.now());
-  }
-
-  /** The running source of this stream, or a new one. */
-  #sourceFor(deviceId: string, channelId: string, streamNumber: number | undefined, wanted?: string): Source | GatewayError {
-    const running = this.#sources.get(sourceKey(deviceId, channelId, streamNumber));
-    if (running !== undefined) return running;
-    const device = this.#deps.reach(deviceId);
-    if (device === null) return new GatewayError('PEER_OFFLINE', { deviceId });
-    const bridgeId = `b${this.#deps.random.hex(8)}`;
-    const ssrc = this.#lease(bridgeId);
-    if (ssrc === undefined) return new GatewayError('CAPACITY_EXHAUSTED', { why: 'no SSRC is free' });
-    try {
-      const instance = wanted ?? this.#deps.media.pick();
-      const config = this.#deps.config();
-      const localAddress = config.media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address;
-      return this.#startSource(planSource(device, channelId, streamNumber, { bridgeId, instance, ssrc, localAddress }, config));
-    } catch (error) {
-      this.#release(bridgeId);
-      if (error instanceof GatewayError) return error;
-      throw error;
-    }
-  }
-
-  #startSource(plan: SourcePlan): Source {
-    this.#deps.counters.add('relay.sources');
-    const source = Source.start(plan, this.#sourceWorld);
-    this.#track(source);
-    return source;
-  }
-
-  #track(source: Source): void {
-    this.#sources.set(source.plan.key, source);
-    this.#byBridge.set(source.plan.bridgeId, source);
-    this.#deps.attempts.began(source);
+    return this.#ssrcs.take(sinkId);
   }
 
   onMediaEvent(event: MediadEvent): void {
-    const source = this.#byBridge.get(event.bridgeId);
-    if (source === undefined) return;
-    if ('sinkId' in event) this.#viewers.get(event.sinkId)?.onMediaEvent(event);
-    else source.onMediaEvent(event);
+    if (!('sinkId' in event)) this.#sources.onMediaEvent(event);
+    else if (this.#sources.of(event.bridgeId) !== undefined) this.#viewers.get(event.sinkId)?.onMediaEvent(event);
   }
 
   onMediaLost(bridgeIds: readonly string[]): void {
-    for (const id of bridgeIds) this.#byBridge.get(id)?.feed({ type: 'media-lost' });
+    this.#sources.onMediaLost(bridgeIds);
   }
 
-  onMediaAttached(instance: string): void {
-    for (const viewer of this.viewers) if (viewer.source.plan.instance === instance) viewer.resume();
+  onMediaAttached(instance: string, bridges: readonly BridgeStats[]): void {
+    this.#sources.onMediaAttached(bridges);
+    for (const viewer of this.viewers) if (viewer.source.instance === instance) viewer.resume();
   }
 
-  /** The device is gone: its sessions end upward too (gb28181.md 12.2). */
   deviceOffline(deviceId: string, why: string): void {
-    for (const source of this.sources) if (source.plan.deviceId === deviceId) source.feed({ type: 'abort', failure: { code: 'PEER_OFFLINE', why: `device ${deviceId} went offline: ${why}` } });
+    this.#sources.deviceOffline(deviceId, why);
   }
 
   stopUpstream(upstream: string, why: string): void {
@@ -249,7 +189,7 @@ export class Relay implements AsyncDisposable {
   /** Plays the channel without a viewer; returns at the first packet or the failure, and holds the source until it is disposed. */
   async probe(deviceId: string, channelId: string): Promise<Disposable> {
     try {
-      const held = this.hold(deviceId, channelId, undefined, { holderId: `p${this.#deps.random.hex(8)}` });
+      const held = this.hold(deviceId, channelId, undefined, { holderId: `p${this.#deps.random.hex(8)}`, alone: true });
       await held.flowing.catch(() => undefined);
       return held;
     } catch (error) {
@@ -262,8 +202,8 @@ export class Relay implements AsyncDisposable {
    * Keeps a source for somebody without a SIP dialog. Throws when it cannot be started. `instance`: where it should run; one that
    * runs elsewhere stays there.
    */
-  hold(deviceId: string, channelId: string, streamNumber: number | undefined, { holderId, instance, onEnd }: HoldOptions): HeldSource {
-    const source = this.#sourceFor(deviceId, channelId, streamNumber, instance);
+  hold(deviceId: string, channelId: string, streamNumber: number | undefined, { holderId, instance, alone, onEnd }: HoldOptions): HeldSource {
+    const source = this.#sources.join({ deviceId, channelId }, { streamNumber, instance, alone });
     if (source instanceof GatewayError) throw source;
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
@@ -277,7 +217,7 @@ export class Relay implements AsyncDisposable {
       this.#holders.delete(holderId);
       source.feed({ type: 'viewer-left', viewerId: holderId });
     };
-    const { bridgeId, instance: runsOn } = source.plan;
+    const { bridgeId, instance: runsOn } = source;
     return { bridgeId, instance: runsOn, flowing: Promise.race([failed.promise, source.firstPacket]), [Symbol.dispose]: release };
   }
 
@@ -289,13 +229,10 @@ export class Relay implements AsyncDisposable {
     const { media, store, log } = this.#deps;
     let resumed = 0;
     for (const stored of store.sources()) {
-      const source = this.#orDropped(stored.plan.bridgeId, () => Source.restore(stored, this.#deps.endpoint.restoreDialog(stored.dialog), this.#sourceWorld));
+      const source = this.#orDropped(stored.plan.bridgeId, () => this.#sources.restore(stored));
       if (source === undefined) continue;
-      this.#adoptSsrc(stored.plan.bridgeId, stored.plan.ssrc);
-      this.#track(source);
       resumed += this.#restoreViewers(source);
-      if (media.has(stored.plan.instance)) media.adopt(stored.plan.instance, stored.plan.bridgeId);
-      else source.feed({ type: 'media-lost' });
+      if (!media.has(source.instance)) source.feed({ type: 'media-lost' });
       if (this.#deps.config().outlets.address !== '') this.#keepForClaims(source);
       else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
     }
@@ -322,11 +259,11 @@ export class Relay implements AsyncDisposable {
   #restoreViewers(source: Source): number {
     const { store, endpoint, clock, config } = this.#deps;
     let count = 0;
-    for (const stored of store.viewersOf(source.plan.bridgeId)) {
+    for (const stored of store.viewersOf(source.bridgeId)) {
       const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
       const viewer = this.#orDropped(stored.plan.sinkId, () => Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now()));
       if (viewer === undefined) continue;
-      if (stored.plan.ssrcIsOurs) this.#adoptSsrc(stored.plan.sinkId, stored.plan.ssrc);
+      if (stored.plan.ssrcIsOurs) this.#ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
       if (upstream === undefined) viewer.feed({ type: 'stop', why: 'this upstream is no longer configured' });
@@ -343,41 +280,9 @@ export class Relay implements AsyncDisposable {
 
   /** A stop of this daemon leaves sessions and media running: the next start takes them up. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const source of this.sources) source[Symbol.dispose]();
+    this.#sources[Symbol.dispose]();
     for (const timer of this.#unclaimed) timer[Symbol.dispose]();
     await Promise.resolve();
-  }
-
-  get #sourceWorld(): SourceWorld {
-    const { media, clock, log, store, attempts } = this.#deps;
-    return {
-      media,
-      clock,
-      log,
-      invite: (plan, local) => this.#inviteCamera(plan, local),
-      readAnswer: (plan, body) => readCameraAnswer(plan, body, this.#ownAddresses()),
-      ready: (_source, viewerIds) => {
-        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ready' });
-      },
-      ended: (_source, viewerIds, failure) => {
-        for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
-        for (const id of viewerIds) this.#holders.get(id)?.(failure);
-      },
-      established: source => {
-        const stored = source.stored();
-        if (stored !== null) store.putSource(stored);
-      },
-      closing: source => attempts.closing(source),
-      closed: (source, failure) => {
-        this.#sources.delete(source.plan.key);
-        this.#byBridge.delete(source.plan.bridgeId);
-        this.#release(source.plan.bridgeId);
-        store.deleteSource(source.plan.bridgeId);
-        if (failure === null) return;
-        this.#deps.counters.add(`relay.source-failed.${failure.code}`);
-        log.warn({ deviceId: source.plan.deviceId, channelId: source.plan.channelId, code: failure.code, why: failure.why }, 'source.failed');
-      },
-    };
   }
 
   #viewerWorld(upstream: UpstreamConfig | undefined, asked: Asked | undefined): ViewerWorld {
@@ -394,18 +299,11 @@ export class Relay implements AsyncDisposable {
       left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
       closed: (viewer, why) => {
         this.#viewers.delete(viewer.plan.sinkId);
-        this.#release(viewer.plan.sinkId);
+        this.#ssrcs.release(viewer.plan.sinkId);
         store.deleteViewer(viewer.plan.sinkId);
         log.info({ upstream: upstream?.name ?? viewer.plan.upstream, mappedId: viewer.plan.mappedId, callId: viewer.callId, why }, 'session.closed');
       },
     };
-  }
-
-  #inviteCamera(plan: SourcePlan, local: MediaAddress): OutgoingInvite | null {
-    const { endpoint, config, reach } = this.#deps;
-    const device = reach(plan.deviceId);
-    if (device === null) return null;
-    return endpoint.invite(cameraInvite(plan, local, device.target, endpoint.localAddressFor(device.target), config()), device.target);
   }
 
   #ownAddresses(): readonly string[] {

@@ -1,36 +1,28 @@
 /**
- * IO around one SourceSession: its bridge in mediad and its INVITE to the camera. Decisions are the automaton's; this
- * file only carries them out, one after another, and reports what became of them.
+ * IO around one SourceSession: a bridge in mediad, the legs that feed it (source-leg.ts) and the viewers that watch it. Decisions are
+ * the automaton's; this file carries them out.
  */
-import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
-import { SourceSession, type SourceFailure, type SourceInput, type SourceOutput, type SourceTiming } from '#core/gb/source-session.ts';
+import type { ConnectSourceParams, MediadEvent, OpenSourceParams } from '#contracts/mediad.ts';
+import { SourceChoice } from '#core/gb/source-choice.ts';
+import { type NextLegReason, type SourceFailure, type SourceInput, type SourceOutput, type SourcePhase, SourceSession, type SourceTiming } from '#core/gb/source-session.ts';
+import type { SourceLegPhase } from '#core/gb/source-leg-session.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
+import type { Dialog, DialogState, OutgoingInvite } from '#kit/sip-endpoint.ts';
+import type { ChannelRef } from './catalogs.ts';
+import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
-
-/** What a camera's answer means for the leg; `unusable` says why it cannot be served. */
-export type AnswerReading =
-  | { readonly usable: true; readonly answer: GbSdp; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number }
-  | { readonly usable: false; readonly why: string };
+import { type AnswerReading, type LegNews, type LegPlan, type LegWorld, SourceLeg, type StoredLeg } from './source-leg.ts';
 
 export interface SourcePlan {
   readonly bridgeId: string;
-  readonly instance: string;
-  readonly deviceId: string;
-  readonly channelId: string;
-  /** Streams of one channel (main, sub) are sources of their own. */
+  /** Streams of one camera (main, sub) are sources of their own. */
   readonly key: string;
+  /** What is played: its ways are the resource's, or it alone. */
+  readonly channel: ChannelRef;
   readonly streamNumber: number | null;
-  readonly transport: LegTransport;
-  readonly localAddress: string;
-  readonly ssrc: number;
-  readonly ssrcPolicy: 'exact' | 'adopt';
-  readonly latch: 'strict' | 'nat';
-  readonly allowed: readonly string[];
-  readonly silenceMs: number;
   readonly timing: SourceTiming;
 }
 
@@ -39,89 +31,127 @@ export interface SourceWorld {
   readonly media: MediaPool;
   readonly clock: Clock;
   readonly log: Log;
-  /** Sends the INVITE with our offer for the opened leg; null when the device went away meanwhile. */
-  invite(plan: SourcePlan, local: { address: string; port: number }): OutgoingInvite | null;
-  readAnswer(plan: SourcePlan, body: Uint8Array): AnswerReading;
+  /** The next way to the camera; null when there is none. */
+  planLeg(source: Source, because: NextLegReason): LegPlan | null;
+  invite(plan: LegPlan, local: { address: string; port: number }): OutgoingInvite | null;
+  readAnswer(plan: LegPlan, body: Uint8Array): AnswerReading;
   ready(source: Source, viewerIds: readonly string[]): void;
   ended(source: Source, viewerIds: readonly string[], failure: SourceFailure): void;
-  /** The dialog exists: worth a row on disk. */
-  established(source: Source): void;
-  /** Before a bridge that never flowed is closed: the last look at it. */
-  closing(source: Source): Promise<void>;
+  /** Its dialogs, or which of them feeds the viewers, changed: worth a row on disk. */
+  changed(source: Source): void;
+  legBegan(source: Source, leg: SourceLeg): void;
+  /** A leg flows that did not before; `before`: the one whose place it takes. */
+  legFlows(source: Source, leg: SourceLeg, before: LegPlan | undefined): void;
+  legEnded(source: Source, leg: SourceLeg): void;
+  /** Before the part of a bridge that never flowed is closed: the last look at it. */
+  closing(leg: SourceLeg): Promise<void>;
   closed(source: Source, failure: SourceFailure | null): void;
 }
 
 /** What must outlive a restart of this daemon. */
 export interface StoredSource {
   readonly plan: SourcePlan;
-  readonly dialog: DialogState;
-  readonly local: { readonly address: string; readonly port: number };
-}
-
-/** Times on the monotonic clock; for `vlink why`. */
-export interface SourceHistory {
-  readonly startedAtMs: number;
-  cameraAnswered: boolean;
-  flowed: boolean;
-  failure: SourceFailure | null;
+  readonly instance: string;
+  readonly runningLegId: string | null;
+  readonly legs: readonly StoredLeg[];
 }
 
 export class Source implements Disposable {
   readonly plan: SourcePlan;
-  readonly history: SourceHistory;
-  #session: SourceSession;
+  readonly choice = new SourceChoice();
   readonly #world: SourceWorld;
+  readonly #session: SourceSession;
   readonly #alarm: Alarm;
-  readonly #inbox: SourceInput[] = [];
-  #draining = false;
+  readonly #queue: InputQueue<SourceInput>;
+  readonly #legs = new Map<string, SourceLeg>();
   /** RPCs of one bridge go one after another, so that a close never overtakes its open. */
   #mediaQueue: Promise<void> = Promise.resolve();
-  #invite: OutgoingInvite | undefined;
-  #ack: (() => void) | undefined;
-  #dialog: Dialog | undefined;
-  #reading: (AnswerReading & { usable: true }) | undefined;
-  #local: { address: string; port: number } | undefined;
+  #instance: string;
+  /** It must run where it was asked for. */
+  readonly #pinned: boolean;
+  #bridgeIsOpen = false;
+  #running: SourceLeg | undefined;
   readonly #firstPacket = Promise.withResolvers<void>();
 
-  private constructor(plan: SourcePlan, world: SourceWorld, session: SourceSession) {
+  private constructor(plan: SourcePlan, instance: string, pinned: boolean, world: SourceWorld, session: SourceSession) {
     this.plan = plan;
+    this.#instance = instance;
+    this.#pinned = pinned;
     this.#world = world;
     this.#session = session;
     this.#alarm = new Alarm(world.clock, () => this.feed({ type: 'tick' }));
-    this.history = { startedAtMs: world.clock.now(), cameraAnswered: false, flowed: false, failure: null };
+    this.#queue = new InputQueue(input => this.#run(session.handle(input, world.clock.now())), () => this.#alarm.arm(session.deadline));
   }
 
-  static start(plan: SourcePlan, world: SourceWorld): Source {
-    const { session, outputs } = SourceSession.start(plan.timing);
-    const source = new Source(plan, world, session);
-    source.#run(outputs);
-    return source;
+  static create(plan: SourcePlan, instance: string, pinned: boolean, world: SourceWorld): Source {
+    return new Source(plan, instance, pinned, world, SourceSession.start(plan.timing).session);
   }
 
-  static restore(stored: StoredSource, dialog: Dialog, world: SourceWorld): Source {
-    const source = new Source(stored.plan, world, SourceSession.restored(stored.plan.timing));
-    source.#local = stored.local;
-    source.history.cameraAnswered = true;
-    source.history.flowed = true;
+  /** Nothing happens before, so that its owner knows it by then. */
+  begin(): void {
+    this.#nextLeg('start');
+  }
+
+  static restore(stored: StoredSource, dialogOf: (state: DialogState) => Dialog, world: SourceWorld): Source {
+    const { plan, instance, runningLegId, legs } = stored;
+    const now = world.clock.now();
+    const nextId = legs.find(leg => leg.plan.legId !== runningLegId)?.plan.legId;
+    const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now));
+    source.#bridgeIsOpen = true;
     source.#firstPacket.resolve();
-    source.#watch(dialog);
+    for (const each of legs) {
+      const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, dialogOf(each.dialog), source.#legWorld);
+      source.#legs.set(each.plan.legId, leg);
+      if (each.plan.legId !== runningLegId) continue;
+      source.#running = leg;
+      source.choice.flows(each.plan);
+    }
+    source.#alarm.arm(source.#session.deadline);
     return source;
   }
 
-  get phase(): SourceSession['phase'] {
+  get bridgeId(): string {
+    return this.plan.bridgeId;
+  }
+
+  /** Where its bridge is. */
+  get instance(): string {
+    return this.#instance;
+  }
+
+  get phase(): SourcePhase {
     return this.#session.phase;
+  }
+
+  /** For people: that of its leg as long as nothing flows yet. */
+  get state(): SourcePhase | SourceLegPhase {
+    return this.phase === 'starting' ? (this.#running?.phase ?? 'opening') : this.phase;
   }
 
   get viewers(): readonly string[] {
     return this.#session.viewers;
   }
 
-  get answer(): GbSdp | undefined {
-    return this.#reading?.answer;
+  /** The leg that feeds it, or the last one that did, or the first one. */
+  get leg(): SourceLeg | undefined {
+    return this.#running;
   }
 
-  get local(): { readonly address: string; readonly port: number } | undefined {
-    return this.#local;
+  get legs(): readonly SourceLeg[] {
+    return [...this.#legs.values()];
+  }
+
+  /** The channel that is played now. */
+  get channel(): ChannelRef {
+    return this.#running?.plan ?? this.plan.channel;
+  }
+
+  get answer(): GbSdp | undefined {
+    return this.#running?.answer;
+  }
+
+  get callId(): string | null {
+    return this.#running?.callId ?? null;
   }
 
   /** Settles at the first packet; never when none comes. */
@@ -129,51 +159,45 @@ export class Source implements Disposable {
     return this.#firstPacket.promise;
   }
 
-  get callId(): string | null {
-    return this.#dialog?.state.callId ?? null;
-  }
-
   stored(): StoredSource | null {
-    return this.#dialog === undefined || this.#local === undefined ? null : { plan: this.plan, dialog: this.#dialog.state, local: this.#local };
+    const legs = this.legs.flatMap(leg => (leg.phase === 'ended' ? [] : (leg.stored() ?? [])));
+    if (legs.length === 0) return null;
+    const runningLegId = legs.find(({ plan }) => plan.legId === this.#running?.plan.legId)?.plan.legId ?? null;
+    return { plan: this.plan, instance: this.#instance, runningLegId, legs };
   }
 
-  /** Drain before feed: outputs of one input are all carried out before the next input is looked at. */
   feed(input: SourceInput): void {
-    this.#inbox.push(input);
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#run(this.#session.handle(next, this.#world.clock.now()));
-    } finally {
-      this.#draining = false;
-      this.#alarm.arm(this.#session.deadline);
-    }
+    this.#queue.feed(input);
   }
 
   onMediaEvent(event: MediadEvent): void {
-    if (event.type === 'source-flowing') {
-      this.history.flowed = true;
-      this.#firstPacket.resolve();
-      this.feed({ type: 'media-flowing' });
-    } else if (event.type === 'source-silent') {
-      this.feed({ type: 'media-silent', silentMs: event.silentMs });
-    } else if (event.type === 'source-closed') {
-      this.feed({ type: 'media-closed', why: event.why });
-    }
+    if ('legId' in event) this.#legs.get(event.legId)?.onMediaEvent(event);
+    else if (event.type === 'source-lossy' && this.#running !== undefined) this.feed({ type: 'leg-lossy', legId: this.#running.plan.legId });
+  }
+
+  /** After a restart: a leg in mediad whose camera had not answered yet when we went is nobody's. */
+  dropUnknownLeg(legId: string): void {
+    if (!this.#legs.has(legId)) this.#closeLeg(legId, undefined);
+  }
+
+  /** Ends the legs through this device. */
+  deviceOffline(deviceId: string, failure: SourceFailure): void {
+    for (const leg of this.legs) if (leg.plan.deviceId === deviceId) leg.feed({ type: 'stop', failure });
   }
 
   /** Runs a media RPC of this bridge behind those before it. */
-  enqueueMedia(task: () => Promise<void>): Promise<void> {
+  enqueueMedia<T>(task: () => Promise<T>): Promise<T> {
     const done = this.#mediaQueue.then(task);
-    this.#mediaQueue = done.catch(error => {
+    this.#mediaQueue = done.then(() => undefined, (error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;
-      this.#world.log.warn({ bridgeId: this.plan.bridgeId, why: error.message }, 'media.rpc-failed');
+      this.#world.log.warn({ bridgeId: this.bridgeId, why: error.message }, 'media.rpc-failed');
     });
     return done;
   }
 
   [Symbol.dispose](): void {
     this.#alarm[Symbol.dispose]();
+    for (const leg of this.#legs.values()) leg[Symbol.dispose]();
   }
 
   #run(outputs: readonly SourceOutput[]): void {
@@ -182,135 +206,108 @@ export class Source implements Disposable {
 
   #carryOut(output: SourceOutput): void {
     switch (output.type) {
-      case 'open-media':
-        return this.#openMedia();
-      case 'send-invite':
-        return this.#sendInvite();
-      case 'cancel-invite':
-        return this.#invite?.cancel();
-      case 'ack':
-        return this.#ack?.();
-      case 'connect-media':
-        return this.#connectMedia();
-      case 'send-bye':
-        return this.#sendBye();
-      case 'close-media':
-        return this.#closeMedia();
+      case 'next-leg':
+        return this.#nextLeg(output.because);
+      case 'stop-leg':
+        return this.#legs.get(output.legId)?.feed({ type: 'stop', failure: null });
+      case 'close-leg':
+        return this.#closeLeg(output.legId, this.#legs.get(output.legId));
+      case 'close-bridge':
+        return this.#closeBridge();
+      case 'taken-over':
+        return this.#takenOver(output.legId);
       case 'tell-ready':
         return this.#world.ready(this, output.viewerIds);
       case 'tell-ended':
         return this.#world.ended(this, output.viewerIds, output.failure);
       case 'closed':
-        return this.#closed(output.failure);
+        this[Symbol.dispose]();
+        return this.#world.closed(this, output.failure);
       default:
         return assertNever(output);
     }
   }
 
-  #openMedia(): void {
-    const { plan } = this;
+  #nextLeg(because: NextLegReason): void {
+    const plan = this.#world.planLeg(this, because);
+    if (plan === null) return this.feed({ type: 'leg-chosen', legId: null });
+    const leg = SourceLeg.create(plan, this.#legWorld);
+    this.#legs.set(plan.legId, leg);
+    if (this.phase === 'starting') this.#running = leg;
+    this.#world.legBegan(this, leg);
+    this.feed({ type: 'leg-chosen', legId: plan.legId });
+    leg.begin();
+  }
+
+  #takenOver(legId: string): void {
+    const before = this.#running?.plan;
+    this.#running = this.#legs.get(legId);
+    if (this.#running === undefined) return;
+    this.choice.flows(this.#running.plan);
+    this.#world.legFlows(this, this.#running, before);
+    this.#world.changed(this);
+  }
+
+  get #legWorld(): LegWorld {
+    const { clock, log, invite, readAnswer } = this.#world;
+    return {
+      clock,
+      log,
+      invite,
+      readAnswer,
+      openMedia: params => this.enqueueMedia(() => this.#openMedia(params)),
+      connectMedia: params => this.enqueueMedia(() => this.#connectMedia(params)),
+      established: () => this.#world.changed(this),
+      news: (leg, news) => this.#legNews(leg, news),
+    };
+  }
+
+  #legNews(leg: SourceLeg, news: LegNews): void {
+    const { legId } = leg.plan;
+    if (news.type === 'answered') return this.feed({ type: 'leg-answered', legId });
+    if (news.type === 'flowing') {
+      this.#firstPacket.resolve();
+      if (leg === this.#running && this.phase === 'starting') {
+        this.choice.flows(leg.plan);
+        this.#world.legFlows(this, leg, undefined);
+      }
+      return this.feed({ type: 'leg-flowing', legId });
+    }
+    leg[Symbol.dispose]();
+    this.#world.legEnded(this, leg);
+    this.feed({ type: 'leg-ended', legId, failure: news.failure });
+    this.#legs.delete(legId);
+  }
+
+  async #openMedia(params: Omit<OpenSourceParams, 'bridgeId' | 'replaces'>): Promise<{ address: string; port: number }> {
     const { media } = this.#world;
-    media.adopt(plan.instance, plan.bridgeId);
-    const open = async (): Promise<void> => {
-      const { local } = await media.call(plan.instance, 'openSource', {
-        bridgeId: plan.bridgeId,
-        transport: plan.transport,
-        localAddress: plan.localAddress,
-        ssrc: plan.ssrc,
-        peer: { allowed: plan.allowed, latch: plan.latch },
-        silenceMs: plan.silenceMs,
-        label: `${plan.deviceId}/${plan.channelId}`,
-      });
-      this.#local = local;
-      this.feed({ type: 'media-opened' });
-    };
-    this.#failOn(this.enqueueMedia(open));
+    const { bridgeId } = this.plan;
+    if (this.phase === 'closed') throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId, why: 'closed before it was opened' });
+    if (this.#bridgeIsOpen) return (await media.call(this.#instance, 'openSource', { ...params, bridgeId, replaces: true })).local;
+    const { instance, local } = await media.openBridge(this.#instance, { ...params, bridgeId }, { elsewhere: !this.#pinned });
+    this.#instance = instance;
+    this.#bridgeIsOpen = true;
+    return local;
   }
 
-  #connectMedia(): void {
-    const reading = this.#reading;
-    if (reading === undefined) return;
-    const { bridgeId, instance, ssrcPolicy } = this.plan;
-    const connect = async (): Promise<void> => {
-      await this.#world.media.call(instance, 'connectSource', { bridgeId, remote: reading.remote, ssrc: reading.ssrc, ssrcPolicy, payloadType: reading.payloadType });
-      this.feed({ type: 'media-connected' });
-    };
-    this.#failOn(this.enqueueMedia(connect));
+  async #connectMedia(params: Omit<ConnectSourceParams, 'bridgeId'>): Promise<void> {
+    await this.#world.media.call(this.#instance, 'connectSource', { ...params, bridgeId: this.bridgeId });
   }
 
-  #closeMedia(): void {
-    const { instance, bridgeId } = this.plan;
+  #closeLeg(legId: string, leg: SourceLeg | undefined): void {
     const close = async (): Promise<void> => {
-      if (!this.history.flowed) await this.#world.closing(this);
-      await this.#world.media.closeBridge(instance, bridgeId);
+      if (leg?.history.flowed === false) await this.#world.closing(leg);
+      if (this.phase !== 'closed' && this.#bridgeIsOpen) await this.#world.media.closeSource(this.#instance, this.bridgeId, legId);
     };
     void this.enqueueMedia(close).catch(() => undefined);
   }
 
-  #failOn(task: Promise<void>): void {
-    task.catch((error: unknown) => {
-      if (!(error instanceof GatewayError)) throw error;
-      this.feed({ type: 'media-failed', failure: { code: error.code, why: error.message } });
-    });
-  }
-
-  #sendInvite(): void {
-    const invite = this.#world.invite(this.plan, this.#local!);
-    if (invite === null) return this.feed({ type: 'invite-failed', failure: { code: 'PEER_OFFLINE', why: 'the device went offline' } });
-    this.#invite = invite;
-    invite.onFailed = outcome => this.feed({ type: 'invite-failed', failure: failureOf(outcome) });
-    invite.onAccepted = ({ response, dialog, ack }) => {
-      this.#ack = () => ack();
-      this.#watch(dialog);
-      this.history.cameraAnswered = true;
-      const reading = this.#world.readAnswer(this.plan, response.body);
-      if (reading.usable) this.#reading = reading;
-      this.feed({ type: 'invite-accepted', unusable: reading.usable ? null : reading.why });
-      if (this.phase !== 'closed') this.#world.established(this);
+  #closeBridge(): void {
+    const silent = this.legs.filter(leg => !leg.history.flowed);
+    const close = async (): Promise<void> => {
+      for (const leg of silent) await this.#world.closing(leg);
+      await this.#world.media.closeBridge(this.#instance, this.bridgeId);
     };
-  }
-
-  /** In-dialog requests of the camera: BYE ends it, MediaStatus and INFO are acknowledged (gb28181.md 3.2, 7). */
-  #watch(dialog: Dialog): void {
-    this.#dialog = dialog;
-    dialog.onRequest = incoming => {
-      const { method } = incoming.request;
-      if (method === 'BYE') {
-        incoming.respond(200);
-        this.feed({ type: 'peer-bye' });
-        dialog.close();
-      } else {
-        incoming.respond(method === 'INVITE' ? 488 : 200);
-      }
-    };
-  }
-
-  #sendBye(): void {
-    const dialog = this.#dialog;
-    if (dialog === undefined) return;
-    void dialog.request('BYE').then(outcome => {
-      if (outcome.type !== 'response') this.#world.log.info({ channelId: this.plan.channelId, outcome: outcome.type }, 'source.bye-unanswered');
-      dialog.close();
-    });
-  }
-
-  #closed(failure: SourceFailure | null): void {
-    this.history.failure = failure;
-    this[Symbol.dispose]();
-    this.#world.closed(this, failure);
-  }
-}
-
-/** How the camera's refusal, or its silence, reads to an engineer and to an upstream. */
-export function failureOf(outcome: Outcome): SourceFailure {
-  switch (outcome.type) {
-    case 'response':
-      return { code: 'SIP_REJECTED', status: outcome.response.status, why: `the camera answered ${outcome.response.status} ${outcome.response.reason}`.trimEnd() };
-    case 'timeout':
-      return { code: 'SIP_TIMEOUT', why: 'the camera did not answer the INVITE' };
-    case 'transport-error':
-      return { code: 'PEER_OFFLINE', why: `the camera cannot be reached: ${outcome.why}` };
-    default:
-      return assertNever(outcome);
+    void this.enqueueMedia(close).catch(() => undefined);
   }
 }

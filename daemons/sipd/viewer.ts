@@ -12,6 +12,7 @@ import { answerTransport } from '#core/sdp/negotiate.ts';
 import { NO_BODY } from '#core/sip/message.ts';
 import type { Log } from '#kit/log.ts';
 import type { Dialog, DialogState, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
+import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
 
@@ -31,6 +32,8 @@ export interface ViewerPlan {
   readonly rendition?: Rendition | undefined;
   readonly allowed: readonly string[];
   readonly connectTimeoutMs: number;
+  /** Absent in rows of older releases. */
+  readonly pictures?: 'whole' | 'as-received';
 }
 
 export interface ViewerWorld {
@@ -59,8 +62,7 @@ export class Viewer {
   readonly #world: ViewerWorld;
   readonly #invite: IncomingInvite | undefined;
   readonly #session: ViewerSession;
-  readonly #inbox: ViewerInput[] = [];
-  #draining = false;
+  readonly #queue: InputQueue<ViewerInput>;
   #dialog: Dialog | undefined;
   #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
@@ -72,6 +74,9 @@ export class Viewer {
     this.#world = world;
     this.#invite = invite;
     this.#session = session;
+    this.#queue = new InputQueue(input => {
+      for (const output of session.handle(input)) this.#carryOut(output);
+    });
   }
 
   static start(plan: ViewerPlan, source: Source, invite: IncomingInvite, world: ViewerWorld, startedAtMs: number): Viewer {
@@ -106,20 +111,11 @@ export class Viewer {
   }
 
   stored(): StoredViewer | null {
-    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.plan.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY) };
+    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY) };
   }
 
   feed(input: ViewerInput): void {
-    this.#inbox.push(input);
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
-        for (const output of this.#session.handle(next)) this.#carryOut(output);
-      }
-    } finally {
-      this.#draining = false;
-    }
+    this.#queue.feed(input);
   }
 
   onMediaEvent(event: MediadEvent): void {
@@ -137,7 +133,7 @@ export class Viewer {
       case 'start-sink':
         return this.#startSink();
       case 'close-sink':
-        void this.source.enqueueMedia(() => this.#world.media.closeSink(this.source.plan.instance, this.source.plan.bridgeId, this.plan.sinkId)).catch(() => undefined);
+        void this.source.enqueueMedia(() => this.#world.media.closeSink(this.source.instance, this.source.bridgeId, this.plan.sinkId)).catch(() => undefined);
         return;
       case 'send-bye':
         return this.#sendBye();
@@ -154,8 +150,8 @@ export class Viewer {
     const { plan, source } = this;
     const open = async (): Promise<void> => {
       if (this.phase === 'closed') return;
-      const { local } = await this.#world.media.call(source.plan.instance, 'openSink', {
-        bridgeId: source.plan.bridgeId,
+      const { local } = await this.#world.media.call(source.instance, 'openSink', {
+        bridgeId: source.bridgeId,
         sinkId: plan.sinkId,
         transport: plan.transport,
         localAddress: plan.localAddress,
@@ -165,6 +161,7 @@ export class Viewer {
         rendition: plan.rendition,
         peer: { allowed: plan.allowed, latch: 'strict' },
         connectTimeoutMs: plan.connectTimeoutMs,
+        pictures: plan.pictures,
         label: `${plan.upstream}/${plan.mappedId}`,
       });
       this.#local = local;
@@ -174,9 +171,9 @@ export class Viewer {
   }
 
   #startSink(): void {
-    const { bridgeId, instance } = this.source.plan;
+    const { source } = this;
     const start = async (): Promise<void> => {
-      await this.#world.media.call(instance, 'startSink', { bridgeId, sinkId: this.plan.sinkId });
+      await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId });
     };
     this.source.enqueueMedia(start).catch((error: unknown) => this.#sinkFailed(error));
   }

@@ -10,7 +10,9 @@ type Evidence = WhyStep['evidence'];
 /** The last time that somebody tried to play the channel, and how it ended. */
 export interface Attempt {
   readonly ageMs: number;
-  readonly phase: 'opening' | 'inviting' | 'answered' | 'flowing' | 'lingering' | 'closed';
+  readonly phase: 'opening' | 'inviting' | 'answered' | 'flowing' | 'ended';
+  /** What its source does, when this is what feeds it. */
+  readonly feeds: string | null;
   readonly failure: { readonly code: string; readonly why: string; readonly status?: number } | null;
   readonly cameraAnswered: boolean;
   readonly flowed: boolean;

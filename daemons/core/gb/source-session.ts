@@ -1,95 +1,110 @@
 /**
- * The downstream half of a relay: one INVITE to a camera, one bridge in mediad, any number of viewers.
+ * What any number of viewers watch: one bridge in mediad, fed by one leg at a time (source-leg-session), replaced by another one
+ * under the viewers when it dies or loses too much. Which leg is tried next is source-choice's answer to `next-leg`.
  *
- *                 media-opened          accepted: connect     media-flowing
- *   opening ───────────────► inviting ───────────► answered ───────────────► flowing ◄──────┐
- *      │                        │                     │  connected: ACK         │           │ viewer-joined
- *      │                        │ last viewer left:   │ answer unusable,        │ last      │
- *      │ media-failed           │ CANCEL              │ no packet in time:      ▼ viewer    │
- *      │                        │                     │ BYE                lingering ───────┘
- *      ▼                        ▼                     ▼                         │ time is up, silence, BYE,
- *    closed ◄───────────────────┴─────────────────────┴─────────────────────────┘ media lost: BYE
+ *                       leg flows                      last viewer leaves
+ *        starting ────────────────────► flowing ◄───────────────────────────► lingering
+ *        │  ▲ │                          │ ▲  ▲                                 │
+ *        │  └─┘ leg failed: next         │ │  │ no better leg to be had         │ time is up, leg ended
+ *        │                        lossy  │ │  │                                 │
+ *        │                               ▼ │  │                                 │
+ *        │                            switching: the leg flows on, a better one is tried
+ *        │                   leg ended │   │ │ it flows: the old one is stopped ► flowing
+ *        │              (from flowing  ▼   ▼ │
+ *        │               too)        failing over: no leg flows, the next ones are tried ── one flows ► flowing
+ *        ▼ none is left,               │ none is left, time is up, last viewer left
+ *      closed ◄────────────────────────┴──────────────────────────────────────── closed
  *
- * The ACK waits for mediad to know the camera's address: many cameras send from the ACK on, and their first packets are
- * the key picture. The viewers are answered meanwhile. Every way into `closed` releases the bridge, ends the dialog if there is one, and tells the viewers why (gb28181.md 6.4).
+ * Viewers hear nothing of a replacement: their dialogs and sinks stay. Every way into `closed` stops the legs, closes the bridge and
+ * tells the viewers why (gb28181.md 6.4).
  */
-import type { ErrorCode } from '../result.ts';
-import { assertNever } from '../result.ts';
+import { type ErrorCode, assertNever } from '../result.ts';
 import { TimerTable } from '../timers.ts';
 import { type Ms, addMs } from '../units.ts';
+import type { SourceFailure } from './source-leg-session.ts';
 
-export type SourcePhase = 'opening' | 'inviting' | 'answered' | 'flowing' | 'lingering' | 'closed';
+export type { SourceFailure } from './source-leg-session.ts';
 
-/** Why a source ended. `status`: what the camera answered, when it did. */
-export interface SourceFailure {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly status?: number;
-}
+export type SourcePhase = 'starting' | 'flowing' | 'switching' | 'failing-over' | 'lingering' | 'closed';
+
+/** `busy`: the camera cannot send twice, so the running leg has to go first. */
+export type NextLegReason = 'start' | 'failed' | 'lossy' | 'busy';
 
 export type SourceInput =
   | { readonly type: 'viewer-joined'; readonly viewerId: string }
   | { readonly type: 'viewer-left'; readonly viewerId: string }
-  | { readonly type: 'media-opened' }
-  | { readonly type: 'media-failed'; readonly failure: SourceFailure }
-  /** The 2xx; `unusable` when its SDP cannot be served. */
-  | { readonly type: 'invite-accepted'; readonly unusable: string | null }
-  | { readonly type: 'invite-failed'; readonly failure: SourceFailure }
-  /** `connect-media` is done. */
-  | { readonly type: 'media-connected' }
-  | { readonly type: 'media-flowing' }
-  | { readonly type: 'media-silent'; readonly silentMs: number }
-  | { readonly type: 'media-closed'; readonly why: string }
-  /** The camera's BYE, already answered. */
-  | { readonly type: 'peer-bye' }
+  /** The answer to `next-leg`: it was started; null when there is none to be had. */
+  | { readonly type: 'leg-chosen'; readonly legId: string | null }
+  | { readonly type: 'leg-answered'; readonly legId: string }
+  | { readonly type: 'leg-flowing'; readonly legId: string }
+  | { readonly type: 'leg-ended'; readonly legId: string; readonly failure: SourceFailure | null }
+  /** Loss of the running leg stays above its limit. */
+  | { readonly type: 'leg-lossy'; readonly legId: string }
   /** The mediad instance died: the bridge is gone already. */
   | { readonly type: 'media-lost' }
-  /** The device went offline or unregistered, or the gateway closes. */
+  /** The gateway closes, or nobody is there any more. */
   | { readonly type: 'abort'; readonly failure: SourceFailure }
   | { readonly type: 'tick' };
 
 export type SourceOutput =
-  | { readonly type: 'open-media' }
-  | { readonly type: 'send-invite' }
-  | { readonly type: 'cancel-invite' }
-  | { readonly type: 'ack' }
-  | { readonly type: 'connect-media' }
-  | { readonly type: 'send-bye' }
-  | { readonly type: 'close-media' }
-  /** The camera answered: viewers can be answered too. */
+  | { readonly type: 'next-leg'; readonly because: NextLegReason; readonly failure: SourceFailure | null }
+  /** Ends its dialog. */
+  | { readonly type: 'stop-leg'; readonly legId: string }
+  /** Closes its part of the bridge. */
+  | { readonly type: 'close-leg'; readonly legId: string }
+  | { readonly type: 'close-bridge' }
+  /** The running leg is another one. */
+  | { readonly type: 'taken-over'; readonly legId: string }
+  /** A camera answered: viewers can be answered too. */
   | { readonly type: 'tell-ready'; readonly viewerIds: readonly string[] }
   | { readonly type: 'tell-ended'; readonly viewerIds: readonly string[]; readonly failure: SourceFailure }
   | { readonly type: 'closed'; readonly failure: SourceFailure | null };
 
 export interface SourceTiming {
-  readonly inviteTimeoutMs: number;
-  /** From the answer to the first packet. */
-  readonly firstPacketMs: number;
   readonly lingerMs: number;
+  /** How long viewers are kept while no leg flows. */
+  readonly takeOverMs: number;
 }
 
-type Timer = 'invite' | 'first-packet' | 'linger';
+/** Failures of the camera or of the way to it; of others every leg would die. */
+const ANOTHER_MAY_WORK: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['PEER_OFFLINE', 'PEER_UNKNOWN', 'SIP_TIMEOUT', 'SIP_REJECTED', 'MEDIA_SILENT', 'MEDIA_TARGET_REFUSED']);
+const BUSY_HERE = 486;
+const CLOSED: SourceFailure = { code: 'MEDIA_UNAVAILABLE', why: 'the source was closed' };
+
+type Timer = 'linger' | 'take-over';
 
 export class SourceSession {
   readonly #timing: SourceTiming;
   readonly #timers = new TimerTable<Timer>();
   readonly #viewers = new Set<string>();
-  #phase: SourcePhase = 'opening';
-  /** The 2xx has not been acknowledged yet. */
-  #ackOwed = false;
+  #phase: SourcePhase = 'starting';
+  /** Feeds the bridge, or is the one that is to begin. */
+  #running: string | undefined;
+  /** Is to take over. */
+  #next: string | undefined;
+  /** Viewers can be answered. */
+  #ready = false;
+  /** The running leg ends as soon as the next one is chosen. */
+  #makesRoom = false;
+  /** What began the trouble: the first failure says more than those of the way out. */
+  #failure: SourceFailure | null = null;
 
   private constructor(timing: SourceTiming) {
     this.#timing = timing;
   }
 
   static start(timing: SourceTiming): { session: SourceSession; outputs: SourceOutput[] } {
-    return { session: new SourceSession(timing), outputs: [{ type: 'open-media' }] };
+    return { session: new SourceSession(timing), outputs: [{ type: 'next-leg', because: 'start', failure: null }] };
   }
 
-  /** A source that went on while the signalling daemon was away; mediad still watches whether its packets come. */
-  static restored(timing: SourceTiming): SourceSession {
+  /** A source that went on while the signalling daemon was away. `next`: a leg whose camera had answered, but that was not seen to flow. */
+  static restored(timing: SourceTiming, running: string | undefined, next: string | undefined, now: Ms): SourceSession {
     const session = new SourceSession(timing);
-    session.#phase = 'flowing';
+    session.#running = running;
+    session.#next = next;
+    session.#ready = true;
+    if (running !== undefined) session.#phase = next === undefined ? 'flowing' : 'switching';
+    else session.#failOver(null, now);
     return session;
   }
 
@@ -112,27 +127,20 @@ export class SourceSession {
         return this.#joined(input.viewerId);
       case 'viewer-left':
         return this.#left(input.viewerId, now);
-      case 'media-opened':
-        return this.#mediaOpened(now);
-      case 'media-failed':
-      case 'abort':
-        return this.#end(input.failure, 'by-us');
-      case 'invite-failed':
-        return this.#end(input.failure, 'by-peer');
-      case 'invite-accepted':
-        return this.#accepted(input.unusable, now);
-      case 'media-connected':
-        return this.#connected();
-      case 'media-flowing':
-        return this.#flowing();
-      case 'media-silent':
-        return this.#silent(input.silentMs);
-      case 'media-closed':
-        return this.#end({ code: 'MEDIA_SILENT', why: `the camera's media ended: ${input.why}` }, 'by-us');
-      case 'peer-bye':
-        return this.#end({ code: 'PEER_OFFLINE', why: 'the camera sent BYE' }, 'by-peer');
+      case 'leg-chosen':
+        return this.#chosen(input.legId, now);
+      case 'leg-answered':
+        return this.#answered();
+      case 'leg-flowing':
+        return this.#flowing(input.legId, now);
+      case 'leg-ended':
+        return this.#legEnded(input.legId, input.failure, now);
+      case 'leg-lossy':
+        return this.#lossy(input.legId);
       case 'media-lost':
-        return this.#end({ code: 'MEDIA_UNAVAILABLE', why: 'the media process ended' }, 'by-us');
+        return this.#end({ code: 'MEDIA_UNAVAILABLE', why: 'the media process ended' });
+      case 'abort':
+        return this.#end(input.failure);
       case 'tick':
         return this.#tick(now);
       default:
@@ -140,7 +148,7 @@ export class SourceSession {
     }
   }
 
-  /** A viewer that joins too late is told so; a 2xx that crossed our CANCEL is the endpoint's to end. */
+  /** A viewer that joins too late is told so. */
   #afterEnd(input: SourceInput): SourceOutput[] {
     if (input.type !== 'viewer-joined') return [];
     return [{ type: 'tell-ended', viewerIds: [input.viewerId], failure: { code: 'MEDIA_UNAVAILABLE', why: 'the source had just ended' } }];
@@ -152,50 +160,93 @@ export class SourceSession {
       this.#timers.stop('linger');
       this.#phase = 'flowing';
     }
-    return this.#phase === 'flowing' || this.#phase === 'answered' ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
+    return this.#ready ? [{ type: 'tell-ready', viewerIds: [viewerId] }] : [];
   }
 
   #left(viewerId: string, now: Ms): SourceOutput[] {
     if (!this.#viewers.delete(viewerId) || this.#viewers.size > 0) return [];
-    if (this.#phase === 'flowing' && this.#timing.lingerMs > 0) {
-      this.#phase = 'lingering';
-      this.#timers.set('linger', addMs(now, this.#timing.lingerMs));
-      return [];
+    const flows = this.#phase === 'flowing' || this.#phase === 'switching';
+    if (!flows || this.#timing.lingerMs === 0) return this.#end(null);
+    const outputs = this.#dropNext();
+    this.#phase = 'lingering';
+    this.#timers.set('linger', addMs(now, this.#timing.lingerMs));
+    return outputs;
+  }
+
+  #chosen(legId: string | null, now: Ms): SourceOutput[] {
+    const makesRoom = this.#makesRoom;
+    this.#makesRoom = false;
+    if (legId !== null) {
+      if (this.#phase === 'starting') this.#running = legId;
+      else this.#next = legId;
+      return makesRoom ? this.#dropRunning(now) : [];
     }
-    return this.#end(null, 'by-us');
-  }
-
-  #mediaOpened(now: Ms): SourceOutput[] {
-    this.#phase = 'inviting';
-    this.#timers.set('invite', addMs(now, this.#timing.inviteTimeoutMs));
-    return [{ type: 'send-invite' }];
-  }
-
-  #accepted(unusable: string | null, now: Ms): SourceOutput[] {
-    this.#timers.stop('invite');
-    this.#phase = 'answered';
-    this.#ackOwed = true;
-    if (unusable !== null) return this.#end({ code: 'SIP_REJECTED', why: `the camera's answer is unusable: ${unusable}` }, 'by-us');
-    this.#timers.set('first-packet', addMs(now, this.#timing.firstPacketMs));
-    return [{ type: 'connect-media' }, { type: 'tell-ready', viewerIds: this.viewers }];
-  }
-
-  #connected(): SourceOutput[] {
-    if (!this.#ackOwed) return [];
-    this.#ackOwed = false;
-    return [{ type: 'ack' }];
-  }
-
-  #flowing(): SourceOutput[] {
-    this.#timers.stop('first-packet');
-    if (this.#phase === 'answered') this.#phase = 'flowing';
+    if (this.#phase !== 'switching') return this.#end(this.#failure ?? { code: 'PEER_OFFLINE', why: 'no source of this channel is there' });
+    this.#phase = 'flowing';
     return [];
   }
 
-  /** Before the first packet the first-packet timer decides, so that a long silence limit does not delay it or a short one cut it. */
-  #silent(silentMs: number): SourceOutput[] {
-    if (this.#phase === 'answered') return [];
-    return this.#end({ code: 'MEDIA_SILENT', why: `no packet from the camera for ${Math.round(silentMs)} ms` }, 'by-us');
+  /** The camera sends to one only: what runs ends before it is asked again. */
+  #dropRunning(now: Ms): SourceOutput[] {
+    const legId = this.#running;
+    this.#running = undefined;
+    this.#failOver({ code: 'SIP_REJECTED', why: 'the camera could not be asked for another stream', status: BUSY_HERE }, now);
+    return legId === undefined ? [] : [{ type: 'stop-leg', legId }, { type: 'close-leg', legId }];
+  }
+
+  #answered(): SourceOutput[] {
+    if (this.#ready) return [];
+    this.#ready = true;
+    return [{ type: 'tell-ready', viewerIds: this.viewers }];
+  }
+
+  #flowing(legId: string, now: Ms): SourceOutput[] {
+    if (legId !== this.#next && (legId !== this.#running || this.#phase !== 'starting')) return [];
+    const before = legId === this.#next ? this.#running : undefined;
+    const outputs: SourceOutput[] = before === undefined ? [] : [{ type: 'stop-leg', legId: before }];
+    if (legId === this.#next) outputs.push({ type: 'taken-over', legId });
+    this.#running = legId;
+    this.#next = undefined;
+    this.#failure = null;
+    this.#timers.stop('take-over');
+    this.#phase = 'flowing';
+    if (this.#viewers.size === 0) {
+      this.#phase = 'lingering';
+      this.#timers.set('linger', addMs(now, this.#timing.lingerMs));
+    }
+    return outputs;
+  }
+
+  #legEnded(legId: string, failure: SourceFailure | null, now: Ms): SourceOutput[] {
+    if (legId !== this.#running && legId !== this.#next) return [];
+    const wasNext = legId === this.#next;
+    if (wasNext) this.#next = undefined;
+    else this.#running = undefined;
+    if (this.#phase === 'lingering') return this.#end(failure);
+    if (this.#phase === 'switching' && wasNext) {
+      this.#makesRoom = failure?.status === BUSY_HERE;
+      return [{ type: 'close-leg', legId }, { type: 'next-leg', because: this.#makesRoom ? 'busy' : 'lossy', failure }];
+    }
+    this.#failure ??= failure;
+    if (failure !== null && !ANOTHER_MAY_WORK.has(failure.code)) return this.#end(this.#failure);
+    const outputs: SourceOutput[] = [{ type: 'close-leg', legId }];
+    if (this.#phase !== 'starting') this.#failOver(this.#failure, now);
+    // While one is being tried already it is not chosen anew.
+    if (this.#next === undefined) outputs.push({ type: 'next-leg', because: 'failed', failure });
+    return outputs;
+  }
+
+  #failOver(failure: SourceFailure | null, now: Ms): void {
+    if (this.#phase === 'failing-over') return;
+    this.#phase = 'failing-over';
+    this.#failure = failure;
+    this.#timers.set('take-over', addMs(now, this.#timing.takeOverMs));
+  }
+
+  #lossy(legId: string): SourceOutput[] {
+    if (this.#phase !== 'flowing' || legId !== this.#running) return [];
+    this.#phase = 'switching';
+    return [{ type: 'next-leg', because: 'lossy', failure: null }];
   }
 
   #tick(now: Ms): SourceOutput[] {
@@ -203,29 +254,28 @@ export class SourceSession {
     switch (due) {
       case undefined:
         return [];
-      case 'invite':
-        return this.#end({ code: 'SIP_TIMEOUT', why: `the camera gave no final answer in ${this.#timing.inviteTimeoutMs} ms` }, 'by-us');
-      case 'first-packet':
-        return this.#end({ code: 'MEDIA_SILENT', why: `no packet from the camera in ${this.#timing.firstPacketMs} ms after its answer` }, 'by-us');
       case 'linger':
-        return this.#end(null, 'by-us');
+        return this.#end(null);
+      case 'take-over':
+        return this.#end(this.#failure);
       default:
         return assertNever(due);
     }
   }
 
-  /** `by-peer`: the transaction or dialog is over already, there is nobody to tell. */
-  #end(failure: SourceFailure | null, ended: 'by-us' | 'by-peer'): SourceOutput[] {
-    const outputs: SourceOutput[] = this.#ackOwed ? [{ type: 'ack' }] : [];
-    this.#ackOwed = false;
-    if (ended === 'by-us' && this.#phase === 'inviting') outputs.push({ type: 'cancel-invite' });
-    else if (ended === 'by-us' && this.#phase !== 'opening') outputs.push({ type: 'send-bye' });
-    outputs.push({ type: 'close-media' });
-    if (this.#viewers.size > 0) {
-      outputs.push({ type: 'tell-ended', viewerIds: this.viewers, failure: failure ?? { code: 'MEDIA_UNAVAILABLE', why: 'the source was closed' } });
-    }
+  #dropNext(): SourceOutput[] {
+    const legId = this.#next;
+    this.#next = undefined;
+    return legId === undefined ? [] : [{ type: 'stop-leg', legId }, { type: 'close-leg', legId }];
+  }
+
+  #end(failure: SourceFailure | null): SourceOutput[] {
+    const outputs: SourceOutput[] = [this.#next, this.#running].flatMap(legId => (legId === undefined ? [] : [{ type: 'stop-leg', legId } as const]));
+    outputs.push({ type: 'close-bridge' });
+    if (this.#viewers.size > 0) outputs.push({ type: 'tell-ended', viewerIds: this.viewers, failure: failure ?? CLOSED });
     outputs.push({ type: 'closed', failure });
     this.#phase = 'closed';
+    this.#next = this.#running = undefined;
     this.#timers.stopAll();
     this.#viewers.clear();
     return outputs;
