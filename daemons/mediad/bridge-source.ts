@@ -8,6 +8,7 @@
  */
 import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, MediaFormat, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
+import { LOSS_WINDOW_MS, LossWatch } from '#core/rtp/loss-watch.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
 import { countersOf } from './bridge-stats.ts';
@@ -51,6 +52,7 @@ export class BridgeSource {
   readonly #peer: Peer;
   readonly #openedAt: Ms;
   readonly #alarm: Alarm;
+  readonly #losses = new LossWatch();
   #leg: SourceLeg | undefined;
   #scouts: Scouts | undefined;
   #connected = false;
@@ -116,7 +118,10 @@ export class BridgeSource {
       ssrc,
       peer: this.#peer,
       intake: this.intake,
-      relay: (batch, now) => plane.store.recycle(onPackets(this, batch, now)),
+      relay: (batch, now) => {
+        plane.store.recycle(onPackets(this, batch, now));
+        if (now >= this.#losses.due && transport === 'udp') this.#watchLoss(now);
+      },
       onClosed: why => {
         if (this.#closed || this.#ended) return;
         this.#ended = true;
@@ -203,6 +208,14 @@ export class BridgeSource {
     const flow = this.intake.silence.state;
     if (flow === 'flowing' || flow === 'silent') return flow;
     return flow === 'waiting' ? 'connecting' : 'opening';
+  }
+
+  #watchLoss(now: Ms): void {
+    const { plane, params } = this.#options;
+    const { tracker, buffer } = this.intake;
+    const lostPercent = this.#losses.update(tracker.received, tracker.lost + (buffer?.late ?? 0), plane.loss.tcpAbovePercent, now);
+    if (lostPercent === undefined) return;
+    plane.emit({ type: 'source-lossy', bridgeId: params.bridgeId, lostPercent: Math.round(lostPercent * 100) / 100, overMs: LOSS_WINDOW_MS });
   }
 
   #onFlowing(): void {
