@@ -18,6 +18,7 @@ import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { LegMemory } from './leg-memory.ts';
+import { KeyPictures } from './key-pictures.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { Positions } from './positions.ts';
@@ -66,11 +67,15 @@ export class Gateway {
         ...common,
         directory: config.rpc.directory,
         instances: config.media.instances,
-        onEvent: event => this.relay.onMediaEvent(event),
+        onEvent: event => {
+          this.relay.onMediaEvent(event);
+          keyPictures.onMediaEvent(event);
+        },
         onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
         onAttached: (instance, bridges) => this.relay.onMediaAttached(instance, bridges),
       }),
     );
+    const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
     const attempts = new AttemptLog(this.media, clock);
     const sessions = new SessionStore(store);
     const legMemory = new LegMemory(store, clock);
