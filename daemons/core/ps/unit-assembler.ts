@@ -2,6 +2,7 @@
 import { AAC_SAMPLES_PER_FRAME, g711Ticks90k, looksLikeAdts, parseAdts } from '../media/audio.ts';
 import { type VideoCodec, inspectAccessUnit, sniffVideoCodec, startsAccessUnit } from '../media/h26x.ts';
 import type { ProgramStreamMap } from './psm.ts';
+import { PictureCutter } from './picture-cutter.ts';
 import type { PesSink } from './pes-scanner.ts';
 import { type Codec, codecOf, isVideoId, streamTypeOf } from './stream-types.ts';
 import { TimestampTrack, unwrappedStep } from './timestamps.ts';
@@ -61,6 +62,10 @@ interface Track {
   open: boolean;
   damaged: boolean;
   afterMap: boolean;
+  /** Bytes were missing before what opens next. */
+  afterGap: boolean;
+  /** Its packets begin anywhere, not with pictures. */
+  cutter: PictureCutter | undefined;
   rawPts: number | undefined;
   rawDts: number | undefined;
   buffer: Uint8Array;
@@ -102,10 +107,16 @@ export class UnitAssembler implements PesSink {
       this.counters.strayPackets += 1;
       return;
     }
+    if (track.open && track.cutter === undefined && beginsAnywhere(track, pts90k, head)) track.cutter = new PictureCutter();
+    if (track.open && track.cutter !== undefined) {
+      if (pts90k !== undefined) track.cutter.stamp(track.used, pts90k, dts90k);
+      return;
+    }
     if (track.open && !continues(track, pts90k, head)) this.#emit(track);
     if (track.open) return;
     track.open = true;
-    track.damaged = false;
+    track.damaged = track.afterGap && beginsInside(track, head);
+    track.afterGap = false;
     track.used = 0;
     track.afterMap = this.#mapSeen;
     if (track.isVideo) this.#mapSeen = false;
@@ -123,19 +134,38 @@ export class UnitAssembler implements PesSink {
 
   end(): void {
     const track = this.#current;
-    if (track !== undefined && !track.isVideo) this.#emit(track);
+    if (track === undefined) return;
+    if (!track.isVideo) this.#emit(track);
+    else if (track.cutter !== undefined) this.#cut(track, track.cutter);
   }
 
   closeAll(): void {
     for (const track of this.#tracks.values()) if (track.open) this.#emit(track);
+    for (const track of this.#tracks.values()) {
+      track.cutter?.reset();
+      track.afterGap = true;
+    }
     this.#current = undefined;
+  }
+
+  #cut(track: Track, cutter: PictureCutter): void {
+    const codec = codecOfOpen(track);
+    if (codec === undefined) return;
+    for (let end = cutter.cut(codec, open(track)); end >= 0; end = cutter.cut(codec, open(track))) {
+      const rest = track.buffer.slice(end, track.used);
+      track.used = end;
+      this.#emit(track);
+      const stamp = cutter.next(end);
+      Object.assign(track, { open: true, damaged: false, used: rest.length, rawPts: stamp?.pts90k, rawDts: stamp?.dts90k });
+      track.buffer.set(rest);
+    }
   }
 
   #trackOf(streamId: number): Track | undefined {
     const known = this.#tracks.get(streamId);
     if (known !== undefined || this.#tracks.size >= MAX_STREAMS) return known;
     const track: Track = {
-      streamId, isVideo: isVideoId(streamId), clock: new TimestampTrack(), codec: 'unknown', open: false, damaged: false, afterMap: false,
+      streamId, isVideo: isVideoId(streamId), clock: new TimestampTrack(), codec: 'unknown', open: false, damaged: false, afterMap: false, afterGap: true, cutter: undefined,
       rawPts: undefined, rawDts: undefined, buffer: new Uint8Array(FIRST_BUFFER_BYTES), used: 0, pictureTicks: DEFAULT_PICTURE_TICKS, lastPts90k: undefined,
     };
     this.#tracks.set(streamId, track);
@@ -187,11 +217,28 @@ const isVideoCodec = (codec: Codec): codec is VideoCodec => codec === 'h264' || 
  */
 function continues(track: Track, pts90k: number | undefined, head: Uint8Array): boolean {
   if (!track.isVideo || (pts90k !== undefined && pts90k !== track.rawPts)) return false;
-  const open = track.buffer.subarray(0, track.used);
-  const codec = isVideoCodec(track.codec) ? track.codec : sniffVideoCodec(open.subarray(0, SNIFF_BYTES));
+  const codec = codecOfOpen(track);
   const at = nalHeaderAt(head);
   if (codec === undefined || at < 0 || !startsAccessUnit(codec, head, at)) return true;
-  return !inspectAccessUnit(codec, open).hasPicture;
+  return !inspectAccessUnit(codec, open(track)).hasPicture;
+}
+
+const open = (track: Track): Uint8Array => track.buffer.subarray(0, track.used);
+
+const codecOfOpen = (track: Track): VideoCodec | undefined => (isVideoCodec(track.codec) ? track.codec : sniffVideoCodec(open(track).subarray(0, SNIFF_BYTES)));
+
+/** What comes first after a loss is the rest of a picture, not its begin. */
+function beginsInside(track: Track, head: Uint8Array): boolean {
+  if (!track.isVideo || head.length === 0) return false;
+  const codec = isVideoCodec(track.codec) ? track.codec : track.codec === 'unknown' ? sniffVideoCodec(head) : undefined;
+  if (codec === undefined) return false;
+  const at = nalHeaderAt(head);
+  return at < 0 || !startsAccessUnit(codec, head, at);
+}
+
+/** A packet with a time of its own that does not begin with a NAL unit goes on with the picture before it. */
+function beginsAnywhere(track: Track, pts90k: number | undefined, head: Uint8Array): boolean {
+  return track.isVideo && !track.damaged && pts90k !== undefined && pts90k !== track.rawPts && head.length > 0 && nalHeaderAt(head) < 0 && codecOfOpen(track) !== undefined;
 }
 
 /** Where the NAL header stands when the payload opens with a start code of three or four bytes. */
