@@ -2,6 +2,7 @@ import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
+import play from './do/play.ts';
 import snapshot from './do/snapshot.ts';
 import why from './do/why.ts';
 import channels from './show/channels.ts';
@@ -13,4 +14,4 @@ import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, transcoders, counters, why, snapshot, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];

@@ -1,6 +1,7 @@
-import type { LegStats } from '#contracts/mediad.ts';
+import type { LegStats, OutletRow } from '#contracts/mediad.ts';
 import type { SessionRow } from '#contracts/sipd.ts';
-import { defineCommand, JSON_FLAG } from '../command.ts';
+import { GatewayError } from '#core/result.ts';
+import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
 import { duration, table, type Column } from '../render.ts';
 
 const leg = (stats: LegStats | undefined): string | null => (stats === undefined ? null : `${stats.transport} ${stats.state}`);
@@ -37,13 +38,45 @@ const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'MEDIAD', value: row => row.instance, align: 'right' },
 ];
 
+type Viewer = OutletRow & { readonly instance: string };
+
+const megabytes = (bytes: number | null): string | null => (bytes === null ? null : `${(bytes / 1e6).toFixed(1)} MB`);
+
+const VIEWER_COLUMNS: readonly Column<Viewer>[] = [
+  { title: 'OUTLET', value: row => row.protocol },
+  { title: 'VIEWER', value: row => row.remote },
+  { title: 'CHANNEL', value: row => row.channel },
+  { title: 'STREAM', value: row => row.rendition ?? String(row.streamNumber) },
+  { title: 'AGE', value: row => duration(row.ageMs), align: 'right' },
+  { title: 'SENT', value: row => megabytes(row.sentBytes), align: 'right' },
+  { title: 'DROPPED', value: row => row.droppedUnits, align: 'right' },
+  { title: 'BRIDGE', value: row => row.bridgeId ?? 'opening' },
+  { title: 'MEDIAD', value: row => row.instance, align: 'right' },
+];
+
+/** Of an instance that does not answer nothing is shown: its sessions say so. */
+async function outletViewers(context: Context): Promise<Viewer[]> {
+  const viewers = await Promise.all(
+    (await context.mediadInstances()).map(async instance => {
+      try {
+        return (await context.mediad(instance, client => client.call('listOutlets', {}))).map(row => ({ ...row, instance }));
+      } catch (error) {
+        if (error instanceof GatewayError) return [];
+        throw error;
+      }
+    }),
+  );
+  return viewers.flat();
+}
+
 export default defineCommand({
   path: 'show sessions',
-  help: 'live sessions with their media',
+  help: 'live sessions with their media, and viewers of outlets',
   args: { json: JSON_FLAG },
   async run(context, { json }) {
-    const rows = await context.sipd(client => client.call('listSessions', {}));
-    context.print(rows, json, sessions => table(sessions, COLUMNS, 'no sessions'));
+    const sessions = await context.sipd(client => client.call('listSessions', {}));
+    const outlets = await outletViewers(context);
+    context.print({ sessions, outlets }, json, () => [table(sessions, COLUMNS, 'no sessions'), ...(outlets.length === 0 ? [] : ['', table(outlets, VIEWER_COLUMNS, '')])].join('\n'));
     return 0;
   },
 });

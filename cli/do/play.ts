@@ -1,0 +1,58 @@
+import type { ChannelRow } from '#contracts/sipd.ts';
+import { GatewayError } from '#core/result.ts';
+import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
+
+const DEFAULT_MINUTES = 60;
+const PAGE = 5000;
+
+function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  if (!/^\d{1,7}$/.test(text)) throw new GatewayError('BAD_REQUEST', { [name]: text, why: 'expected a number' });
+  return Number(text);
+}
+
+async function allChannels(context: Context): Promise<ChannelRow[]> {
+  return context.sipd(async client => {
+    const rows: ChannelRow[] = [];
+    for (;;) {
+      const page = await client.call('listChannels', { offset: rows.length, limit: PAGE });
+      rows.push(...page.rows);
+      if (page.rows.length === 0 || rows.length >= page.total) return rows;
+    }
+  });
+}
+
+/** As URLs name it: its ID, with its device where two devices have the same. */
+async function channelNamed(context: Context, text: string): Promise<string> {
+  if (/^\d{20}-\d{20}$/.test(text)) return text;
+  const rows = await allChannels(context);
+  const byId = rows.filter(({ channelId, mapped }) => channelId === text || mapped.some(({ id }) => id === text));
+  const found = byId.length > 0 ? byId : rows.filter(({ name }) => name.includes(text));
+  const [row] = found;
+  if (row === undefined) throw new GatewayError('CHANNEL_UNKNOWN', { channel: text });
+  if (found.length > 1) throw new GatewayError('BAD_REQUEST', { channel: text, why: `${found.length} channels fit; name one as DEVICE-CHANNEL, e.g. ${row.deviceId}-${row.channelId}` });
+  const twins = rows.filter(({ channelId }) => channelId === row.channelId).length;
+  return twins > 1 ? `${row.deviceId}-${row.channelId}` : row.channelId;
+}
+
+export default defineCommand({
+  path: 'play',
+  help: 'addresses where a channel can be watched, with a token; for a player, e.g. ffplay "$(vlink play CHANNEL --only rtsp)"',
+  args: {
+    channel: { type: 'argument', help: 'channel ID, the ID that an upstream knows it by, DEVICE-CHANNEL, or a part of its name' },
+    stream: { type: 'option', help: 'stream number; 0: main stream (default)' },
+    minutes: { type: 'option', help: `how long the token is valid; default ${DEFAULT_MINUTES}` },
+    only: { type: 'option', help: 'one protocol, and nothing but its address' },
+    json: JSON_FLAG,
+  },
+  async run(context, { channel, stream, minutes, only, json }) {
+    const params = { channel: await channelNamed(context, channel), streamNumber: wholeNumber('stream', stream, 0), minutes: wholeNumber('minutes', minutes, DEFAULT_MINUTES) };
+    const [instance] = await context.mediadInstances();
+    if (instance === undefined) throw new GatewayError('DAEMON_UNREACHABLE', { daemon: 'mediad' });
+    const answer = await context.mediad(instance, client => client.call('outletUrls', params));
+    const urls = only === undefined ? answer.urls : answer.urls.filter(({ protocol }) => protocol === only);
+    if (urls.length === 0) throw new GatewayError('BAD_REQUEST', { why: only === undefined ? 'no outlet is on: set outlets.address and a port' : `no outlet ${only}; there is ${answer.urls.map(({ protocol }) => protocol).join(', ')}` });
+    context.print({ ...answer, urls }, json, () => (only === undefined ? urls.map(({ protocol, url }) => `${protocol.padEnd(8)}  ${url}`).join('\n') : urls[0]!.url));
+    return 0;
+  },
+});
