@@ -94,6 +94,11 @@ export class CameraSession implements Paced {
     return this.#stream?.sent ?? [];
   }
 
+  /** When the first picture was due, on the clock of the ambience. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
   /** What the packets carry; undefined before the answer. */
   get ssrc(): number | undefined {
     return this.#plan?.sentSsrc;
