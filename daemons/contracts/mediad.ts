@@ -192,12 +192,37 @@ export interface OutletRow {
   readonly droppedUnits: number | null;
 }
 
+/** Opens a bridge whose source is an inlet of the configuration: pulled now, or joined where somebody publishes it. */
+export interface OpenInletParams {
+  readonly bridgeId: string;
+  readonly inletId: string;
+  /** 0: main stream. */
+  readonly streamNumber: number;
+  /** Source is reported silent after this long without a unit. */
+  readonly silenceMs: number;
+  readonly label: string;
+}
+
+/** An inlet that somebody publishes to this instance now. */
+export interface InletRow {
+  readonly inletId: string;
+  readonly remote: Endpoint;
+  readonly ageMs: number;
+  readonly codecs: readonly string[];
+  readonly bytes: number;
+  readonly bridges: number;
+}
+
 /** Requests. Every id is chosen by the caller; the same open twice with the same id is BAD_REQUEST; closing twice is once. */
 export interface MediadRequests {
   openSource(params: OpenSourceParams): { readonly local: Endpoint };
   connectSource(params: ConnectSourceParams): null;
   /** Closes one source leg; the bridge and its sinks stay. Twice is once. */
   closeSource(params: { readonly bridgeId: string; readonly legId: string }): null;
+  /** PEER_UNKNOWN: no such inlet; PEER_OFFLINE: nobody publishes it here. Events are those of every source. */
+  openInlet(params: OpenInletParams): null;
+  /** Published ones only: a pull is known by its bridge. */
+  listInlets(params: Record<string, never>): readonly InletRow[];
   /** Listens (TCP passive) or binds; sends nothing before `startSink`. */
   openSink(params: OpenSinkParams): { readonly local: Endpoint };
   /** Upstream's ACK came: connect or send from now on. */
@@ -261,5 +286,8 @@ export type MediadEvent =
   /** Loss of a UDP source leg stayed above media.loss.tcpAbovePercent over the whole of `overMs`. Once a minute while it lasts. */
   | { readonly type: 'source-lossy'; readonly bridgeId: string; readonly lostPercent: number; readonly overMs: number }
   | { readonly type: 'source-closed'; readonly bridgeId: string; readonly legId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
+  /** Somebody publishes this inlet to this instance, or nobody does any more. */
+  | { readonly type: 'inlet-online'; readonly inletId: string; readonly remote: Endpoint }
+  | { readonly type: 'inlet-offline'; readonly inletId: string; readonly why: string }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
   | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' | 'transcode-failed' };

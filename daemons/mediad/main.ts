@@ -11,7 +11,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
-import type { GatewayConfig } from '#core/config/schema.ts';
+import type { GatewayConfig, InletConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
@@ -28,11 +28,14 @@ import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { LiveRoute } from './http-live.ts';
 import { SnapshotRoute, takeSnapshot } from './http-snapshot.ts';
+import { type InletKinds, openInlet } from './inlets.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
 import { OrphanWatch } from './orphans.ts';
 import { HttpOutlet } from './outlet-http.ts';
+import { RtmpOutlet } from './outlet-rtmp.ts';
 import { RtspOutlet } from './outlet-rtsp.ts';
 import { Outlets } from './outlets.ts';
+import { RtmpInlets } from './rtmp-inlets.ts';
 import { Strays } from './strays.ts';
 import { Snapshots } from './transcode/snapshots.ts';
 import { Transcoders } from './transcode/transcoders.ts';
@@ -80,6 +83,10 @@ export async function startMediad(configPath: string, instance: number): Promise
   let server: RpcServer<MediadEvent> | undefined;
   const ports = portsOf(config, instance, strays, log);
   const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
+  const onEvent = (event: MediadEvent): void => {
+    log.info(event, `media.${event.type}`);
+    server?.notifyAll(event);
+  };
   const bridges = opening.use(
     new Bridges({
       instance: String(instance),
@@ -91,10 +98,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       clock: systemClock,
       random: systemRandom,
       log,
-      onEvent: event => {
-        log.info(event, `media.${event.type}`);
-        server?.notifyAll(event);
-      },
+      onEvent,
       cpuMs: () => {
         const { user, system } = process.cpuUsage();
         return (user + system) / 1000;
@@ -116,12 +120,22 @@ export async function startMediad(configPath: string, instance: number): Promise
     }),
   );
   const snapshots = new Snapshots({ door: outlets, clock: systemClock, log, facts: () => transcoders.facts() });
+  const rtmpInlets = new RtmpInlets({
+    clock: systemClock,
+    openUnitBridge: options => bridges.openUnitBridge(options),
+    onOnline: (inletId, remote) => onEvent({ type: 'inlet-online', inletId, remote }),
+    onOffline: (inletId, why) => onEvent({ type: 'inlet-offline', inletId, why }),
+  });
+  const inletOf = (inletId: string): InletConfig | undefined => store.current.inlets.find(inlet => inlet.id === inletId);
+  const inlets: InletKinds = { find: inletOf, open: { rtmp: (_, params) => rtmpInlets.open(params) } };
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused;
   const handlers: RpcHandlers<MediadRequests> = {
     openSource: params => bridges.openSource(params),
     connectSource: params => bridges.connectSource(params),
     closeSource: params => bridges.closeSource(params),
+    openInlet: params => openInlet(inlets, params),
+    listInlets: () => rtmpInlets.rows(),
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
     closeSink: params => bridges.closeSink(params),
@@ -137,10 +151,14 @@ export async function startMediad(configPath: string, instance: number): Promise
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
-  const { address, httpPort, rtspPort } = config.outlets;
+  const { address, httpPort, rtmpPort, rtspPort } = config.outlets;
   void outlets.start();
   if (address !== '' && rtspPort !== 0) {
     opening.use(await RtspOutlet.open({ address, port: rtspPort + instance - 1, door: outlets, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => outlets.count(name) }));
+  }
+  if (address !== '' && rtmpPort !== 0) {
+    const rtmp = { address, port: rtmpPort + instance - 1, door: outlets, inlets: rtmpInlets, clock: systemClock, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets, inletOf };
+    opening.use(await RtmpOutlet.open(rtmp));
   }
   if (address !== '' && httpPort !== 0) {
     const routes = [new LiveRoute(outlets, systemClock), new SnapshotRoute(snapshots)];
