@@ -12,6 +12,7 @@ import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
 import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
+import view from './show/view.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, sessions, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];

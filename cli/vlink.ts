@@ -1,5 +1,5 @@
 /** vlink: the command line of the gateway. `main` makes a program of the command list; each command is a file of its own. */
-import { Command as Program, CommanderError } from 'commander';
+import { Command as Program, CommanderError, Option } from 'commander';
 import { readFileSync } from 'node:fs';
 import { EXIT_CODE, GatewayError } from '#core/result.ts';
 import type { Command } from './command.ts';
@@ -9,6 +9,11 @@ import { explain } from './explain.ts';
 import { inertLines } from './render.ts';
 
 const GROUP_HELP: Readonly<Record<string, string>> = { show: 'what is', catalog: 'catalogues of devices', config: 'the configuration' };
+
+const GLOBAL_OPTIONS: Readonly<Record<keyof GlobalOptions, readonly [flags: string, help: string]>> = {
+  runDir: ['--run-dir <dir>', 'sockets of the daemons (VLINK_RUN_DIR; else as configured)'],
+  config: ['--config <file>', 'configuration (VLINK_CONFIG; else /etc/viewlink/gateway.yaml)'],
+};
 
 const version = (): string => (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
@@ -38,15 +43,19 @@ function createProgram(output: Output, run: Run): Program {
   const program = configure(new Program('vlink'))
     .description('ViewLink Gateway: see it and steer it')
     .version(version())
-    .option('--run-dir <dir>', 'sockets of the daemons (VLINK_RUN_DIR; else as configured)')
-    .option('--config <file>', 'configuration (VLINK_CONFIG; else /etc/viewlink/gateway.yaml)');
+    .enablePositionalOptions();
+  for (const [flags, help] of Object.values(GLOBAL_OPTIONS)) program.option(flags, help);
   for (const command of COMMANDS) {
     const words = command.path.split(' ');
     const name = words.pop()!;
     const parent = words.reduce((above, word) => above.commands.find(one => one.name() === word) ?? configure(above.command(word).description(GROUP_HELP[word] ?? '')), program);
     const one = configure(parent.command(name).description(command.help));
     declareArgs(one, command);
-    one.action((...given: unknown[]) => run(command, collectArgs(one, command, given), program.opts<GlobalOptions>()));
+    // They may stand behind the command too, unless it has an option of that name itself.
+    const global = Object.entries(GLOBAL_OPTIONS).filter(([key]) => command.args[key] === undefined);
+    for (const [, [flags, help]] of global) one.addOption(new Option(flags, help).hideHelp());
+    const behind = (): GlobalOptions => Object.fromEntries(global.map(([key]) => [key, one.opts<GlobalOptions>()[key as keyof GlobalOptions]]).filter(([, value]) => value !== undefined));
+    one.action((...given: unknown[]) => run(command, collectArgs(one, command, given), { ...program.opts<GlobalOptions>(), ...behind() }));
   }
   return program;
 }

@@ -1,4 +1,5 @@
 /** What sipd offers over its RPC socket: to vlink, and later to apid and clusterd. Times are wall milliseconds; ages are milliseconds. */
+import type { ViewChange, ViewRow } from '#core/gb/view-rows.ts';
 import type { BridgeStats } from './mediad.ts';
 
 export interface DeviceRow {
@@ -44,7 +45,36 @@ export interface UpstreamRow {
   readonly expiresInMs: number | null;
   readonly lastKeepaliveAgeMs: number | null;
   readonly sharedChannels: number;
+  /** Channels of it that are ON as this upstream is told. */
+  readonly onlineChannels: number;
+  /** Channels that it has asked for since sipd started. */
+  readonly accessedChannels: number;
+  /** Channels that it is watching now. */
+  readonly playingChannels: number;
   readonly sessions: number;
+  /** What its sessions carry, measured over the last seconds; null while nothing is measured. */
+  readonly bitrateBps: number | null;
+}
+
+/** Over all upstreams; a channel that several of them see, ask for or watch counts once. */
+export interface UpstreamTotals {
+  /** Channels that devices below have. */
+  readonly channels: number;
+  readonly shared: number;
+  readonly accessed: number;
+  /** Of those below. */
+  readonly online: number;
+  readonly playing: number;
+}
+
+/** What an upstream gets as its catalogue, or would get with another configuration. */
+export interface ViewReport {
+  readonly upstream: string;
+  readonly rows: readonly ViewRow[];
+  /** Against what it gets now; null when no other configuration was given, or none that could be read. */
+  readonly changes: readonly ViewChange[] | null;
+  /** Why the other configuration would not be taken. */
+  readonly problems: readonly string[];
 }
 
 export interface SessionRow {
@@ -109,6 +139,9 @@ export interface SipdRequests {
   listDevices(params: Record<string, never>): readonly DeviceRow[];
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
   listUpstreams(params: Record<string, never>): readonly UpstreamRow[];
+  totals(params: Record<string, never>): UpstreamTotals;
+  /** `candidate`: text of another gateway.yaml, checked but not applied. PEER_UNKNOWN. */
+  view(params: { readonly upstream: string; readonly candidate?: string | undefined }): ViewReport;
   listSessions(params: Record<string, never>): readonly SessionRow[];
   listResources(params: Record<string, never>): readonly ResourceRow[];
   counters(params: Record<string, never>): Readonly<Record<string, number>>;

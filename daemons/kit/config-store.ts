@@ -20,6 +20,11 @@ export async function loadConfig(path: string): Promise<ConfigResult> {
   } catch (error) {
     return configFailure(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
+  return parseConfigText(bytes);
+}
+
+/** As `loadConfig`, of a text that is at hand. */
+export async function parseConfigText(bytes: Uint8Array): Promise<ConfigResult> {
   return bytes.length <= INLINE_BYTES ? parseConfig(bytes) : parseInThread(bytes);
 }
 

@@ -11,8 +11,9 @@ import type { RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { SqliteStore } from '#kit/sqlite-store.ts';
 import { Alarms } from './alarms.ts';
+import { Bandwidth, type Stream } from './bandwidth.ts';
 import { AttemptLog } from './attempts.ts';
-import { Catalogs } from './catalogs.ts';
+import { Catalogs, type ChannelRef } from './catalogs.ts';
 import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
@@ -29,6 +30,8 @@ import { Rows } from './rows.ts';
 import { SessionStore } from './session-store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Upstreams } from './upstreams.ts';
+import { UpstreamRows } from './upstream-rows.ts';
+import { viewReport } from './view-report.ts';
 import { Views } from './views.ts';
 
 export class Gateway {
@@ -41,6 +44,7 @@ export class Gateway {
   readonly media: MediaPool;
   readonly relay: Relay;
   readonly outlets: Outlets;
+  readonly bandwidth: Bandwidth;
   readonly upstreams: Upstreams;
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
@@ -48,6 +52,7 @@ export class Gateway {
   readonly positions: Positions;
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
+  readonly upstreamRows: UpstreamRows;
   readonly #log: Log;
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
@@ -79,7 +84,9 @@ export class Gateway {
     const attempts = new AttemptLog(this.media, clock);
     const sessions = new SessionStore(store);
     const legMemory = new LegMemory(store, clock);
-    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.views.resolveFor(upstream, requestedId, 'live') }));
+    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.#resolveLive(upstream, requestedId), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
+    const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
+    this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
     this.upstreams = closer.use(
       new Upstreams({
@@ -102,6 +109,7 @@ export class Gateway {
       new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms, positions: this.positions, positionWishes: deviceId => this.subscriptions.positionWishes(deviceId) }),
     );
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views }));
+    this.upstreamRows = new UpstreamRows({ ...common, catalogs: this.catalogs, resources: this.resources, upstreams: this.upstreams, views: this.views, relay: this.relay, bandwidth: this.bandwidth });
     this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
@@ -131,6 +139,7 @@ export class Gateway {
     };
     await this.media.start();
     this.views.configure();
+    this.bandwidth.configure();
     this.upstreams.configure();
     this.subscriptions.resync();
     this.alarms.restore();
@@ -151,6 +160,7 @@ export class Gateway {
       this.devices.configure();
       this.#forgetStrangers();
       this.views.configure();
+      this.bandwidth.configure();
       this.upstreams.configure();
       this.relay.endUnshared();
       this.subscriptions.changed();
@@ -170,7 +180,9 @@ export class Gateway {
     return {
       listDevices: () => rows.devices(),
       listChannels: params => rows.channels(params),
-      listUpstreams: () => rows.upstreams(),
+      listUpstreams: () => this.upstreamRows.rows(),
+      totals: () => this.upstreamRows.totals(),
+      view: ({ upstream, candidate }) => viewReport({ views: this.views, refusalOf: next => this.refusalOf(next) }, upstream, candidate),
       listSessions: () => rows.sessions(),
       listResources: () => this.resources.rows(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
@@ -191,6 +203,13 @@ export class Gateway {
     if (this.devices.reach(deviceId) === null) throw new GatewayError(this.devices.binding(deviceId) === undefined ? 'PEER_UNKNOWN' : 'PEER_OFFLINE', { deviceId });
     this.catalogs.refresh(deviceId);
     return null;
+  }
+
+  /** Asked for, which is counted, and permitted now. */
+  #resolveLive(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
+    const channel = this.views.resolveFor(upstream, requestedId, 'live');
+    if (typeof channel !== 'string') this.views.accessed(upstream, channel);
+    return channel;
   }
 
   /** What is permitted no more at this time of the week ends. */

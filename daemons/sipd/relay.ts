@@ -28,6 +28,8 @@ const CLAIM_MS = 4000;
 export interface RelayDeps extends SourcesDeps {
   /** The channel that an upstream means by this ID. */
   resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared';
+  /** Null: one more stream is within what this upstream may have. */
+  overQuota(upstream: UpstreamConfig, channel: ChannelRef): Refused | null;
 }
 
 export interface HoldOptions {
@@ -112,6 +114,8 @@ export class Relay implements AsyncDisposable {
     if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
     this.#releaseOld(upstream, asked);
     if (this.sessionsOf(upstream.name) >= upstream.maxSessions) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, `${upstream.name} has its ${upstream.maxSessions} sessions already`);
+    const over = this.#deps.overQuota(upstream, channel);
+    if (over !== null) return over;
     const sinkId = `k${this.#deps.random.hex(8)}`;
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
@@ -131,7 +135,6 @@ export class Relay implements AsyncDisposable {
       remote: asked.remote,
       ssrc,
       ssrcIsOurs: this.#ssrcs.has(sinkId),
-      payloadType: asked.payload.payloadType,
       rendition: renditionFor(upstream, asked.offer.f, this.#deps.config().transcode),
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
@@ -290,7 +293,8 @@ export class Relay implements AsyncDisposable {
     return {
       media,
       log,
-      answer: (viewer, local) => upstreamAnswer(viewer.plan, viewer.source.answer, local, asked!),
+      answer: (viewer, local, payload) => upstreamAnswer(viewer.plan, viewer.source.answer, local, asked!, payload),
+      payload: viewer => pickPayload(asked!.payloads, sentBy(viewer)),
       answered: viewer => {
         counters.add('relay.answered');
         const stored = viewer.stored();

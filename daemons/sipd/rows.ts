@@ -1,5 +1,5 @@
 /** What `vlink show` and `vlink why` are told: rows over the state of the other files. */
-import type { ChannelRow, DeviceRow, SessionRow, SipdRequests, UpstreamRow, WhyReport } from '#contracts/sipd.ts';
+import type { ChannelRow, DeviceRow, SessionRow, SipdRequests, WhyReport } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
@@ -93,28 +93,6 @@ export class Rows {
     return upstreams.links.flatMap(({ config }) => {
       const id = views.idOf(config.name, channel);
       return id !== undefined && views.resolve(config.name, id) !== 'not-shared' ? [{ upstream: config.name, id }] : [];
-    });
-  }
-
-  upstreams(): UpstreamRow[] {
-    const { upstreams, views, relay, clock } = this.#deps;
-    const now = clock.now();
-    return upstreams.links.map(link => {
-      const { config, view, target } = link;
-      return {
-        name: config.name,
-        id: config.id,
-        localId: config.localId,
-        transport: target.transport,
-        address: `${target.address}:${target.port}`,
-        state: view.state,
-        reason: view.reason,
-        retryInMs: view.retryAt === undefined ? null : Math.max(0, Math.round(view.retryAt - now)),
-        expiresInMs: view.expiresAt === undefined ? null : Math.round(view.expiresAt - now),
-        lastKeepaliveAgeMs: view.keepaliveAt === undefined ? null : Math.round(now - view.keepaliveAt),
-        sharedChannels: views.shares(config).length,
-        sessions: relay.sessionsOf(config.name),
-      };
     });
   }
 

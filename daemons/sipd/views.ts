@@ -183,7 +183,8 @@ export class Views implements Disposable {
   }
 
   /** It asked for this channel: counted once. */
-  accessed(upstream: string, { deviceId, channelId }: ChannelRef): void {
+  accessed(upstream: string, channel: ChannelRef): void {
+    const { deviceId, channelId } = this.#deps.resources.primaryOf(channel);
     const known = this.#accessed.get(upstream) ?? new Set<string>();
     this.#accessed.set(upstream, known.add(`${deviceId}\n${channelId}`));
   }

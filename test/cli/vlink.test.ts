@@ -9,17 +9,31 @@ import { GatewayError } from '#core/result.ts';
 import { createLog } from '#kit/log.ts';
 import { mediadRequestSchemas, sipdRequestSchemas } from '#kit/request-schemas.ts';
 import { serveRpc, type RpcHandlers } from '#kit/rpc.ts';
+import type { ViewReport } from '#contracts/sipd.ts';
+import type { ViewRow } from '#core/gb/view-rows.ts';
 import { main } from '../../cli/vlink.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const log = createLog('test', 'silent');
 
 const device: DeviceRow = { id: '34020000001110000001', name: '北门 NVR\x1b[2J', manufacturer: 'Maker', model: null, firmware: null, state: 'offline', reason: 'keepalive-lost', transport: 'UDP', address: '127.0.0.1:5060', expiresInMs: 3_500_000, lastKeepaliveAgeMs: 200_000, channels: 2, catalog: { state: 'partial', expected: 10, received: 7, atWallMs: 1 } };
-const upstream: UpstreamRow = { name: 'city', id: '34010000002000000001', localId: '34020000002000000001', transport: 'TCP', address: '127.0.0.2:5060', state: 'waiting', reason: '403 Forbidden', retryInMs: 60_000, expiresInMs: null, lastKeepaliveAgeMs: null, sharedChannels: 2, sessions: 0 };
+const upstream: UpstreamRow = { name: 'city', id: '34010000002000000001', localId: '34020000002000000001', transport: 'TCP', address: '127.0.0.2:5060', state: 'waiting', reason: '403 Forbidden', retryInMs: 60_000, expiresInMs: null, lastKeepaliveAgeMs: null, sharedChannels: 2, onlineChannels: 1, accessedChannels: 1, playingChannels: 0, sessions: 0, bitrateBps: null };
 const channels: readonly ChannelRow[] = Array.from({ length: 2500 }, (_, n) => ({ deviceId: device.id, channelId: `3402000000131${String(n).padStart(7, '0')}`, name: `摄像机 ${n}`, status: 'ON', manufacturer: null, civilCode: '340200', mapped: n === 0 ? [{ upstream: 'city', id: '34010000001310000009' }] : [], playing: n === 1 }));
 const leg: LegStats = { transport: 'udp', local: { address: '127.0.0.1', port: 30000 }, remote: null, state: 'flowing', ssrc: 1, packets: 990, bytes: 1, lost: 10, reordered: 0, duplicates: 0, late: 0, waiting: 0, waitMs: 0, dropped: {}, jitterMs: 1, lastPacketAgeMs: 1, firstPacketMs: 1 };
 const session: SessionRow = { sessionId: 's1', upstream: 'city', channelId: channels[1]!.channelId, mappedId: 'm', deviceId: device.id, bridgeId: 'b', instance: '1', state: 'streaming', sourceState: 'flowing', learnt: null, ageMs: 60_000, upstreamCallId: 'c', downstreamCallId: null, bridge: { bridgeId: 'b', label: '', ageMs: 1, source: { ...leg, legId: 'b', payload: 'ps', codecs: ['h264', 'g711a'] }, replacement: null, units: null, gate: null, sinks: [{ ...leg, transport: 'tcp-active', sinkId: 's1', label: '' }] } };
 const report: WhyReport = { channel: channels[0]!.channelId, verdict: 'broken', firstBroken: 'invite', steps: [{ step: 'register', verdict: 'ok', says: 'the device is online', evidence: { secret: 'not shown' } }, { step: 'invite', verdict: 'broken', says: 'the device answered 486 Busy Here', evidence: { status: 486, address: null } }, { step: 'rtp', verdict: 'unknown', says: 'not reached', evidence: {} }] };
+
+const viewRow: ViewRow = { id: channels[0]!.channelId, kind: 'channel', depth: 1, under: '34020000002000000001', name: '北门', status: 'OFF', parentId: '34020000002000000001', civilCode: '340200', deviceId: device.id, channelId: channels[0]!.channelId, permitted: ['live'], atTimes: ['ptz'] };
+const system: ViewRow = { ...viewRow, id: '34020000002000000001', kind: 'system', depth: 0, under: null, name: 'gateway', status: 'ON', parentId: null, deviceId: null, channelId: null, permitted: [], atTimes: [] };
+const changed: ViewRow = { ...viewRow, id: '34010000001320000009', name: '南门' };
+
+function viewAnswer(candidate: string | undefined): ViewReport {
+  const all = { upstream: 'city', rows: [system, viewRow], problems: [] };
+  if (candidate === undefined) return { ...all, changes: null };
+  if (candidate === 'same') return { ...all, changes: [] };
+  if (candidate === 'bad') return { ...all, changes: null, problems: ['line 1: not a mapping'] };
+  return { ...all, rows: [system, changed], changes: [{ type: 'removed', before: { ...viewRow, name: '西门\x1b[2J' }, after: null, fields: [] }, { type: 'changed', before: viewRow, after: changed, fields: ['id', 'name'] }, { type: 'added', before: null, after: changed, fields: [] }] };
+}
 
 interface Fake {
   readonly directory: string;
@@ -36,6 +50,8 @@ async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
     listDevices: () => [device],
     listChannels: ({ offset = 0, limit = 1000, deviceId }) => (calls.push(`listChannels ${offset} ${deviceId ?? 'all'}`), { total: channels.length, rows: channels.slice(offset, offset + Math.min(limit, 1000)) }),
     listUpstreams: () => [upstream],
+    totals: () => ({ channels: 2500, shared: 2, accessed: 1, online: 2400, playing: 0 }),
+    view: ({ upstream: name, candidate }) => (calls.push(`view ${name} ${candidate ?? ''}`), viewAnswer(candidate)),
     listSessions: () => [session],
     counters: () => ({ 'sip.flood': 3, 'sip.accepted': 9 }),
     why: ({ channel, probe }) => {
@@ -80,7 +96,7 @@ t.test('show', async t => {
   t.match(devices.out, /^DEVICE +NAME +STATE .*\n34020000001110000001  北门 NVR·\[2J  offline: keepalive-lost  UDP +127\.0\.0\.1:5060 +58 min +3 min +2  partial, 7 of 10\n$/);
   t.same(JSON.parse((await vlink(directory, 'show', 'devices', '--json')).out), [device], 'the raw form is the answer itself');
 
-  t.match((await vlink(directory, 'show', 'upstreams')).out, /city .* TCP +127\.0\.0\.2:5060  waiting: 403 Forbidden, again in 60 s /);
+  t.match((await vlink(directory, 'show', 'upstreams')).out, /city .* TCP +127\.0\.0\.2:5060  waiting: 403 Forbidden, again in 60 s .* 2 +1 +1 +0 +0 +-\nin all: 2500 channels below, 2400 of them online; 2 shared, 1 accessed, 0 playing\n/);
   t.match((await vlink(directory, 'show', 'sessions')).out, /s1 +city .* 60 s  udp flowing  h264 g711a +990  10 \(1\.00 %\)  tcp-active flowing +1\n/);
 
   const all = await vlink(directory, 'show', 'channels', '--device', device.id);
@@ -95,6 +111,22 @@ t.test('show', async t => {
   t.equal(some.code, 69, 'one does not answer');
   t.same(Object.keys(JSON.parse(some.out) as object), ['sipd', 'mediad-1', 'mediad-2'], 'the others are shown all the same');
   t.match(some.err, /viewlink-mediad@3 is not reachable/);
+});
+
+t.test('view', async t => {
+  const { directory, calls } = await fakeDaemons(t);
+  const now = await vlink(directory, 'view', 'city');
+  t.equal(now.code, 0);
+  t.match(now.out, /^ID +NAME .*\n34020000002000000001 +gateway +ON +system\n {2}34020000001310000000 +北门 +OFF +34020000001110000001 +live \(ptz\)\n$/, 'a tree');
+  t.match(JSON.parse((await vlink(directory, 'view', 'city', '--json')).out), { upstream: 'city', changes: null });
+  const file = (text: string): string => (writeFileSync(join(directory, 'next.yaml'), text), join(directory, 'next.yaml'));
+  const then = await vlink(directory, 'view', 'city', '--config', file('other'));
+  t.equal(then.out, ['- 34020000001310000000 西门·[2J', '~ 34020000001310000000 北门: id 34020000001310000000 -> 34010000001320000009, name 北门 -> 南门', '+ 34010000001320000009 南门', 'city would see 1 channels: 1 items added, 1 removed, 1 changed', ''].join('\n'), 'the difference, and nothing of a name that would steer the terminal');
+  t.equal((await vlink(directory, 'view', 'city', '--config', file('same'))).out, 'nothing would change for city\n');
+  t.match(await vlink(directory, 'view', 'city', '--config', file('bad')), { code: 2, out: /^not a configuration that would be taken: line 1/ });
+  t.match(await vlink(directory, 'view', 'city', '--config', join(directory, 'none.yaml')), { code: 2, err: /ENOENT/ });
+  t.equal(calls.filter(call => call.startsWith('view city other')).length, 1);
+  t.match(await vlink('/nowhere', 'show', 'devices', '--config', join(directory, 'gateway.yaml')), { code: 0 }, 'the option of the program may still stand behind other commands');
 });
 
 t.test('why', async t => {

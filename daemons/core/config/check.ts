@@ -1,12 +1,10 @@
 /** What the schema cannot say: rules between fields of one configuration. */
 import { normalizeIp } from '../ip.ts';
+import { checkViews } from './check-view.ts';
+import type { FieldProblem } from './field-problem.ts';
 import type { DeviceConfig, GatewayConfig, UpstreamConfig } from './schema.ts';
 
-export interface FieldProblem {
-  /** Keys and indices from the root to the field. */
-  readonly path: readonly (string | number)[];
-  readonly why: string;
-}
+export type { FieldProblem };
 
 /** Each media instance needs some ports of its own. */
 const MIN_PORTS_PER_INSTANCE = 2;
@@ -17,7 +15,7 @@ type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkRenditions(config)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
