@@ -11,7 +11,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
-import type { GatewayConfig, InletConfig } from '#core/config/schema.ts';
+import type { GatewayConfig, InletConfig, OutletPushConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
@@ -36,6 +36,7 @@ import { RtmpOutlet } from './outlet-rtmp.ts';
 import { RtspOutlet } from './outlet-rtsp.ts';
 import { Outlets } from './outlets.ts';
 import { RtmpInlets } from './rtmp-inlets.ts';
+import { RtmpPushes } from './rtmp-push.ts';
 import { Strays } from './strays.ts';
 import { Snapshots } from './transcode/snapshots.ts';
 import { Transcoders } from './transcode/transcoders.ts';
@@ -126,10 +127,16 @@ export async function startMediad(configPath: string, instance: number): Promise
     onOnline: (inletId, remote) => onEvent({ type: 'inlet-online', inletId, remote }),
     onOffline: (inletId, why) => onEvent({ type: 'inlet-offline', inletId, why }),
   });
+  const pushes = new RtmpPushes({ door: outlets, clock: systemClock, random: systemRandom, log, count: name => outlets.count(name) });
+  const pushesOf = ({ outlets: { pushes: all }, media }: GatewayConfig): OutletPushConfig[] => all.filter((_, i) => i % media.instances === instance - 1);
   const inletOf = (inletId: string): InletConfig | undefined => store.current.inlets.find(inlet => inlet.id === inletId);
   const inlets: InletKinds = { find: inletOf, open: { rtmp: (_, params) => rtmpInlets.open(params) } };
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
-  const reload = async (): Promise<string | null> => (await store.reload(next => applyConfig(store.current, next, bridges, orphans, log))).refused;
+  const reload = async (): Promise<string | null> => {
+    const { refused } = await store.reload(next => applyConfig(store.current, next, bridges, orphans, log));
+    if (refused === null) pushes.configure(pushesOf(store.current));
+    return refused;
+  };
   const handlers: RpcHandlers<MediadRequests> = {
     openSource: params => bridges.openSource(params),
     connectSource: params => bridges.connectSource(params),
@@ -142,7 +149,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...pushes.counters() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),
@@ -165,6 +172,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };
     opening.use(await HttpOutlet.open(http));
   }
+  opening.use(pushes).configure(pushesOf(config));
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
   log.info({ implementation, why }, 'udp.implementation');
   if (config.outlets.address !== '' || config.transcode.renditions.length > 0 || config.upstreams.some(upstream => upstream.transcodeByF)) void transcoders.facts().catch(() => undefined);

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { DIALECT_NAMES } from '../gb/dialects/index.ts';
 import { deviceSwitches, upstreamSwitches } from '../gb/dialects/switches.ts';
 import { isIp, parseNetwork } from '../ip.ts';
+import { parseRtmpUrl } from '../rtmp/url.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
 import { channelFactsSchema, viewSchema } from './view-schema.ts';
 
@@ -215,8 +216,9 @@ const outletUser = z.strictObject({
 const outletPush = z.strictObject({
   channel: z.string().regex(/^(\d{20}-)?\d{18,20}$/, 'expected a channel ID, or DEVICE-CHANNEL where two devices have the same').describe('channel that is opened and kept open'),
   streamNumber: z.int().min(0).max(99).default(0).describe('0: main stream'),
-  url: z.string().max(1024).regex(/^rtmp:\/\/(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(:\d{1,5})?\/[^\s@]+$/, 'expected rtmp://ADDRESS[:PORT]/APP/STREAM').describe('where it goes; what stands behind the app is never logged'),
-  retryS: z.int().min(1).max(600).default(5).describe('first wait after a failure; doubles up to 12 times this'),
+  url: z.string().max(1024).refine(text => parseRtmpUrl(text).ok, 'expected rtmp://ADDRESS[:PORT]/APP/STREAM').describe('where it goes; what stands behind the app is never logged'),
+  hevc: z.enum(['enhanced', 'legacy']).default('enhanced').describe('H.265 as FourCC hvc1, or as codec id 12 for servers that know nothing else'),
+  retryS: z.int().min(1).max(600).default(5).describe('first wait after a failure; grows up to 12 times this'),
 });
 
 const outlets = z.strictObject({
