@@ -171,8 +171,9 @@ export class Source implements Disposable {
   }
 
   onMediaEvent(event: MediadEvent): void {
-    if ('legId' in event) this.#legs.get(event.legId)?.onMediaEvent(event);
-    else if (event.type === 'source-lossy' && this.#running !== undefined) this.feed({ type: 'leg-lossy', legId: this.#running.plan.legId });
+    if (event.type === 'source-lossy') {
+      if (this.#running !== undefined) this.feed({ type: 'leg-lossy', legId: this.#running.plan.legId });
+    } else if ('legId' in event) this.#legs.get(event.legId)?.onMediaEvent(event);
   }
 
   /** After a restart: a leg in mediad whose camera had not answered yet when we went is nobody's. */
