@@ -9,7 +9,7 @@ import type { ImpairmentRules } from './rules.ts';
 /** A copy that took another way. */
 const DUPLICATE_LAG_MS = 20;
 /** A datagram that waits for later ones goes anyway when none come. */
-const HELD_MS = 1000;
+const HELD_MS = 200;
 /** Jitter that keeps the order changes this seldom: a queue somewhere grows and drains. */
 const DATAGRAMS_PER_DELAY = 8;
 

@@ -26,17 +26,19 @@ export interface Viewing {
 export interface Watched {
   readonly path: string | undefined;
   readonly sent: readonly { readonly pts90k: number; readonly index: number }[];
-  /** From when a picture was due at the camera to when all of it had come, one for each picture that came, in order. */
+  /** From when a picture was due at the camera to when its last packet came, one for each picture that came, in order. */
   readonly delaysMs: readonly number[];
 }
 
 /** Longer than any buffer on the way: what has not come by then will not. */
 const MARGIN_PICTURES = 50;
 const PICTURE_MS = 40;
+/** What is under way arrives, what is missing is given up. */
+const DRAIN_MS = 1000;
 const LOOK_MS = 20;
 const START_LIMIT_MS = 15_000;
 
-/** Watches in real time. `beforeEnd` may look at what the gateway says while all is open. Judge it afterwards with `measure`. */
+/** Watches in real time. `beforeEnd` may look at what the gateway says when all has come that will come and all is still open. Judge it afterwards with `measure`. */
 export async function watch({ platform, channelId, camera, cameraChannelId, pictures, recordTo, transport = 'tcp-passive' }: Omit<Viewing, 'clean'>, beforeEnd?: () => Promise<void>): Promise<Watched> {
   const play = await platform.play(channelId, { transport, recordTo });
   const session = await sessionOf(camera, cameraChannelId);
@@ -45,10 +47,12 @@ export async function watch({ platform, channelId, camera, cameraChannelId, pict
     if (session.state === 'closed' || clock.now() > limit) throw new Error(`${cameraChannelId} sent ${session.pictures} of ${pictures} pictures`);
     await pause(clock, LOOK_MS);
   }
+  session.silence();
+  await pause(clock, DRAIN_MS);
   await beforeEnd?.();
   const sent = session.sent.slice(0, pictures);
   const { files } = await play.stop();
-  return { path: files.ps, sent, delaysMs: delaysOf(play.arrivals, session) };
+  return { path: files.ps, sent, delaysMs: delaysOf(play.markers, session) };
 }
 
 export const measure = ({ path, sent }: Watched, clean: CleanPictures): Promise<PictureMeasure> => measurePictures(path, sent, clean);
@@ -61,10 +65,10 @@ async function sessionOf(camera: CameraSimulator, channelId: string): Promise<Ca
   throw new Error(`${channelId} does not send`);
 }
 
-function delaysOf(arrivals: readonly { readonly pts90k: number; readonly atMs: number }[], { sent, startedAt }: CameraSession): number[] {
-  const place = new Map(sent.map(({ pts90k }, index) => [pts90k, index]));
-  return arrivals.flatMap(({ pts90k, atMs }) => {
-    const index = place.get(pts90k);
+function delaysOf(markers: readonly { readonly timestamp: number; readonly atMs: number }[], { sent, startedAt }: CameraSession): number[] {
+  const place = new Map(sent.map(({ pts90k }, index) => [pts90k % 2 ** 32, index]));
+  return markers.flatMap(({ timestamp, atMs }) => {
+    const index = place.get(timestamp);
     return index === undefined ? [] : [atMs - startedAt - index * PICTURE_MS];
   });
 }

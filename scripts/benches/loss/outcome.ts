@@ -9,7 +9,9 @@ export interface Outcome extends PictureMeasure {
   readonly row: string;
   /** Of the gateway that has the bad network in front of it. */
   readonly packets: number;
+  /** Never came, and came when nobody waited any more. */
   readonly lost: number;
+  readonly late: number;
   readonly reordered: number;
   readonly delayP50Ms: number;
   readonly delayMaxMs: number;
@@ -53,6 +55,7 @@ async function outcomeOf({ row, watched, source }: Raw, clean: CleanPictures): P
     row,
     packets: source?.packets ?? 0,
     lost: source?.lost ?? NaN,
+    late: source?.late ?? NaN,
     reordered: source?.reordered ?? 0,
     delayP50Ms: percentile(delays, 0.5),
     delayMaxMs: Math.max(0, ...delays),

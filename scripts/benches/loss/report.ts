@@ -5,15 +5,15 @@ import { MODES, type Mode, ROWS } from './rows.ts';
 
 export type Outcomes = Readonly<Partial<Record<Mode, readonly Outcome[]>>>;
 
-const HEAD = ['network', 'damaged %', 'frozen %', 'longest ms', 'decoder errors', 'lost after repair', 'delay p50 ms', 'delay max ms'];
+const HEAD = ['network', 'damaged %', 'frozen %', 'longest ms', 'decoder errors', 'lost after repair', 'late', 'delay p50 ms', 'delay max ms'];
 const MOST_FROZEN_CAMERA_LEG = 5;
 const MOST_FROZEN_GATEWAYS = 0.1;
 
 const share = (value: number): string => (value === 0 ? '0' : value.toFixed(value < 1 ? 2 : 1));
 
-function cellsOf({ row, damagedPercent, frozenPercent, longestFreezeMs, decoderErrors, lost, packets, delayP50Ms, delayMaxMs }: Outcome): string[] {
+function cellsOf({ row, damagedPercent, frozenPercent, longestFreezeMs, decoderErrors, lost, late, packets, delayP50Ms, delayMaxMs }: Outcome): string[] {
   const lostShare = packets + lost > 0 ? ` (${share((100 * lost) / (packets + lost))} %)` : '';
-  return [row, share(damagedPercent), share(frozenPercent), String(Math.round(longestFreezeMs)), String(decoderErrors), `${lost}${lostShare}`, delayP50Ms.toFixed(0), delayMaxMs.toFixed(0)];
+  return [row, share(damagedPercent), share(frozenPercent), String(Math.round(longestFreezeMs)), String(decoderErrors), `${lost}${lostShare}`, String(late), delayP50Ms.toFixed(0), delayMaxMs.toFixed(0)];
 }
 
 export function formatOutcomes(outcomes: Outcomes): string {
@@ -33,8 +33,8 @@ const METHOD = 'every picture that the camera sent is looked for in what ffmpeg 
 export function figuresOf(outcomes: Outcomes): Figure[] {
   const figures: Figure[] = [];
   const at = (mode: Mode, row: string): Outcome | undefined => outcomes[mode]?.find(outcome => outcome.row === row);
-  const limited = (name: string, outcome: Outcome | undefined, field: 'frozenPercent' | 'lost', most: number, method: string): void => {
-    if (outcome !== undefined) figures.push({ name, value: outcome[field], unit: field === 'lost' ? 'packets' : '%', limit: { most }, method, beside: { 'longest freeze ms': outcome.longestFreezeMs, 'delay p50 ms': Math.round(outcome.delayP50Ms), 'delay max ms': Math.round(outcome.delayMaxMs) } });
+  const limited = (name: string, outcome: Outcome | undefined, field: 'frozenPercent' | 'late', most: number, method: string): void => {
+    if (outcome !== undefined) figures.push({ name, value: outcome[field], unit: field === 'late' ? 'packets' : '%', limit: { most }, method, beside: { 'longest freeze ms': outcome.longestFreezeMs, 'delay p50 ms': Math.round(outcome.delayP50Ms), 'delay max ms': Math.round(outcome.delayMaxMs) } });
   };
   for (const mode of ['freeze', 'default', 'gateways'] as const) {
     const measured = outcomes[mode];
@@ -45,7 +45,7 @@ export function figuresOf(outcomes: Outcomes): Figure[] {
   limited('camera leg, 0.1 %: frozen', at('default', '0.1 %'), 'frozenPercent', MOST_FROZEN_CAMERA_LEG, 'a camera that answers IFameCmd; share of its pictures that were not shown');
   for (const row of ['5 %', '10 %']) limited(`gateway to gateway, ${row}: frozen`, at('gateways', row), 'frozenPercent', MOST_FROZEN_GATEWAYS, MODES.gateways.says);
   for (const mode of ['default', 'gateways'] as const) {
-    for (const { name } of ROWS.filter(({ losesNothing }) => losesNothing)) limited(`${MODES[mode].title}, ${name}: lost`, at(mode, name), 'lost', 0, 'numbers that the gateway gave up, and what the viewer did not see of it');
+    for (const { name } of ROWS.filter(({ losesNothing }) => losesNothing)) limited(`${MODES[mode].title}, ${name}: lost`, at(mode, name), 'late', 0, 'packets that the gateway had given up when they came; none was lost on the way');
   }
   return figures;
 }

@@ -112,7 +112,7 @@ export class CameraSession implements Paced {
     const offer = parseGbSdp(this.#invite.request.body);
     if (!offer.ok) return this.#refuse(offer.error.status, offer.error.why);
     this.#offer = offer.value;
-    const plan = planAnswer(offer.value, quirks, ambience.random.int(OWN_SSRCS));
+    const plan = planAnswer(offer.value, quirks, ambience.random.int(OWN_SSRCS), this.#host.footage.videoCodec);
     if (plan === undefined) return this.#refuse(488, 'no PS in the offer');
     this.#plan = plan;
     await this.#openLeg(offer.value, plan);
@@ -232,6 +232,11 @@ export class CameraSession implements Paced {
   /** The next picture is a key frame (IFrameCmd). */
   requestKeyFrame(): void {
     if (!this.#host.quirks.has('no-key-frames')) this.#stream?.requestKeyFrame();
+  }
+
+  /** Sends no more media and says nothing about it, like a camera whose lens process hangs. */
+  silence(): void {
+    this.#silenced = true;
   }
 
   #onRequest(incoming: IncomingRequest): void {

@@ -9,9 +9,10 @@ import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
 import { MANSRTSP_TYPE, type Mansrtsp, type MansrtspMethod, type MansrtspRequest, formatMansrtspRequest, parseMansrtsp } from '#core/gb/mansrtsp.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
-import { readAnswer, PS_PAYLOAD } from '#core/sdp/negotiate.ts';
+import { H264_PAYLOAD, H265_PAYLOAD, PS_PAYLOAD, formatOf, readAnswer } from '#core/sdp/negotiate.ts';
 import type { PsUnit } from '#core/ps/demux.ts';
 import type { Codec } from '#core/ps/stream-types.ts';
+import { RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
 import { decodeBody } from '#kit/charset.ts';
 import type { Dialog, IncomingRequest, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
 import { type Ambience, type Report, pause } from '../common/names.ts';
@@ -96,8 +97,10 @@ export class Play implements AsyncDisposable, MediaSink {
   #mediaClosed: string | undefined;
   #byeAnswered: boolean | undefined;
   readonly #endings = new Conditions();
-  /** When each of the first MAX_ARRIVALS pictures was complete, on the clock of the ambience. */
+  /** When each of the first MAX_ARRIVALS pictures was complete (the next one had begun), on the clock of the ambience. */
   readonly arrivals: { readonly pts90k: number; readonly atMs: number }[] = [];
+  /** When the packets with a marker came, the first MAX_ARRIVALS. */
+  readonly markers: { readonly timestamp: number; readonly atMs: number }[] = [];
   /** The answer as it came. */
   answer: GbSdp | undefined;
   /** What the sender said inside the dialog, newest last. */
@@ -110,7 +113,7 @@ export class Play implements AsyncDisposable, MediaSink {
     this.#startedAt = parts.ambience.clock.now();
     this.#recorder = new Recorder(parts.recordTo, unit => this.#onFrame(unit));
     this.#judge = new RtpJudge({ ssrc: undefined, payloadType: PS_PAYLOAD.payloadType }, {
-      payload: (bytes, _timestamp, marker) => this.#recorder.payload(bytes, marker),
+      payload: (bytes, timestamp, marker) => this.#recorder.payload(bytes, timestamp, marker),
       gap: () => this.#recorder.gap(),
     });
   }
@@ -158,7 +161,7 @@ export class Play implements AsyncDisposable, MediaSink {
     dialog.onRequest = incoming => this.#onRequest(incoming);
     this.#answerMs = ambience.clock.now() - this.#startedAt;
     const answer = parseGbSdp(response.body);
-    const agreed = answer.ok ? readAnswer({ transport, ssrc, payloads: [PS_PAYLOAD] }, answer.value) : answer;
+    const agreed = answer.ok ? readAnswer({ transport, ssrc, payloads: [PS_PAYLOAD, H264_PAYLOAD, H265_PAYLOAD] }, answer.value) : answer;
     if (mischief.has('late-ack')) await pause(ambience.clock, LATE_ACK_MS);
     if (!mischief.has('no-ack')) ack();
     if (!agreed.ok || !answer.ok) {
@@ -168,6 +171,8 @@ export class Play implements AsyncDisposable, MediaSink {
     }
     this.answer = answer.value;
     this.#expectedSsrc = agreed.value.ssrc;
+    const format = formatOf(agreed.value.payload);
+    if (format === 'h264' || format === 'h265') this.#recorder.expect(format);
     this.#judge.expect(agreed.value.ssrc, agreed.value.payload.payloadType);
     if (transport === 'tcp-active' && !mischief.has('never-connects')) this.#receiver.connect(agreed.value.address, agreed.value.port);
     report('playing', { channel: channelId, transport, ssrc: agreed.value.ssrc });
@@ -186,7 +191,9 @@ export class Play implements AsyncDisposable, MediaSink {
   onPacket(packet: Uint8Array, from: string): void {
     if (this.#ended !== undefined) return;
     this.#mediaFrom ??= from;
-    this.#firstPacketMs ??= this.#parts.ambience.clock.now() - this.#startedAt;
+    const now = this.#parts.ambience.clock.now();
+    this.#firstPacketMs ??= now - this.#startedAt;
+    this.#noteMarker(packet, now);
     this.#judge.packet(packet);
     this.#conditions.check();
   }
@@ -208,6 +215,11 @@ export class Play implements AsyncDisposable, MediaSink {
     const now = this.#parts.ambience.clock.now();
     if (this.arrivals.length < MAX_ARRIVALS) this.arrivals.push({ pts90k, atMs: now });
     if (this.#recorder.keyFrames > 0) this.#firstFrameMs ??= now - this.#startedAt;
+  }
+
+  #noteMarker(packet: Uint8Array, atMs: number): void {
+    if (packet.length < RTP_HEADER_BYTES || packet[0]! >> 6 !== 2 || (packet[1]! & 0x80) === 0 || this.markers.length >= MAX_ARRIVALS) return;
+    this.markers.push({ timestamp: new DataView(packet.buffer, packet.byteOffset).getUint32(4), atMs });
   }
 
   #onRequest(incoming: IncomingRequest): void {
