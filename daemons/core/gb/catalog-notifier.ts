@@ -83,6 +83,11 @@ export class CatalogNotifier {
     return this.#told.size;
   }
 
+  /** Changes that wait or are under way. */
+  get held(): number {
+    return this.#waiting.size + (this.#sending?.changes.size ?? 0);
+  }
+
   /** Nothing waits and nothing is under way. */
   get settledAll(): boolean {
     return this.#sending === undefined && this.#waiting.size === 0;

@@ -198,3 +198,70 @@ await t.test('fingerprints: equal for equal texts, whole numbers below 2^50, dif
   t.ok([...all].every(value => Number.isInteger(value) && value > 0 && value < 2 ** 50));
   t.ok(fingerprint('') > 0);
 });
+
+/** A minute of 1,000 changes a second over 10,000 channels; the subscriber answers each NOTIFY after `answerMs`, or not while it is deaf. */
+function minute(options: NotifierOptions, answerMs: number, deaf: readonly [from: number, to: number] = [-1, -1]): { notifier: CatalogNotifier; heard: number; subscriber: Subscriber; states: readonly string[]; mostHeld: number; now: Ms } {
+  const CHANNELS = 10_000;
+  const states = Array<string>(CHANNELS).fill('ON');
+  const items = states.map((_, serial) => item(serial));
+  const notifier = new CatalogNotifier(options, 1);
+  const subscriber = new Subscriber(items);
+  let due: { readonly at: Ms; readonly batch: number; readonly body: string } | undefined;
+  let heard = 0;
+  let mostHeld = 0;
+  let now = ms(0);
+  const run = (outputs: readonly NotifierOutput[]): void => {
+    for (const { batch, body } of notifies(outputs)) due = { at: addMs(now, answerMs), batch, body };
+  };
+  const answer = (): void => {
+    const { batch, body } = due!;
+    const isDeaf = now >= deaf[0] && now < deaf[1];
+    due = undefined;
+    if (!isDeaf) {
+      subscriber.hear(body);
+      heard += itemsOf(body).length;
+    }
+    run(notifier.settled(batch, isDeaf ? 'unanswered' : 'accepted', now));
+  };
+  /** Everything that happens until then. */
+  const until = (at: Ms): void => {
+    for (;;) {
+      const next = due?.at ?? notifier.deadline;
+      if (next > at) break;
+      now = next;
+      if (due === undefined) run(notifier.tick(now));
+      else answer();
+    }
+    now = at;
+  };
+  run(notifier.begin(items));
+  for (let change = 0; change < 60_000; change++) {
+    until(ms(change));
+    const serial = (change * 7919) % CHANNELS;
+    states[serial] = states[serial] === 'ON' ? (change % 3 === 0 ? 'VLOST' : 'OFF') : 'ON';
+    run(notifier.state(idOf(serial), states[serial] as 'ON', now));
+    mostHeld = Math.max(mostHeld, notifier.held);
+  }
+  until(ms(60_000));
+  while (!notifier.settledAll) until(due?.at ?? notifier.deadline);
+  return { notifier, heard, subscriber, states, mostHeld, now };
+}
+
+await t.test('10,000 channels, 1,000 changes a second for a minute: none lost, bounded memory', async t => {
+  const same = ({ subscriber, states }: ReturnType<typeof minute>): boolean => states.every((state, serial) => subscriber.picture.get(idOf(serial))?.state === state);
+  const tcp = minute(OPTIONS, 20);
+  t.equal(tcp.heard, 60_000, 'over TCP each of them, once');
+  t.ok(same(tcp));
+  t.ok(tcp.mostHeld <= 1_200, `${tcp.mostHeld} changes waited`);
+  t.ok(tcp.now < 61_000, 'and at once');
+
+  const udp = minute({ ...OPTIONS, bodyBudget: 650 }, 2);
+  t.equal(udp.heard, 60_000, 'over UDP too');
+  t.ok(same(udp));
+
+  const slow = minute({ ...OPTIONS, bodyBudget: 650 }, 100);
+  t.ok(slow.heard < 60_000 && same(slow), 'a slow one is told what is true, not everything that was');
+  const cut = minute(OPTIONS, 20, [10_000, 40_000]);
+  t.ok(same(cut), 'half a minute without an answer');
+  for (const run of [slow, cut]) t.ok(run.mostHeld <= 10_100 && run.notifier.size === 10_000, `${run.mostHeld} held: one for each channel, whatever happens`);
+});
