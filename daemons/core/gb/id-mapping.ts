@@ -125,6 +125,7 @@ export class IdMapping {
   /** Takes back what the configuration gives to somebody else, and kept IDs where every channel is to have one of ours. */
   #release(ids: UpstreamIds, { fixedIds = NO_IDS, fixedIdOf = nothingFixed, ownIds = false }: MappingUpstream, shares: readonly Share[], reserved: ReadonlySet<string>): ChannelKey[] {
     const released: ChannelKey[] = [];
+    const claimed = new Set<string>();
     const release = ({ deviceId, channelId }: ChannelKey): void => {
       const key = keyOf({ deviceId, channelId });
       const current = ids.byChannel.get(key);
@@ -139,7 +140,8 @@ export class IdMapping {
       const fixedId = fixedIdOf(share);
       if (fixedId !== undefined && isGbId(fixedId) && !reserved.has(fixedId)) {
         const holder = ids.byId.get(fixedId);
-        if (current === fixedId || (holder !== undefined && fixedIdOf(holder) === fixedId)) continue;
+        if (current === fixedId || claimed.has(fixedId) || (holder !== undefined && fixedIdOf(holder) === fixedId)) continue;
+        claimed.add(fixedId);
         if (holder !== undefined) release(holder);
         release(share);
       } else if (current !== undefined && (fixedIds.has(current) || (ownIds && current === wantedId))) release(share);
