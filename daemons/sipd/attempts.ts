@@ -3,6 +3,7 @@ import type { BridgeStats, StrayReport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import { udpNoPorts } from '#kit/udp-no-ports.ts';
+import type { LegMemory } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
 import type { SourceLeg } from './source-leg.ts';
@@ -19,11 +20,13 @@ interface Entry {
 
 export class AttemptLog {
   readonly #media: MediaPool;
+  readonly #legMemory: LegMemory;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(media: MediaPool, clock: Clock) {
+  constructor(media: MediaPool, legMemory: LegMemory, clock: Clock) {
     this.#media = media;
+    this.#legMemory = legMemory;
     this.#clock = clock;
   }
 
@@ -63,6 +66,8 @@ export class AttemptLog {
       strays,
       noPortDatagrams: noPorts === null || noPortsBefore === null ? null : noPorts - noPortsBefore,
       localMedia: leg.local === undefined ? null : `${leg.local.address}:${leg.local.port} ${leg.plan.transport}`,
+      transport: leg.plan.transport,
+      learnt: this.#legMemory.of(leg.plan)?.why ?? null,
     };
   }
 

@@ -81,9 +81,9 @@ export class Gateway {
       }),
     );
     const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
-    const attempts = new AttemptLog(this.media, clock);
-    const sessions = new SessionStore(store);
     const legMemory = new LegMemory(store, clock);
+    const attempts = new AttemptLog(this.media, legMemory, clock);
+    const sessions = new SessionStore(store);
     this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.#resolveLive(upstream, requestedId), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));

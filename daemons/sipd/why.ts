@@ -22,6 +22,9 @@ export interface Attempt {
   /** Datagrams that reached this host on ports where nobody listens, while the attempt ran (UDP NoPorts). Null: not counted. */
   readonly noPortDatagrams: number | null;
   readonly localMedia: string | null;
+  readonly transport: string;
+  /** Why it was asked otherwise than configured. */
+  readonly learnt: string | null;
 }
 
 export interface Refusal {
@@ -119,8 +122,8 @@ function judgePorts({ mediadUp, portsFree, attempt }: WhyFacts): WhyStep {
 
 function judgeInvite({ attempt }: WhyFacts): WhyStep {
   if (attempt === null) return unknown('invite', 'nobody has tried to play it since the start; try again with --probe');
-  const evidence = { ageMs: Math.round(attempt.ageMs), status: attempt.failure?.status ?? null, code: attempt.failure?.code ?? null };
-  if (attempt.cameraAnswered && attempt.failure?.code !== 'SIP_REJECTED') return ok('invite', 'the camera accepted the INVITE', evidence);
+  const evidence = { ageMs: Math.round(attempt.ageMs), status: attempt.failure?.status ?? null, code: attempt.failure?.code ?? null, transport: attempt.transport, learnt: attempt.learnt };
+  if (attempt.cameraAnswered && attempt.failure?.code !== 'SIP_REJECTED') return ok('invite', `the camera accepted the INVITE${attempt.learnt === null ? '' : ` (over ${attempt.transport}: ${attempt.learnt})`}`, evidence);
   if (attempt.failure !== null) return broken('invite', attempt.failure.why, evidence);
   return unknown('invite', 'the INVITE is on its way', evidence);
 }

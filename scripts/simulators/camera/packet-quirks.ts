@@ -28,8 +28,8 @@ export class PacketQuirks {
     this.#count += 1;
     if (this.#quirks.has('marker-always')) packet[1]! |= 0x80;
     const shaped = this.#quirks.has('rtp-extension') ? withExtension(packet) : packet;
-    if (this.#quirks.has('loss') && this.#count % LOSS_EVERY === 0) return [];
     if (this.#overTcp) return [shaped];
+    if (this.#quirks.has('loss') && this.#count % LOSS_EVERY === 0) return [];
     if (this.#quirks.has('duplicates') && this.#count % DUPLICATE_EVERY === 0) return [shaped, shaped];
     return this.#quirks.has('reorder') ? this.#reorder(shaped) : [shaped];
   }
