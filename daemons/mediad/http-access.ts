@@ -1,5 +1,5 @@
 /**
- * Who may have a channel over HTTP: the bearer of a token in the URL, or a user by digest (RFC 7616). Nobody else, and who is not told
+ * Who may have a channel over HTTP: the bearer of a token in the URL or the header, or a user by digest (RFC 7616). Nobody else, and who is not told
  * to be nobody for want of which.
  */
 import type { IncomingMessage } from 'node:http';
@@ -15,6 +15,8 @@ import { OUTLET_REALM, type OutletDoor } from './outlet-door.ts';
 const SECRET_BYTES = 32;
 /** Longest that a lock-out lasts (core/sip/digest-guard). */
 const LOCKED_S = '300';
+/** RFC 6750 2.1: the same token as in URLs. */
+const BEARER = /^Bearer ([\x21-\x7e]{1,64})$/i;
 /** Old clients write a password into the query: it would stand in every log on the way (fault 90). */
 const PASSWORD_NAMES = new Set(['password', 'passwd', 'pwd', 'pass', 'user', 'username']);
 
@@ -34,8 +36,9 @@ export class HttpAccess {
   }
 
   check(request: IncomingMessage, path: OutletPath, address: string): AccessVerdict {
-    if (path.token !== null) return this.#door.tokenFits(path) ? { granted: true } : this.#denied('token', {});
     const authorization = request.headers.authorization;
+    const token = path.token ?? BEARER.exec(authorization ?? '')?.[1] ?? null;
+    if (token !== null) return this.#door.tokenFits({ ...path, token }) ? { granted: true } : this.#denied('token', {});
     const headers = authorization === undefined ? [] : [{ name: 'Authorization', value: authorization }];
     const lookup = (name: string): string | undefined => this.#door.user(name, path)?.ha1;
     const verdict = this.#guard.check({ method: request.method ?? '', callId: '', headers }, address, lookup, this.#clock.now());

@@ -18,6 +18,7 @@ import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { systemHashes } from '#kit/hashes.ts';
 import { CountedLog, createLog, type Log } from '#kit/log.ts';
+import { isWildcard, ownAddress } from '#kit/net.ts';
 import { shareOf } from '#kit/port-pool.ts';
 import { systemRandom } from '#kit/random.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
@@ -27,6 +28,7 @@ import { udpImplementation } from '#kit/udp-batch.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { LiveRoute } from './http-live.ts';
+import type { HttpRoute } from './http-route.ts';
 import { SnapshotRoute, takeSnapshot } from './http-snapshot.ts';
 import { type InletKinds, openInlet } from './inlets.ts';
 import { type MediaPorts, RangePorts } from './media-ports.ts';
@@ -40,6 +42,9 @@ import { RtmpPushes } from './rtmp-push.ts';
 import { Strays } from './strays.ts';
 import { Snapshots } from './transcode/snapshots.ts';
 import { Transcoders } from './transcode/transcoders.ts';
+import { RtcHost } from './webrtc/host.ts';
+import type { RtcThreadData } from './webrtc/messages.ts';
+import { WhepRoute } from './webrtc/whep-route.ts';
 
 /** Packets and connections of nobody: one log line in this time. */
 const STRAY_LOG_MS = 10_000;
@@ -52,12 +57,16 @@ function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log
   return new RangePorts(shareOf({ first, last }, instance, media.instances), common);
 }
 
+function rtcPlace({ outlets: { address, webrtcPort } }: GatewayConfig, instance: number): Pick<RtcThreadData, 'address' | 'candidate' | 'port'> {
+  return { address, candidate: isWildcard(address) ? ownAddress() : address, port: webrtcPort + instance - 1 };
+}
+
 /** A sentence for what needs a restart. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
   const restartOnly = ['instances', 'ports', 'receiveBufferKiB'] as const;
   const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
   if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
-  const moved = (['address', 'rtspPort', 'rtmpPort', 'httpPort'] as const).filter(key => before.outlets[key] !== after.outlets[key]);
+  const moved = (['address', 'rtspPort', 'rtmpPort', 'httpPort', 'webrtcPort'] as const).filter(key => before.outlets[key] !== after.outlets[key]);
   if (moved.length > 0) return `outlets.${moved.join(', outlets.')}: needs a restart of viewlink-mediad@`;
   return before.rpc.directory === after.rpc.directory ? null : 'rpc.directory: needs a restart of viewlink.target';
 }
@@ -131,6 +140,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   const pushesOf = ({ outlets: { pushes: all }, media }: GatewayConfig): OutletPushConfig[] => all.filter((_, i) => i % media.instances === instance - 1);
   const inletOf = (inletId: string): InletConfig | undefined => store.current.inlets.find(inlet => inlet.id === inletId);
   const inlets: InletKinds = { find: inletOf, open: { rtmp: (_, params) => rtmpInlets.open(params) } };
+  const rtc = config.outlets.address === '' || config.outlets.webrtcPort === 0 ? undefined : opening.use(new RtcHost({ ...rtcPlace(config, instance), clock: systemClock, random: systemRandom, log }));
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => {
     const { refused } = await store.reload(next => applyConfig(store.current, next, bridges, orphans, log));
@@ -149,7 +159,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...pushes.counters() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),
@@ -168,7 +178,8 @@ export async function startMediad(configPath: string, instance: number): Promise
     opening.use(await RtmpOutlet.open(rtmp));
   }
   if (address !== '' && httpPort !== 0) {
-    const routes = [new LiveRoute(outlets, systemClock), new SnapshotRoute(snapshots)];
+    const routes: HttpRoute[] = [new LiveRoute(outlets, systemClock), new SnapshotRoute(snapshots)];
+    if (rtc !== undefined) routes.push(new WhepRoute({ door: outlets, host: rtc, renderer: transcoders, log, count: name => outlets.count(name) }));
     const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };
     opening.use(await HttpOutlet.open(http));
   }

@@ -226,6 +226,7 @@ const outlets = z.strictObject({
   rtspPort: portOrOff.default(0).describe('RTSP, TCP; 554 is usual; 0: off; further mediad instances take the next numbers, here and below'),
   rtmpPort: portOrOff.default(0).describe('RTMP: play, and publish to inlets; 1935 is usual; 0: off'),
   httpPort: portOrOff.default(0).describe('HTTP and WebSocket: FLV, fMP4, HLS, WHEP, snapshots; 0: off'),
+  webrtcPort: portOrOff.default(0).describe('WebRTC: one UDP port for all viewers, beside httpPort where they ask (WHEP); 0: off'),
   users: z.array(outletUser).max(1000).default([]).describe('who may watch with name and password'),
   tokenKey: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret that signs the tokens of URLs; without it no token is valid'),
   maxViewers: z.int().min(1).max(10000).default(256).describe('per mediad instance'),
