@@ -71,6 +71,11 @@ export class PacketGate {
     this.#store = store;
   }
 
+  /** Nothing can be shown before the next key picture: frozen, or the first one came with a hole or not at all. */
+  get wantsKeyPicture(): boolean {
+    return this.state === 'frozen' || (this.state === 'opening' && this.picturesDropped > 0);
+  }
+
   /** How long the present freeze lasts; null when there is none. */
   frozenForMs(now: Ms): number | null {
     return this.state === 'frozen' ? now - this.#frozenAt : null;
@@ -104,6 +109,7 @@ export class PacketGate {
     this.#thaw(now);
     this.state = 'opening';
     this.#boundless = false;
+    this.freezes = this.pictures = this.keyPictures = this.picturesDropped = this.#frozenBefore = 0;
     this.#last = this.#startedAt = NaN;
   }
 
