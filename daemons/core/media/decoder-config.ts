@@ -4,7 +4,7 @@
  */
 import { concatBytes, toHex } from '../bytes.ts';
 import { type Result, fail, ok } from '../result.ts';
-import { type VideoCodec, isParameterSet, nalType } from './h26x.ts';
+import { type VideoCodec, nalType } from './h26x.ts';
 import { BitReader, rbspOf } from './bit-reader.ts';
 
 const MAX_PARAMETER_SETS = 64;
@@ -162,6 +162,6 @@ function finish(codec: VideoCodec, sets: readonly Uint8Array[], lengthOctet: num
   const lengthBytes = (lengthOctet & 3) + 1;
   if (lengthBytes === 3) return fail(0, 'lengths of three octets');
   const types = codec === 'h264' ? [7, 8] : [32, 33, 34];
-  const parameterSets = types.flatMap(type => sets.filter(set => nalType(codec, set[0]!) === type));
-  return parameterSets.some(set => !isParameterSet(codec, nalType(codec, set[0]!))) || parameterSets.length < types.length ? fail(0, 'parameter sets are missing') : ok({ parameterSets, lengthBytes });
+  const kinds = types.map(type => sets.filter(set => nalType(codec, set[0]!) === type));
+  return kinds.every(kind => kind.length > 0) ? ok({ parameterSets: kinds.flat(), lengthBytes }) : fail(0, 'parameter sets are missing');
 }
