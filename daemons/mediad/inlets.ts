@@ -7,10 +7,10 @@ export interface InletKinds {
   /** Of the configuration as it is now. */
   find(inletId: string): InletConfig | undefined;
   /** Each opens a bridge, or throws. */
-  readonly open: Partial<Readonly<Record<InletConfig['kind'], (inlet: InletConfig, params: OpenInletParams) => null>>>;
+  readonly open: Partial<Readonly<Record<InletConfig['kind'], (inlet: InletConfig, params: OpenInletParams) => null | Promise<null>>>>;
 }
 
-export function openInlet({ find, open }: InletKinds, params: OpenInletParams): null {
+export function openInlet({ find, open }: InletKinds, params: OpenInletParams): null | Promise<null> {
   const inlet = find(params.inletId);
   if (inlet === undefined) throw new GatewayError('PEER_UNKNOWN', { inletId: params.inletId });
   const opener = open[inlet.kind];

@@ -38,6 +38,8 @@ import { RtmpOutlet } from './outlet-rtmp.ts';
 import { RtspOutlet } from './outlet-rtsp.ts';
 import { Outlets } from './outlets.ts';
 import { RtmpInlets } from './rtmp-inlets.ts';
+import { RtspWatch } from './rtsp-watch.ts';
+import { RtspPull, type PullWorld } from './source-rtsp.ts';
 import { RtmpPushes } from './rtmp-push.ts';
 import { Strays } from './strays.ts';
 import { Snapshots } from './transcode/snapshots.ts';
@@ -139,12 +141,28 @@ export async function startMediad(configPath: string, instance: number): Promise
   const pushes = new RtmpPushes({ door: outlets, clock: systemClock, random: systemRandom, log, count: name => outlets.count(name) });
   const pushesOf = ({ outlets: { pushes: all }, media }: GatewayConfig): OutletPushConfig[] => all.filter((_, i) => i % media.instances === instance - 1);
   const inletOf = (inletId: string): InletConfig | undefined => store.current.inlets.find(inlet => inlet.id === inletId);
-  const inlets: InletKinds = { find: inletOf, open: { rtmp: (_, params) => rtmpInlets.open(params) } };
+  const localAddress = config.media.downstreamAddress || undefined;
+  const pullWorld: PullWorld = { ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, localAddress, openUnitBridge: options => bridges.openUnitBridge(options), closeBridge: bridgeId => bridges.closeBridge({ bridgeId }), count: name => outlets.count(name) };
+  const rtspWatch = opening.use(
+    new RtspWatch({
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      localAddress,
+      onOnline: (inletId, remote) => onEvent({ type: 'inlet-online', inletId, remote }),
+      onOffline: (inletId, why) => onEvent({ type: 'inlet-offline', inletId, why }),
+    }),
+  );
+  const watchInlets = (): void => rtspWatch.configure(instance === 1 ? store.current.inlets : []);
+  const inlets: InletKinds = { find: inletOf, open: { rtmp: (_, params) => rtmpInlets.open(params), rtsp: (inlet, params) => RtspPull.open(inlet, params, pullWorld) } };
   const rtc = config.outlets.address === '' || config.outlets.webrtcPort === 0 ? undefined : opening.use(new RtcHost({ ...rtcPlace(config, instance), clock: systemClock, random: systemRandom, log }));
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => {
     const { refused } = await store.reload(next => applyConfig(store.current, next, bridges, orphans, log));
-    if (refused === null) pushes.configure(pushesOf(store.current));
+    if (refused === null) {
+      pushes.configure(pushesOf(store.current));
+      watchInlets();
+    }
     return refused;
   };
   const handlers: RpcHandlers<MediadRequests> = {
@@ -152,7 +170,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     connectSource: params => bridges.connectSource(params),
     closeSource: params => bridges.closeSource(params),
     openInlet: params => openInlet(inlets, params),
-    listInlets: () => rtmpInlets.rows(),
+    listInlets: () => [...rtmpInlets.rows(), ...rtspWatch.rows()],
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
     closeSink: params => bridges.closeSink(params),
@@ -168,6 +186,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
   opening.use(orphans);
+  watchInlets();
   const { address, httpPort, rtmpPort, rtspPort } = config.outlets;
   void outlets.start();
   if (address !== '' && rtspPort !== 0) {

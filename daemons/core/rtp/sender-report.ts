@@ -63,3 +63,12 @@ function header(view: DataView, at: number, count: number, type: number, bytes: 
   view.setUint8(at + 1, type);
   view.setUint16(at + 2, bytes / 4 - 1);
 }
+
+/** The first SR of a compound packet; undefined when there is none that can be read. Total (fault 62). */
+export function readSenderReport(memory: Uint8Array, offset: number, length: number): { readonly ssrc: number; readonly ntpMs: number; readonly rtpTime: number } | undefined {
+  if (length < SR_BYTES || memory[offset]! >> 6 !== 2 || memory[offset + 1] !== SR) return undefined;
+  const view = new DataView(memory.buffer, memory.byteOffset + offset, length);
+  const ntpS = view.getUint32(8);
+  if (ntpS === 0) return undefined;
+  return { ssrc: view.getUint32(4), ntpMs: ntpS * 1000 + (view.getUint32(12) / 2 ** 32) * 1000, rtpTime: view.getUint32(16) };
+}
