@@ -19,6 +19,8 @@ export interface RelayRigOptions {
   readonly devices?: object;
   readonly media?: object;
   readonly upstream?: object;
+  /** Of single platforms, over `upstream`. */
+  readonly upstreams?: readonly object[];
   /** Further sections, e.g. `outlets`. */
   readonly sections?: LabOptions['config'];
   readonly instances?: number;
@@ -32,8 +34,8 @@ export interface RelayRig extends AsyncDisposable {
   /** ID by which a platform knows the channel of a camera. */
   idOf(camera: number, channel: number, platform?: number): string;
   /** The whole configuration with these sections, for `gateway.rewrite`. */
-  configOf(sections: { devices?: object; media?: object; upstream?: object }): NonNullable<LabOptions['config']>;
-  rewrite(sections: { devices?: object; media?: object; upstream?: object }): Promise<void>;
+  configOf(sections: { devices?: object; media?: object; upstream?: object; upstreams?: readonly object[] }): NonNullable<LabOptions['config']>;
+  rewrite(sections: { devices?: object; media?: object; upstream?: object; upstreams?: readonly object[] }): Promise<void>;
   /** After sipd was restarted. */
   reconnect(): Promise<void>;
 }
@@ -45,12 +47,12 @@ export async function openRelayRig(options: RelayRigOptions): Promise<RelayRig> 
   await using opening = new Closer();
   const platforms: Platform[] = [];
   for (let index = 0; index < (options.platforms ?? 1); index += 1) platforms.push(opening.use(await Platform.open({ id: platformId(index), password: PASSWORD, ...options.platform })));
-  const configOf = (sections: Pick<RelayRigOptions, 'devices' | 'media' | 'upstream'>): NonNullable<LabOptions['config']> =>
+  const configOf = (sections: Pick<RelayRigOptions, 'devices' | 'media' | 'upstream' | 'upstreams'>): NonNullable<LabOptions['config']> =>
     ({
       ...options.sections,
       devices: { media: { lingerS: 0 }, ...sections.devices },
       ...(sections.media !== undefined && { media: sections.media }),
-      upstreams: platforms.map(({ id, address, port }, index) => ({ name: `city${index}`, id, address, port, localId: localId(index), password: PASSWORD, retryS: 1, ...sections.upstream })),
+      upstreams: platforms.map(({ id, address, port }, index) => ({ name: `city${index}`, id, address, port, localId: localId(index), password: PASSWORD, retryS: 1, ...sections.upstream, ...sections.upstreams?.[index] })),
     }) as NonNullable<LabOptions['config']>;
   const gateway = opening.use(await LabGateway.open({ instances: options.instances ?? 1, config: configOf(options) }));
   let rpc = await gateway.rpc();

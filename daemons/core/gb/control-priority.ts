@@ -2,7 +2,7 @@
  * Who may steer a camera when several want to (configuration: upstreams[].priority, devices.ptzHoldS; ControlPriority of the command,
  * gb28181.md 3.3). For one channel:
  *
- *     FREE --command--> HELD(by operator, until now + hold) --command of at least this rank--> HELD(by that one, anew)
+ *     FREE --command--> HELD(by operator, for holdMs) --command of at least this rank--> HELD(by that one, anew)
  *       ^                 |    |
  *       +---time is over--+    +-- command of a lower rank: refused, and nothing changes
  *
@@ -23,7 +23,7 @@ export interface Operator {
 }
 
 interface Hold extends Operator {
-  readonly until: Ms;
+  readonly since: Ms;
 }
 
 export class ControlPriority {
@@ -33,9 +33,9 @@ export class ControlPriority {
   steer(channel: ChannelKey, operator: Operator, holdMs: number, now: Ms): Operator | undefined {
     const key = keyOf(channel);
     const held = this.#held.get(key);
-    if (held !== undefined && now < held.until && isBelow(operator, held)) return held;
+    if (held !== undefined && now < addMs(held.since, holdMs) && isBelow(operator, held)) return held;
     this.#held.delete(key);
-    if (holdMs > 0) this.#held.set(key, { ...operator, until: addMs(now, holdMs) });
+    if (holdMs > 0) this.#held.set(key, { ...operator, since: now });
     if (this.#held.size > MAX_HELD) this.#held.delete(this.#held.keys().next().value!);
     return undefined;
   }
