@@ -92,7 +92,7 @@ export class AdtsFramer {
         spans.push([at, at + adts.value.frameBytes]);
         at += adts.value.frameBytes;
       } else if (adts.ok || (bytes.length - at < 7 && maybeHeader(bytes, at))) {
-        this.#rest = bytes.slice(at);
+        this.#rest = new Uint8Array(bytes.subarray(at));
         break;
       } else {
         skippedBytes += 1;

@@ -67,7 +67,7 @@ function setsOf(codec: VideoCodec, accessUnit: Uint8Array): Uint8Array[] {
   for (const { at, end } of nalUnits(accessUnit, MAX_SETS * 2)) {
     const type = nalType(codec, accessUnit[at]!);
     if (isVcl(codec, type)) break;
-    if (isParameterSet(codec, type) && end - at <= MAX_SET_BYTES && found.length < MAX_SETS) found.push(accessUnit.slice(at, end));
+    if (isParameterSet(codec, type) && end - at <= MAX_SET_BYTES && found.length < MAX_SETS) found.push(new Uint8Array(accessUnit.subarray(at, end)));
   }
   return found;
 }

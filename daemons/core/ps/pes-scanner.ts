@@ -83,7 +83,8 @@ export class PesScanner {
       if (used === undefined) break;
       at += used;
     }
-    this.#pending = at === bytes.length ? EMPTY : bytes.slice(at);
+    // Not slice: of some kinds of bytes (Node's Buffer) that is no copy, and the caller's memory is used again.
+    this.#pending = at === bytes.length ? EMPTY : new Uint8Array(bytes.subarray(at));
   }
 
   /** No byte will follow what is here: hands out what was held back, then looks for the next pack. `complete` false: the rest of it is lost. */

@@ -24,7 +24,7 @@ export class G711Depacketizer implements Depacketizer {
       return [];
     }
     const pts90k = this.#line.ticks90k(timestamp);
-    return [{ kind: 'audio', codec: this.#codec, pts90k, dts90k: pts90k, keyFrame: false, damaged: false, bytes: payload.slice() }];
+    return [{ kind: 'audio', codec: this.#codec, pts90k, dts90k: pts90k, keyFrame: false, damaged: false, bytes: new Uint8Array(payload) }];
   }
 
   gap(): void {
