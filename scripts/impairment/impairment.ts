@@ -8,8 +8,6 @@ import type { ImpairmentRules } from './rules.ts';
 
 /** A copy that took another way. */
 const DUPLICATE_LAG_MS = 20;
-/** A datagram that waits for later ones goes anyway when none come. */
-const HELD_MS = 200;
 /** Jitter that keeps the order changes this seldom: a queue somewhere grows and drains. */
 const DATAGRAMS_PER_DELAY = 8;
 
@@ -78,7 +76,7 @@ export class Impairment {
     this.#passed(at);
     if (isHeld) {
       this.counters.reordered += 1;
-      this.#held.push({ passes, until: addMs(at, HELD_MS), datagram: carried });
+      this.#held.push({ passes, until: addMs(at, rules.reorderHoldMs), datagram: carried });
     }
     if (!isDoubled) return;
     this.counters.duplicated += 1;

@@ -14,6 +14,8 @@ export interface ImpairmentRules {
   /** Datagrams held back until up to `reorderDepth` later ones have passed. */
   readonly reorderPercent: number;
   readonly reorderDepth: number;
+  /** And no longer than this. */
+  readonly reorderHoldMs: number;
   readonly duplicatePercent: number;
   /** One bit is wrong. */
   readonly corruptPercent: number;
@@ -21,7 +23,7 @@ export interface ImpairmentRules {
   readonly seed: number;
 }
 
-export const CLEAR: ImpairmentRules = { lossPercent: 0, burst: 1, delayMs: 0, jitterMs: 0, jitterReorders: false, reorderPercent: 0, reorderDepth: 0, duplicatePercent: 0, corruptPercent: 0, seed: 1 };
+export const CLEAR: ImpairmentRules = { lossPercent: 0, burst: 1, delayMs: 0, jitterMs: 0, jitterReorders: false, reorderPercent: 0, reorderDepth: 0, reorderHoldMs: 200, duplicatePercent: 0, corruptPercent: 0, seed: 1 };
 
 const REORDER_PERCENT = 10;
 
@@ -37,12 +39,13 @@ const KEYS: Readonly<Record<string, Key>> = {
   'jitter': { most: 10_000, rules: jitterMs => ({ jitterMs }) },
   'shuffle': { most: 10_000, rules: jitterMs => ({ jitterMs, jitterReorders: true }) },
   'reorder': { most: 1000, rules: reorderDepth => ({ reorderDepth, reorderPercent: REORDER_PERCENT }) },
+  'hold': { most: 10_000, rules: reorderHoldMs => ({ reorderHoldMs }) },
   'duplicate': { most: 100, rules: duplicatePercent => ({ duplicatePercent }) },
   'corrupt': { most: 100, rules: corruptPercent => ({ corruptPercent }) },
   'seed': { most: 2 ** 32 - 1, rules: seed => ({ seed }) },
 };
 
-export const IMPAIRMENT_HELP = 'loss=%, burst=mean length, delay=ms, jitter=ms (in order), shuffle=ms (jitter out of order), reorder=depth, duplicate=%, corrupt=%, seed=n';
+export const IMPAIRMENT_HELP = 'loss=%, burst=mean length, delay=ms, jitter=ms (in order), shuffle=ms (jitter out of order), reorder=depth, hold=ms (at most), duplicate=%, corrupt=%, seed=n';
 
 /** `loss=5,burst=5,delay=20,seed=7`. */
 export function parseImpairment(text: string): Result<ImpairmentRules> {

@@ -117,6 +117,8 @@ t.test('reordering: as deep as asked for, and all arrive', async t => {
   t.ok(Math.max(...overtaken) >= 18 && Math.max(...overtaken) <= 20, `up to ${Math.max(...overtaken)} places`);
   t.ok(Math.abs(impairment.counters.reordered / COUNT - 0.1) < 0.01);
   t.equal(impairment.deadline, NEVER);
+  const held = cross({ reorderPercent: 10, reorderDepth: 200, reorderHoldMs: 100 }).crossings;
+  t.equal(Math.max(...held.map(({ sentAt, leftAt }) => leftAt - sentAt)), 100, 'and held no longer than that');
 });
 
 t.test('duplicates and wrong bits', async t => {
@@ -132,9 +134,9 @@ t.test('duplicates and wrong bits', async t => {
 });
 
 t.test('rules as text', async t => {
-  t.match(parseImpairment('loss=5,burst=5,delay=20,shuffle=200,reorder=20,duplicate=1,corrupt=0.5,seed=7'), {
+  t.match(parseImpairment('loss=5,burst=5,delay=20,shuffle=200,reorder=20,hold=50,duplicate=1,corrupt=0.5,seed=7'), {
     ok: true,
-    value: { lossPercent: 5, burst: 5, delayMs: 20, jitterMs: 200, jitterReorders: true, reorderDepth: 20, reorderPercent: 10, duplicatePercent: 1, corruptPercent: 0.5, seed: 7 },
+    value: { lossPercent: 5, burst: 5, delayMs: 20, jitterMs: 200, jitterReorders: true, reorderDepth: 20, reorderPercent: 10, reorderHoldMs: 50, duplicatePercent: 1, corruptPercent: 0.5, seed: 7 },
   });
   for (const text of ['', 'loss', 'loss=', 'loss=101', 'loss=-1', 'loss=1e1', 'gain=1', 'loss=1;burst=2', '__proto__=1']) t.notOk(parseImpairment(text).ok, text);
 });

@@ -346,6 +346,21 @@ t.test('media connections and ends', BESIDES, async t => {
   await Promise.all(scenes.map(scene => scene()));
 });
 
+t.test('a key frame that is asked for, and a camera that does not care', BESIDES, async t => {
+  const platform = await openPlatform(t);
+  for (const quirks of [[], ['no-key-frames']] as const) {
+    const camera = await openCamera(t, platform, quirks);
+    const asked = await play(platform, camera);
+    await asked.waitFrames(5);
+    await platform.control(camera.device.channels[0]!.id, '<IFameCmd>Send</IFameCmd>', camera.device.id);
+    await until(() => camera.device.counters.keyFrameRequests === 1);
+    await asked.waitFrames(15);
+    const { sent } = camera.sessions[0]!;
+    const jumps = sent.slice(1).filter(({ index }, at) => index !== sent[at]!.index + 1).length;
+    t.equal(jumps, quirks.length === 0 ? 1 : 0, `${quirks.join() || 'none'}: ${sent.map(({ index }) => index).join(' ')}`);
+  }
+});
+
 /** Everything `factor` times as fast: 32 s of waiting for an ACK are over in less than two. */
 function fastClock(factor: number): Clock {
   return {
