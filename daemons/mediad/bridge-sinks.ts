@@ -2,7 +2,7 @@
  * The sink legs of one bridge: those that take packets as they come, those that want whole pictures (core/rtp/packet-gate), and those whose
  * format is another than the source's (converted-sink.ts).
  */
-import type { BridgeStats, Endpoint, GateStats, LegTransport, OpenSinkParams } from '#contracts/mediad.ts';
+import type { BridgeStats, Endpoint, GateStats, LegTransport, OpenSinkParams, StartSinkParams } from '#contracts/mediad.ts';
 import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError } from '#core/result.ts';
 import { PacketGate } from '#core/rtp/packet-gate.ts';
@@ -119,10 +119,13 @@ export class BridgeSinks {
     if (this.#closed) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.#bridgeId, why: 'closed while a sink opened' });
   }
 
-  start(sinkId: string): void {
+  /** With what was agreed on since it was opened. */
+  start(sinkId: string, { payloadType, format }: Pick<StartSinkParams, 'payloadType' | 'format'> = {}): void {
     const sink = this.#sinks.get(sinkId);
     if (sink?.leg === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.#bridgeId, sinkId, why: 'no such sink' });
     if (sink.state !== 'opening') return;
+    sink.params = { ...sink.params, payloadType: payloadType ?? sink.params.payloadType, format: format ?? sink.params.format };
+    sink.leg.payloadType = sink.params.payloadType;
     sink.state = 'connecting';
     sink.counters.start(this.#plane.clock.now());
     sink.leg.start();
@@ -158,7 +161,7 @@ export class BridgeSinks {
     whole.datagramPayloadBytes = batch.datagramPayloadBytes;
     gate.opaque = this.#options.source().intake.probe.codecs.some(codec => OPAQUE.has(codec));
     gate.take(batch, whole, now);
-    if (gate.state === 'frozen') this.#options.onKeyPictureWanted('loss');
+    if (gate.wantsKeyPicture) this.#options.onKeyPictureWanted('loss');
     return whole.count === 0 || this.#whole.relay(whole, now, gate.keyAt);
   }
 
@@ -196,7 +199,8 @@ export class BridgeSinks {
   #onReady(sink: Sink): void {
     if (sink.state !== 'connecting') return;
     if (this.#needsUnits(sink)) return this.#convert(sink);
-    if (!this.#fanOutOf(sink).ready(sink, this.#plane.clock.now()) && this.#options.source().isFlowing) this.#options.onKeyPictureWanted('join');
+    // A stream that begins brings its first key picture by itself.
+    if (!this.#fanOutOf(sink).ready(sink, this.#plane.clock.now()) && this.#gate!.keyPictures > 0) this.#options.onKeyPictureWanted('join');
     this.updateHolding();
   }
 

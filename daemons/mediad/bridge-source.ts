@@ -9,6 +9,7 @@
 import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, LegTransport, MediaFormat, OpenSourceParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { LOSS_WINDOW_MS, LossWatch } from '#core/rtp/loss-watch.ts';
+import type { PayloadKind } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
 import { countersOf } from './bridge-stats.ts';
@@ -90,13 +91,17 @@ export class BridgeSource {
     return this.#params.label;
   }
 
+  /** Takes what the payloads look like for what they are, where that is certain: a pack header, or parameter sets instead of one. True: that is news. */
+  sees(kind: PayloadKind | null): boolean {
+    const isCertain = kind === 'ps' || (this.format === 'ps' && (kind === 'h264' || kind === 'h265'));
+    if (!isCertain || kind === this.format) return false;
+    this.format = kind;
+    return true;
+  }
+
   /** Behind the last packet, on the bridge's timeline. */
   get nextIndex(): number {
     return this.#lastIndex + 1;
-  }
-
-  get isFlowing(): boolean {
-    return this.intake.silence.state === 'flowing';
   }
 
   get ended(): boolean {
