@@ -17,8 +17,8 @@ const RING = 1024;
 const RING_MASK = RING - 1;
 const EMPTY = -1;
 /** What a late packet needed is asked for with a margin, and forgotten by half in this time. */
-const MARGIN = 1.25;
-const MARGIN_MS = 10;
+const MARGIN = 1.5;
+const MARGIN_MS = 20;
 const HALF_LIFE_MS = 30_000;
 /** Until so many packets came nobody knows the jitter: half of the longest wait. */
 const LEARNING_PACKETS = 256;
@@ -104,6 +104,11 @@ export class JitterBuffer {
 
   isMissing(index: number): boolean {
     return this.#held > 0 && index >= this.#next && index < this.#end && this.#slots[index & RING_MASK] === EMPTY;
+  }
+
+  /** Of a missing number: when that was noticed. */
+  missingSince(index: number): Ms {
+    return this.#at[index & RING_MASK] as Ms;
   }
 
   /** A packet that did not pass; whatever is in order then goes to `out`. `begins`: of a picture; `key`: of a key picture. */
