@@ -9,11 +9,12 @@ const HEAD = ['network', 'damaged %', 'frozen %', 'longest ms', 'decoder errors'
 const MOST_FROZEN_CAMERA_LEG = 5;
 const MOST_FROZEN_GATEWAYS = 0.1;
 
+const whole = (value: number): string => (Number.isFinite(value) && value > 0 ? value.toFixed(0) : '-');
 const share = (value: number): string => (value === 0 ? '0' : value.toFixed(value < 1 ? 2 : 1));
 
 function cellsOf({ row, damagedPercent, frozenPercent, longestFreezeMs, decoderErrors, lost, late, packets, delayP50Ms, delayMaxMs }: Outcome): string[] {
   const lostShare = packets + lost > 0 ? ` (${share((100 * lost) / (packets + lost))} %)` : '';
-  return [row, share(damagedPercent), share(frozenPercent), String(Math.round(longestFreezeMs)), String(decoderErrors), `${lost}${lostShare}`, String(late), delayP50Ms.toFixed(0), delayMaxMs.toFixed(0)];
+  return [row, share(damagedPercent), share(frozenPercent), String(Math.round(longestFreezeMs)), String(decoderErrors), `${lost}${lostShare}`, String(late), whole(delayP50Ms), whole(delayMaxMs)];
 }
 
 export function formatOutcomes(outcomes: Outcomes): string {
