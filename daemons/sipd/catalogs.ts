@@ -161,6 +161,26 @@ export class Catalogs implements Disposable {
     });
   }
 
+  /** Channels that are not those of a device which could be asked: all of them, as they are now. */
+  publish(deviceId: string, facts: DeviceFacts, items: readonly CatalogItem[]): void {
+    const device = this.#of(deviceId);
+    const before = new Map(device.items);
+    const isSame = (item: CatalogItem, old: CatalogItem | undefined): boolean => JSON.stringify({ ...item, status: '' }) === JSON.stringify({ ...old, status: '' });
+    const changed = items.length !== before.size || items.some(item => !isSame(item, before.get(item.deviceId)));
+    const states = items.filter(item => item.status !== before.get(item.deviceId)?.status).map(item => item.deviceId);
+    if (!changed && states.length === 0) return;
+    device.facts = facts;
+    device.items.clear();
+    for (const item of items) device.items.set(item.deviceId, item);
+    device.view = { state: 'complete', expected: items.length, received: items.length, atWallMs: this.#deps.clock.wall() };
+    if (changed) device.rebuild();
+    else device.restate(states);
+    this.#deps.store.putDevice({ id: deviceId, ...facts, infoJson: null });
+    this.#store(deviceId, device, changed ? [...device.items.keys()] : states, changed);
+    if (changed) this.#deps.onChanged(deviceId);
+    else this.#deps.onStates(deviceId, states);
+  }
+
   /** A Response of this device, already answered with 200. True when it was one of ours to take. */
   response(deviceId: string, message: Manscdp, charset: Charset): boolean {
     const device = this.#of(deviceId);

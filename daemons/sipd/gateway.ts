@@ -18,6 +18,7 @@ import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
+import { Inlets } from './inlets.ts';
 import { LegMemory } from './leg-memory.ts';
 import { KeyPictures } from './key-pictures.ts';
 import { MediaPool } from './media-pool.ts';
@@ -42,6 +43,7 @@ export class Gateway {
   readonly resources: Resources;
   readonly views: Views;
   readonly media: MediaPool;
+  readonly inlets: Inlets;
   readonly relay: Relay;
   readonly outlets: Outlets;
   readonly bandwidth: Bandwidth;
@@ -64,7 +66,7 @@ export class Gateway {
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
-    const isOnline = (deviceId: string): boolean => this.devices.binding(deviceId)?.online === true;
+    const isOnline = (deviceId: string): boolean => this.inlets.owns(deviceId) || this.devices.binding(deviceId)?.online === true;
     this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline });
     this.views = closer.use(new Views({ ...common, catalogs: this.catalogs, resources: this.resources, isOnline, placeOf: deviceId => this.devices.reach(deviceId)?.target, onTime: () => this.#onTime() }));
     this.media = closer.use(
@@ -72,19 +74,25 @@ export class Gateway {
         ...common,
         directory: config.rpc.directory,
         instances: config.media.instances,
-        onEvent: event => {
+        onEvent: (event, instance) => {
+          this.inlets.onMediaEvent(event, instance);
           this.relay.onMediaEvent(event);
           keyPictures.onMediaEvent(event);
         },
         onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
-        onAttached: (instance, bridges) => this.relay.onMediaAttached(instance, bridges),
+        onAttached: (instance, bridges) => {
+          this.relay.onMediaAttached(instance, bridges);
+          void this.inlets.onAttached(instance);
+        },
+        onGone: instance => this.inlets.onGone(instance),
       }),
     );
+    this.inlets = closer.use(new Inlets({ ...common, catalogs: this.catalogs, media: this.media }));
     const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
     const legMemory = new LegMemory(store, clock);
     const attempts = new AttemptLog(this.media, legMemory, clock);
     const sessions = new SessionStore(store);
-    this.relay = closer.use(new Relay({ ...common, media: this.media, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.#resolveLive(upstream, requestedId), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
+    this.relay = closer.use(new Relay({ ...common, media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.#resolveLive(upstream, requestedId), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
@@ -110,7 +118,7 @@ export class Gateway {
     );
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views }));
     this.upstreamRows = new UpstreamRows({ ...common, catalogs: this.catalogs, resources: this.resources, upstreams: this.upstreams, views: this.views, relay: this.relay, bandwidth: this.bandwidth });
-    this.rows = new Rows({ ...common, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
+    this.rows = new Rows({ ...common, inlets: this.inlets, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
   static async open(config: GatewayConfig, log: Log, closer: Closer): Promise<Gateway> {
@@ -126,6 +134,7 @@ export class Gateway {
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start(): Promise<void> {
+    this.inlets.configure();
     this.#forgetStrangers();
     this.relay.restore();
     this.subscriptions.restore();
@@ -158,6 +167,7 @@ export class Gateway {
     if (changed.some(section => PUBLISHING.has(section))) {
       this.resources.changed();
       this.devices.configure();
+      this.inlets.configure();
       this.#forgetStrangers();
       this.views.configure();
       this.bandwidth.configure();
@@ -196,7 +206,7 @@ export class Gateway {
 
   /** Channels of devices that the configuration admits no more. */
   #forgetStrangers(): void {
-    for (const id of this.catalogs.deviceIds) if (!this.devices.mayRegister(id)) this.catalogs.forget(id);
+    for (const id of this.catalogs.deviceIds) if (!this.devices.mayRegister(id) && !this.inlets.owns(id)) this.catalogs.forget(id);
   }
 
   #refreshCatalog(deviceId: string): null {
@@ -241,7 +251,7 @@ export class Gateway {
 }
 
 /** Sections that say what is published to whom. */
-const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'channels', 'resources', 'resourceRules']);
+const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'channels', 'resources', 'resourceRules', 'inlets']);
 
 /** What cannot change under a running daemon, as a sentence. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {

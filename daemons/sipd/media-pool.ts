@@ -5,7 +5,7 @@
  * An instance that was restarted answers with fewer bridges than we know: those are lost. One that does not come back
  * within GRACE_MS has lost them all.
  */
-import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSourceParams, StrayReport } from '#contracts/mediad.ts';
+import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenInletParams, OpenSourceParams, StrayReport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs, ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -20,6 +20,9 @@ const START_MS = 500;
 const PATIENCE_MS = 2000;
 /** And it is given no new one for this long, unless there is no other. */
 const SUSPECT_MS = 10_000;
+
+/** A connection, four questions with an answer each, and one more of them with a password. */
+const INLET_MS = 30_000;
 
 interface Instance {
   readonly name: string;
@@ -36,10 +39,12 @@ export interface MediaPoolOptions {
   readonly instances: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly onEvent: (event: MediadEvent) => void;
+  readonly onEvent: (event: MediadEvent, instance: string) => void;
   readonly onLost: (bridgeIds: readonly string[]) => void;
   /** The instance answers, first or again; what it lost was told before. */
   readonly onAttached: (instance: string, bridges: readonly BridgeStats[]) => void;
+  /** It did not come back within its time; what it lost was told before. */
+  readonly onGone: (instance: string) => void;
 }
 
 export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
@@ -105,6 +110,12 @@ export class MediaPool implements AsyncDisposable {
         void this.closeBridge(name, params.bridgeId).catch(() => undefined);
       }
     }
+  }
+
+  /** Opens a bridge that an inlet feeds. Settles when it plays. */
+  async openInlet(instance: string, params: OpenInletParams): Promise<void> {
+    this.adopt(instance, params.bridgeId);
+    await this.#find(instance).link.call('openInlet', params, { timeoutMs: INLET_MS });
   }
 
   #hasOther(tried: ReadonlySet<string>): boolean {
@@ -191,7 +202,7 @@ export class MediaPool implements AsyncDisposable {
     const link = new RpcLink<MediadRequests, MediadEvent>(mediadSocket(directory, name), {
       clock,
       log,
-      onEvent,
+      onEvent: event => onEvent(event, name),
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
@@ -202,7 +213,10 @@ export class MediaPool implements AsyncDisposable {
   #armGrace(instance: Instance): void {
     const { clock } = this.#options;
     instance.grace?.[Symbol.dispose]();
-    instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => this.#lose(instance, new Set()));
+    instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => {
+      this.#lose(instance, new Set());
+      this.#options.onGone(instance.name);
+    });
   }
 
   /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
@@ -213,14 +227,14 @@ export class MediaPool implements AsyncDisposable {
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
-    for (const bridge of bridges) this.#catchUp(bridge);
+    for (const bridge of bridges) this.#catchUp(bridge, instance.name);
     this.#options.onAttached(instance.name, bridges);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
   }
 
   /** Tells again what ended while nobody listened: events are not kept, states are. */
-  #catchUp({ bridgeId, source, replacement, sinks }: BridgeStats): void {
-    const { onEvent } = this.#options;
+  #catchUp({ bridgeId, source, replacement, sinks }: BridgeStats, instance: string): void {
+    const onEvent = (event: MediadEvent): void => this.#options.onEvent(event, instance);
     for (const { sinkId, state } of sinks) if (state === 'closed') onEvent({ type: 'sink-closed', bridgeId, sinkId, why: 'peer-closed' });
     // The running leg first: it may have taken over meanwhile.
     for (const leg of [source, replacement]) {

@@ -18,6 +18,7 @@ import type { AttemptLog } from './attempts.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
+import type { Inlets } from './inlets.ts';
 import { type LegMemory, TCP_REST_MS } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import { planLeg, readCameraAnswer, sourceKey } from './relay-plan.ts';
@@ -42,6 +43,7 @@ export interface SourcesDeps {
   reach(deviceId: string): DeviceReach | null;
   /** The channel that stands for its camera, whichever way it is played. */
   primaryOf(channel: ChannelRef): ChannelRef;
+  readonly inlets: Inlets;
   /** All ways to the camera behind a channel, best first. */
   waysTo(channel: ChannelRef): readonly ChannelRef[];
 }
@@ -91,9 +93,11 @@ export class RelaySources implements Disposable {
     if (!ways.some(({ deviceId }) => this.#deps.reach(deviceId) !== null)) return new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
     try {
       const { media, random, config, counters } = this.#deps;
+      const inlet = this.#deps.inlets.find(channel);
+      const place = (inlet === undefined ? undefined : this.#deps.inlets.instanceOf(inlet)) ?? instance;
       const { lingerS, takeOverS } = config().devices.media;
       const plan = { bridgeId: `b${random.hex(8)}`, key, channel: primary, streamNumber: streamNumber ?? null, timing: { lingerMs: lingerS * 1000, takeOverMs: takeOverS * 1000 } };
-      const source = Source.create(plan, instance ?? media.pick(), instance !== undefined, this.#world);
+      const source = Source.create(plan, place ?? media.pick(), place !== undefined, this.#world);
       counters.add('relay.sources');
       this.#track(source);
       source.begin();
@@ -178,6 +182,10 @@ export class RelaySources implements Disposable {
     const ways = key.endsWith('/alone') ? [channel] : this.#deps.waysTo(channel);
     const choice = source.choice.next(because, ways.map(way => this.#candidate(way)), clock.now());
     if (choice === null && because === 'lossy') this.#tcpFailed(source);
+    const inlet = choice === null ? undefined : this.#deps.inlets.find(choice);
+    if (choice !== null && inlet !== undefined) return this.#planInlet(source, choice, inlet.id);
+    // A bridge that an inlet feeds is fed by nothing else.
+    if (source.bridgeIsOpen && source.leg?.plan.inletId !== undefined) return null;
     const device = choice === null ? null : this.#deps.reach(choice.deviceId);
     const legId = `l${random.hex(8)}`;
     const ssrc = device === null ? undefined : ssrcs.take(legId);
@@ -192,10 +200,20 @@ export class RelaySources implements Disposable {
 
   #candidate(way: ChannelRef): { deviceId: string; channelId: string; isReachable: boolean; transport: LegTransport; mayMoveToTcp: boolean } {
     const { media } = this.#deps.config().devices;
+    const inlet = this.#deps.inlets.find(way);
+    if (inlet !== undefined) return { deviceId: way.deviceId, channelId: way.channelId, isReachable: this.#deps.inlets.isReachable(inlet), transport: 'tcp-active', mayMoveToTcp: false };
     const device = this.#deps.reach(way.deviceId);
     const fixed = device?.config.transport;
     const learnt = this.#deps.legMemory.of(way);
     return { deviceId: way.deviceId, channelId: way.channelId, isReachable: device !== null, transport: fixed ?? learnt?.transport ?? media.transport, mayMoveToTcp: fixed === undefined && learnt === undefined && media.tcpForS > 0 };
+  }
+
+  #planInlet(source: Source, { deviceId, channelId }: ChannelRef, inletId: string): LegPlan | null {
+    const ssrc = source.bridgeIsOpen ? undefined : this.#deps.ssrcs.take(source.bridgeId);
+    if (ssrc === undefined) return null;
+    const { silenceS, inviteTimeoutS, firstPacketS } = this.#deps.config().devices.media;
+    const timing = { inviteTimeoutMs: seconds(inviteTimeoutS), firstPacketMs: seconds(firstPacketS) };
+    return { legId: source.bridgeId, inletId, deviceId, channelId, streamNumber: source.plan.streamNumber, transport: 'tcp-active', localAddress: '127.0.0.1', ssrc, ssrcPolicy: 'adopt', latch: 'strict', allowed: [], silenceMs: seconds(silenceS), timing };
   }
 
   #legFlows(source: Source, { plan }: SourceLeg, before: LegPlan | undefined): void {

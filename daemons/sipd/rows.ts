@@ -6,6 +6,7 @@ import type { ParamsOf } from '#kit/rpc.ts';
 import type { AttemptLog } from './attempts.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { Devices } from './devices.ts';
+import type { Inlets } from './inlets.ts';
 import type { LegMemory } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Relay } from './relay.ts';
@@ -28,6 +29,7 @@ export interface RowsDeps {
   readonly media: MediaPool;
   readonly attempts: AttemptLog;
   readonly legMemory: LegMemory;
+  readonly inlets: Inlets;
   config(): GatewayConfig;
 }
 
@@ -47,6 +49,7 @@ export class Rows {
   #device(id: string): DeviceRow {
     const { devices, catalogs, clock } = this.#deps;
     const binding = devices.binding(id);
+    const isOnline = this.#deps.inlets.owns(id) || binding?.online === true;
     const { name, manufacturer, model, firmware } = catalogs.facts(id);
     const now = clock.now();
     return {
@@ -55,8 +58,8 @@ export class Rows {
       manufacturer,
       model,
       firmware,
-      state: binding?.online === true ? 'online' : 'offline',
-      reason: binding?.online === true ? null : (binding?.reason ?? 'never-registered'),
+      state: isOnline ? 'online' : 'offline',
+      reason: isOnline ? null : (binding?.reason ?? 'never-registered'),
       transport: binding?.source.transport ?? null,
       address: binding === undefined ? null : `${binding.source.address}:${binding.source.port}`,
       expiresInMs: binding?.online === true ? Math.round(binding.expiresAt - now) : null,
@@ -85,7 +88,7 @@ export class Rows {
 
   #status({ deviceId, channelId }: ChannelRef): 'ON' | 'OFF' {
     const { devices, catalogs } = this.#deps;
-    return devices.binding(deviceId)?.online === true && catalogs.channels(deviceId).get(channelId)?.status !== 'OFF' ? 'ON' : 'OFF';
+    return (this.#deps.inlets.owns(deviceId) || devices.binding(deviceId)?.online === true) && catalogs.channels(deviceId).get(channelId)?.status !== 'OFF' ? 'ON' : 'OFF';
   }
 
   #mapped(channel: ChannelRef): { upstream: string; id: string }[] {
@@ -126,7 +129,7 @@ export class Rows {
     const found = this.#find(channel);
     const deviceId = found.channel?.deviceId ?? found.deviceId;
     const playing = found.channel !== null && relay.sources.some(source => source.channel.channelId === found.channel?.channelId && source.channel.deviceId === deviceId);
-    const mayProbe = probe && found.channel !== null && !playing && deviceId !== null && devices.reach(deviceId) !== null;
+    const mayProbe = probe && found.channel !== null && !playing && deviceId !== null && (this.#deps.inlets.owns(deviceId) || devices.reach(deviceId) !== null);
     using _playing = mayProbe ? await relay.probe(deviceId, found.channel.channelId) : undefined;
     return judge(await this.#facts(channel, found));
   }

@@ -2,7 +2,7 @@
  * IO around one SourceLegSession: the INVITE to a camera and its source leg in mediad. Decisions are the automaton's; this file only
  * carries them out, one after another, and reports what became of them.
  */
-import type { ConnectSourceParams, LegTransport, MediadEvent, OpenSourceParams } from '#contracts/mediad.ts';
+import type { ConnectSourceParams, LegTransport, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { type SourceFailure, type SourceLegInput, type SourceLegOutput, type SourceLegPhase, SourceLegSession, type SourceLegTiming } from '#core/gb/source-leg-session.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
@@ -29,6 +29,8 @@ export interface LegPlan {
   readonly allowed: readonly string[];
   readonly silenceMs: number;
   readonly timing: SourceLegTiming;
+  /** It is no camera of GB/T 28181: mediad pulls it or has it, and there is no dialog. `legId` is then the bridge's. */
+  readonly inletId?: string | undefined;
 }
 
 /** What a leg says of itself. */
@@ -40,6 +42,7 @@ export interface LegWorld {
   readonly log: Log;
   /** Opens it in mediad, behind whatever else the bridge has to do. */
   openMedia(params: Omit<OpenSourceParams, 'bridgeId' | 'replaces'>): Promise<{ readonly address: string; readonly port: number }>;
+  openInlet(params: Omit<OpenInletParams, 'bridgeId'>): Promise<void>;
   connectMedia(params: Omit<ConnectSourceParams, 'bridgeId'>): Promise<void>;
   /** Sends the INVITE with our offer for the opened leg; null when the device went away meanwhile. */
   invite(plan: LegPlan, local: { address: string; port: number }): OutgoingInvite | null;
@@ -52,7 +55,8 @@ export interface LegWorld {
 /** What must outlive a restart of this daemon. */
 export interface StoredLeg {
   readonly plan: LegPlan;
-  readonly dialog: DialogState;
+  /** Null: an inlet. */
+  readonly dialog: DialogState | null;
   readonly local: { readonly address: string; readonly port: number };
 }
 
@@ -95,12 +99,12 @@ export class SourceLeg implements Disposable {
     this.#openMedia();
   }
 
-  static restore(stored: StoredLeg, flowed: boolean, dialog: Dialog, world: LegWorld): SourceLeg {
+  static restore(stored: StoredLeg, flowed: boolean, dialog: Dialog | undefined, world: LegWorld): SourceLeg {
     const leg = new SourceLeg(stored.plan, world, SourceLegSession.restored(stored.plan.timing, flowed, world.clock.now()));
     leg.#local = stored.local;
     leg.history.cameraAnswered = true;
     leg.history.flowed = flowed;
-    leg.#watch(dialog);
+    if (dialog !== undefined) leg.#watch(dialog);
     leg.#alarm.arm(leg.#session.deadline);
     return leg;
   }
@@ -122,7 +126,8 @@ export class SourceLeg implements Disposable {
   }
 
   stored(): StoredLeg | null {
-    return this.#dialog === undefined || this.#local === undefined ? null : { plan: this.plan, dialog: this.#dialog.state, local: this.#local };
+    const dialog = this.#dialog?.state ?? (this.plan.inletId !== undefined && this.history.cameraAnswered ? null : undefined);
+    return dialog === undefined || this.#local === undefined ? null : { plan: this.plan, dialog, local: this.#local };
   }
 
   feed(input: SourceLegInput): void {
@@ -174,12 +179,30 @@ export class SourceLeg implements Disposable {
   }
 
   #openMedia(): void {
+    const { inletId } = this.plan;
+    if (inletId !== undefined) return this.#openInlet(inletId);
     const { legId, transport, localAddress, ssrc, allowed, latch, silenceMs, deviceId, channelId } = this.plan;
     const opened = this.#world.openMedia({ legId, transport, localAddress, ssrc, peer: { allowed, latch }, silenceMs, label: `${deviceId}/${channelId}` });
     this.#failOn(
       opened.then(local => {
         this.#local = local;
         this.feed({ type: 'media-opened' });
+      }),
+    );
+  }
+
+  /** What an INVITE and its answer are to a camera; its first unit may have come before. */
+  #openInlet(inletId: string): void {
+    const { deviceId, channelId, streamNumber, silenceMs, localAddress } = this.plan;
+    const opened = this.#world.openInlet({ inletId, streamNumber: streamNumber ?? 0, silenceMs, label: `${deviceId}/${channelId}` });
+    this.#failOn(
+      opened.then(() => {
+        this.#local = { address: localAddress, port: 0 };
+        this.history.cameraAnswered = true;
+        this.feed({ type: 'media-opened' });
+        this.feed({ type: 'invite-accepted', unusable: null });
+        if (this.phase !== 'ended') this.#world.established();
+        if (this.history.flowed) this.feed({ type: 'media-flowing' });
       }),
     );
   }
@@ -199,6 +222,7 @@ export class SourceLeg implements Disposable {
   }
 
   #sendInvite(): void {
+    if (this.plan.inletId !== undefined) return;
     const invite = this.#world.invite(this.plan, this.#local!);
     if (invite === null) return this.feed({ type: 'invite-failed', failure: { code: 'PEER_OFFLINE', why: 'the device went offline' } });
     this.#invite = invite;

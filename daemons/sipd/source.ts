@@ -2,7 +2,7 @@
  * IO around one SourceSession: a bridge in mediad, the legs that feed it (source-leg.ts) and the viewers that watch it. Decisions are
  * the automaton's; this file carries them out.
  */
-import type { ConnectSourceParams, MediadEvent, OpenSourceParams } from '#contracts/mediad.ts';
+import type { ConnectSourceParams, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { SourceChoice } from '#core/gb/source-choice.ts';
 import { type NextLegReason, type SourceFailure, type SourceInput, type SourceOutput, type SourcePhase, SourceSession, type SourceTiming } from '#core/gb/source-session.ts';
 import type { SourceLegPhase } from '#core/gb/source-leg-session.ts';
@@ -100,7 +100,7 @@ export class Source implements Disposable {
     source.#bridgeIsOpen = true;
     source.#firstPacket.resolve();
     for (const each of legs) {
-      const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, dialogOf(each.dialog), source.#legWorld);
+      const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, each.dialog === null ? undefined : dialogOf(each.dialog), source.#legWorld);
       source.#legs.set(each.plan.legId, leg);
       if (each.plan.legId !== runningLegId) continue;
       source.#running = leg;
@@ -117,6 +117,10 @@ export class Source implements Disposable {
   /** Where its bridge is. */
   get instance(): string {
     return this.#instance;
+  }
+
+  get bridgeIsOpen(): boolean {
+    return this.#bridgeIsOpen;
   }
 
   get phase(): SourcePhase {
@@ -257,6 +261,7 @@ export class Source implements Disposable {
       invite,
       readAnswer,
       openMedia: params => this.enqueueMedia(() => this.#openMedia(params)),
+      openInlet: params => this.enqueueMedia(() => this.#openInlet(params)),
       connectMedia: params => this.enqueueMedia(() => this.#connectMedia(params)),
       established: () => this.#world.changed(this),
       news: (leg, news) => this.#legNews(leg, news),
@@ -289,6 +294,13 @@ export class Source implements Disposable {
     this.#instance = instance;
     this.#bridgeIsOpen = true;
     return local;
+  }
+
+  async #openInlet(params: Omit<OpenInletParams, 'bridgeId'>): Promise<void> {
+    const { bridgeId } = this.plan;
+    if (this.phase === 'closed') throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId, why: 'closed before it was opened' });
+    await this.#world.media.openInlet(this.#instance, { ...params, bridgeId });
+    this.#bridgeIsOpen = true;
   }
 
   async #connectMedia(params: Omit<ConnectSourceParams, 'bridgeId'>): Promise<void> {

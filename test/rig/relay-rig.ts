@@ -62,7 +62,8 @@ export async function openRelayRig(options: RelayRigOptions): Promise<RelayRig> 
     const platform = { id: LAB_ID, address: gateway.address, port: gateway.sipPort };
     cameras.push(opening.use(await CameraSimulator.open({ id: `3402000000118000000${index + 1}`, platform, password: LAB_PASSWORD, ...camera })));
   }
-  const expected = cameras.reduce((sum, camera) => sum + camera.devices.reduce((channels, device) => channels + device.channels.length, 0), 0);
+  const inlets = options.sections?.['inlets'];
+  const expected = (Array.isArray(inlets) ? inlets.length : 0) + cameras.reduce((sum, camera) => sum + camera.devices.reduce((channels, device) => channels + device.channels.length, 0), 0);
   await Promise.all(platforms.map((platform, index) => platform.waitRegistered(localId(index))));
   await until('every catalogue', async () => (await rpc.call('listChannels', {})).total === expected, 30_000);
   const channels: readonly ChannelRow[] = (await rpc.call('listChannels', {})).rows;
