@@ -4,15 +4,19 @@
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { parseSubject } from '#core/gb/subject.ts';
+import { fLineOfRendition } from '#core/media/rendition.ts';
 import { SIP_STATUS } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { checkMediaTarget } from '#core/sdp/media-target.ts';
-import { type MediaTransport, type Payload, PS_PAYLOAD, answerTransport, choosePayload, readAnswer } from '#core/sdp/negotiate.ts';
+import { H264_PAYLOAD, H265_PAYLOAD, type MediaTransport, type Payload, PS_PAYLOAD, type StreamFormat, answerTransport, formatOf, formatsOf, payloadOf, readAnswer, servablePayloads } from '#core/sdp/negotiate.ts';
 import { header, userOf, type SipRequest } from '#core/sip/message.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { AnswerReading, LegPlan } from './source-leg.ts';
 import type { DeviceReach } from './devices.ts';
+import type { ViewerPlan } from './viewer.ts';
+
+const OFFERED: readonly Payload[] = [PS_PAYLOAD, H264_PAYLOAD, H265_PAYLOAD];
 
 export interface Refused {
   readonly refused: number;
@@ -27,7 +31,8 @@ export const refusal = (refused: number, why: string, detail?: string): Refused 
 export interface Asked {
   readonly requestedId: string;
   readonly offer: GbSdp;
-  readonly payload: Payload;
+  /** What it takes and we can send; program streams first. */
+  readonly payloads: readonly Payload[];
   /** Our role toward the upstream. */
   readonly transport: MediaTransport;
   readonly remote: { readonly address: string; readonly port: number };
@@ -43,14 +48,14 @@ export function readInvite(request: SipRequest, upstream: UpstreamConfig, allowe
   if (!parsed.ok) return refusal(parsed.error.status, parsed.error.why);
   const offer = parsed.value;
   if (offer.sessionName.toLowerCase() !== 'play') return refusal(488, `s=${offer.sessionName} is not served`);
-  const payload = choosePayload(offer.media);
-  if (!payload.ok) return refusal(415, payload.error.why);
+  const payloads = servablePayloads(offer.media);
+  if (!payloads.ok) return refusal(415, payloads.error.why);
   if (offer.ssrcText !== undefined && /^\d{11,}$/.test(offer.ssrcText)) return refusal(488, 'y= has more than ten digits');
   const transport = answerTransport(offer.media);
   const port = transport === 'tcp-passive' ? null : offer.media.port;
   const bad = checkMediaTarget(offer.connectionAddress, port, { allowed, own, transport: transport === 'udp' ? 'udp' : 'tcp' });
   if (bad !== null) return refusal(SIP_STATUS.MEDIA_TARGET_REFUSED, bad);
-  return { requestedId: requestedId(request, offer, upstream), offer, payload: payload.value, transport, remote: { address: offer.connectionAddress, port: offer.media.port } };
+  return { requestedId: requestedId(request, offer, upstream), offer, payloads: payloads.value, transport, remote: { address: offer.connectionAddress, port: offer.media.port } };
 }
 
 function requestedId(request: SipRequest, offer: GbSdp, upstream: UpstreamConfig): string {
@@ -63,15 +68,26 @@ function requestedId(request: SipRequest, offer: GbSdp, upstream: UpstreamConfig
 export function readCameraAnswer(plan: LegPlan, body: Uint8Array, own: readonly string[]): AnswerReading {
   const parsed = parseGbSdp(body);
   if (!parsed.ok) return { usable: false, why: parsed.error.why };
-  const agreed = readAnswer({ transport: plan.transport, ssrc: plan.ssrc, payloads: [PS_PAYLOAD] }, parsed.value);
+  const agreed = readAnswer({ transport: plan.transport, ssrc: plan.ssrc, payloads: OFFERED }, parsed.value);
   if (!agreed.ok) return { usable: false, why: agreed.error.why };
   const { address, port, ssrc, payload } = agreed.value;
+  const format = formatOf(payload);
+  if (format === undefined) return { usable: false, why: `answered ${payload.encoding}, which is not served` };
   const connect = plan.transport === 'tcp-active';
   const bad = checkMediaTarget(address, connect ? port : null, { allowed: plan.allowed, own, transport: 'tcp' });
   // A camera behind NAT declares its private address; its media then comes from where it registered (latching).
   const remote = bad !== null && plan.latch === 'nat' && !connect ? { address: plan.allowed[0]!, port } : { address, port };
   if (bad !== null && remote.address === address) return { usable: false, why: `${bad} (media may come from ${plan.allowed.join(', ')}; see nat and mediaNetworks)` };
-  return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType };
+  return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType, format, formatParameters: parsed.value.media.fmtp.get(payload.payloadType) };
+}
+
+/** What a viewer would get: the rendition made for it, else what the source's answer says; undefined where that says nothing. */
+export function sentTo({ rendition }: Pick<ViewerPlan, 'rendition'>, answer: GbSdp | undefined): readonly StreamFormat[] | undefined {
+  if (rendition !== undefined) return formatsOf('ps', fLineOfRendition(rendition, answer?.f));
+  const payloadType = answer?.media.payloadTypes[0];
+  if (answer === undefined || payloadType === undefined) return undefined;
+  const payload = payloadOf(answer.media, payloadType) ?? OFFERED.find(each => each.payloadType === payloadType);
+  return formatsOf((payload && formatOf(payload)) ?? 'ps', answer.f);
 }
 
 /** Streams of one channel are sources of their own; the main stream is the usual one. */

@@ -1,9 +1,11 @@
 /** The INVITE that we send to a camera and the 200 that we send to an upstream (gb28181.md 2.1, 2.6, 6.1). */
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { fLineOfRendition } from '#core/media/rendition.ts';
+import { PATH_HEADER } from '#core/gb/invite-path.ts';
 import { formatSubject } from '#core/gb/subject.ts';
 import { SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
+import type { Payload } from '#core/sdp/negotiate.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import { sipUri } from '#core/sip/uri.ts';
 import type { NewRequest, ResponseParts, Target } from '#kit/sip-endpoint.ts';
@@ -17,8 +19,15 @@ export interface MediaAddress {
   readonly port: number;
 }
 
+/** How the INVITE is told apart from others, and from itself when it comes back. */
+export interface InviteMarks {
+  readonly callId: string;
+  /** Toward a platform, which may hand it on; undefined toward a camera. */
+  readonly path: { readonly maxForwards: number; readonly header: string } | undefined;
+}
+
 /** `here`: our SIP address toward this device. */
-export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target, here: MediaAddress, config: GatewayConfig): NewRequest {
+export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target, here: MediaAddress, { callId, path }: InviteMarks, config: GatewayConfig): NewRequest {
   const { sip } = config;
   const channel = sipUri(plan.channelId, target.address, target.port);
   return {
@@ -26,15 +35,17 @@ export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target,
     uri: channel,
     from: ownAddress(config),
     to: nameAddr(channel),
+    callId,
+    ...(path !== undefined && { maxForwards: path.maxForwards }),
     contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
     contentType: SDP_TYPE,
-    headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }],
+    headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }, ...(path === undefined ? [] : [{ name: PATH_HEADER, value: path.header }])],
     body: buildOffer({ originUser: sip.id, sessionName: 'Play', ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined }),
   };
 }
 
 /** `source`: the camera's own answer, whose f= says best what is sent, unless we send something else. */
-export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer, payload }: Asked): ResponseParts {
+export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer }: Asked, payload: Payload): ResponseParts {
   const f = plan.rendition === undefined ? (source?.f ?? offer.f) : fLineOfRendition(plan.rendition, source?.f);
   return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f }) };
 }

@@ -7,6 +7,8 @@
  */
 import type { BridgeStats, LegTransport, MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
+import { type InvitePath, OWN_PATH, nextPath } from '#core/gb/invite-path.ts';
+import { isPlatformId } from '#core/gb/origin.ts';
 import type { NextLegReason, SourceFailure } from '#core/gb/source-session.ts';
 import { GatewayError } from '#core/result.ts';
 import { seconds } from '#core/units.ts';
@@ -50,6 +52,8 @@ export interface SourcesDeps {
 
 export interface RelaySourcesDeps extends SourcesDeps {
   readonly ssrcs: SsrcLeases;
+  /** By which we know our own INVITEs again. */
+  readonly mark: string;
   ownAddresses(): readonly string[];
   ready(viewerIds: readonly string[]): void;
   ended(viewerIds: readonly string[], failure: SourceFailure): void;
@@ -57,6 +61,8 @@ export interface RelaySourcesDeps extends SourcesDeps {
 
 export interface JoinOptions {
   readonly streamNumber: number | undefined;
+  /** Of the INVITE that asks for it; default: nobody's. */
+  readonly path?: InvitePath | undefined;
   /** Where it should run; one that runs elsewhere stays there. */
   readonly instance?: string | undefined;
   /** This channel and no other way to its camera. */
@@ -67,6 +73,8 @@ export class RelaySources implements Disposable {
   readonly #deps: RelaySourcesDeps;
   readonly #byKey = new Map<string, Source>();
   readonly #byBridge = new Map<string, Source>();
+  /** Of the INVITEs that we sent, by leg. */
+  readonly #callIds = new Map<string, string>();
 
   constructor(deps: RelaySourcesDeps) {
     this.#deps = deps;
@@ -81,7 +89,7 @@ export class RelaySources implements Disposable {
   }
 
   /** The running source of this stream, or a new one, which must get a viewer before anything else happens. */
-  join(channel: ChannelRef, { streamNumber, instance, alone = false }: JoinOptions): Source | GatewayError {
+  join(channel: ChannelRef, { streamNumber, path = OWN_PATH, instance, alone = false }: JoinOptions): Source | GatewayError {
     const ways = alone ? [channel] : this.#deps.waysTo(channel);
     const primary = alone ? channel : this.#deps.primaryOf(channel);
     const usual = sourceKey(this.#deps.primaryOf(channel), streamNumber);
@@ -90,13 +98,13 @@ export class RelaySources implements Disposable {
     const key = alone ? `${sourceKey(channel, streamNumber)}/alone` : usual;
     const tried = this.#byKey.get(key);
     if (tried !== undefined) return tried;
-    if (!ways.some(({ deviceId }) => this.#deps.reach(deviceId) !== null)) return new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
+    if (!ways.some(way => this.#candidate(way, path).isReachable)) return new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
     try {
       const { media, random, config, counters } = this.#deps;
       const inlet = this.#deps.inlets.find(channel);
       const place = (inlet === undefined ? undefined : this.#deps.inlets.instanceOf(inlet)) ?? instance;
       const { lingerS, takeOverS } = config().devices.media;
-      const plan = { bridgeId: `b${random.hex(8)}`, key, channel: primary, streamNumber: streamNumber ?? null, timing: { lingerMs: lingerS * 1000, takeOverMs: takeOverS * 1000 } };
+      const plan = { bridgeId: `b${random.hex(8)}`, key, channel: primary, streamNumber: streamNumber ?? null, path, timing: { lingerMs: lingerS * 1000, takeOverMs: takeOverS * 1000 } };
       const source = Source.create(plan, place ?? media.pick(), place !== undefined, this.#world);
       counters.add('relay.sources');
       this.#track(source);
@@ -108,6 +116,10 @@ export class RelaySources implements Disposable {
     }
   }
 
+  isOurCallId(callId: string): boolean {
+    return [...this.#callIds.values()].includes(callId);
+  }
+
   #track(source: Source): void {
     this.#byKey.set(source.plan.key, source);
     this.#byBridge.set(source.bridgeId, source);
@@ -115,7 +127,7 @@ export class RelaySources implements Disposable {
 
   onMediaEvent(event: MediadEvent): void {
     if (event.type === 'source-lossy') this.#deps.counters.add('relay.lossy');
-    this.#byBridge.get(event.bridgeId)?.onMediaEvent(event);
+    if ('bridgeId' in event) this.#byBridge.get(event.bridgeId)?.onMediaEvent(event);
   }
 
   onMediaLost(bridgeIds: readonly string[]): void {
@@ -138,6 +150,7 @@ export class RelaySources implements Disposable {
     for (const leg of source.legs) {
       ssrcs.adopt(leg.plan.legId, leg.plan.ssrc);
       attempts.began(leg, source);
+      if (leg.callId !== null) this.#callIds.set(leg.plan.legId, leg.callId);
     }
     this.#track(source);
     if (media.has(source.instance)) media.adopt(source.instance, source.bridgeId);
@@ -155,7 +168,7 @@ export class RelaySources implements Disposable {
       clock,
       log,
       planLeg: (source, because) => this.#planLeg(source, because),
-      invite: (plan, local) => this.#inviteCamera(plan, local),
+      invite: (source, plan, local) => this.#inviteCamera(source, plan, local),
       readAnswer: (plan, body) => readCameraAnswer(plan, body, this.#deps.ownAddresses()),
       ready: (_source, viewerIds) => this.#deps.ready(viewerIds),
       ended: (_source, viewerIds, failure) => this.#deps.ended(viewerIds, failure),
@@ -164,6 +177,7 @@ export class RelaySources implements Disposable {
       legFlows: (source, leg, before) => this.#legFlows(source, leg, before),
       legEnded: (source, leg) => {
         ssrcs.release(leg.plan.legId);
+        this.#callIds.delete(leg.plan.legId);
         this.#legEnded(source, leg);
       },
       closing: leg => attempts.closing(leg),
@@ -180,7 +194,7 @@ export class RelaySources implements Disposable {
     const { clock, config, ssrcs, random, log, counters } = this.#deps;
     const { channel, streamNumber, key } = source.plan;
     const ways = key.endsWith('/alone') ? [channel] : this.#deps.waysTo(channel);
-    const choice = source.choice.next(because, ways.map(way => this.#candidate(way)), clock.now());
+    const choice = source.choice.next(because, ways.map(way => this.#candidate(way, source.plan.path)), clock.now());
     if (choice === null && because === 'lossy') this.#tcpFailed(source);
     const inlet = choice === null ? undefined : this.#deps.inlets.find(choice);
     if (choice !== null && inlet !== undefined) return this.#planInlet(source, choice, inlet.id);
@@ -198,14 +212,14 @@ export class RelaySources implements Disposable {
     return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber }, config());
   }
 
-  #candidate(way: ChannelRef): { deviceId: string; channelId: string; isReachable: boolean; transport: LegTransport; mayMoveToTcp: boolean } {
+  #candidate(way: ChannelRef, path: InvitePath): { deviceId: string; channelId: string; isReachable: boolean; transport: LegTransport; mayMoveToTcp: boolean } {
     const { media } = this.#deps.config().devices;
     const inlet = this.#deps.inlets.find(way);
     if (inlet !== undefined) return { deviceId: way.deviceId, channelId: way.channelId, isReachable: this.#deps.inlets.isReachable(inlet), transport: 'tcp-active', mayMoveToTcp: false };
     const device = this.#deps.reach(way.deviceId);
     const fixed = device?.config.transport;
     const learnt = this.#deps.legMemory.of(way);
-    return { deviceId: way.deviceId, channelId: way.channelId, isReachable: device !== null, transport: fixed ?? learnt?.transport ?? media.transport, mayMoveToTcp: fixed === undefined && learnt === undefined && media.tcpForS > 0 };
+    return { deviceId: way.deviceId, channelId: way.channelId, isReachable: device !== null && (!isPlatformId(way.deviceId) || nextPath(path, this.#deps.mark) !== undefined), transport: fixed ?? learnt?.transport ?? media.transport, mayMoveToTcp: fixed === undefined && learnt === undefined && media.tcpForS > 0 };
   }
 
   #planInlet(source: Source, { deviceId, channelId }: ChannelRef, inletId: string): LegPlan | null {
@@ -233,13 +247,13 @@ export class RelaySources implements Disposable {
     this.#deps.counters.add(`relay.leg-failed.${failure.code}`);
     this.#deps.log.info({ bridgeId: source.bridgeId, deviceId: plan.deviceId, channelId: plan.channelId, transport: plan.transport, code: failure.code, why: failure.why }, 'source.leg-failed');
     // Room was made for TCP, and it came to nothing: not again soon.
-    if (plan.transport !== 'udp' && this.#candidate(plan).mayMoveToTcp && source.phase === 'failing-over') this.#deps.legMemory.learn(plan, 'udp', TCP_REST_MS, failure.why);
+    if (plan.transport !== 'udp' && this.#candidate(plan, source.plan.path).mayMoveToTcp && source.phase === 'failing-over') this.#deps.legMemory.learn(plan, 'udp', TCP_REST_MS, failure.why);
   }
 
   /** Every way over TCP failed: the lossy stream goes on, and is left in peace for a while. */
   #tcpFailed(source: Source): void {
     const { leg } = source;
-    if (leg === undefined || leg.plan.transport !== 'udp' || !this.#candidate(leg.plan).mayMoveToTcp) return;
+    if (leg === undefined || leg.plan.transport !== 'udp' || !this.#candidate(leg.plan, source.plan.path).mayMoveToTcp) return;
     this.#deps.counters.add('relay.tcp-refused');
     this.#deps.legMemory.learn(leg.plan, 'udp', Math.min(TCP_REST_MS, seconds(this.#deps.config().devices.media.tcpForS)), 'its UDP is lossy, but it cannot be had over TCP');
     this.#deps.log.warn({ deviceId: leg.plan.deviceId, channelId: leg.plan.channelId }, 'source.stays-lossy');
@@ -255,11 +269,15 @@ export class RelaySources implements Disposable {
     log.warn({ ...source.channel, code: failure.code, why: failure.why }, 'source.failed');
   }
 
-  #inviteCamera(plan: LegPlan, local: { readonly address: string; readonly port: number }): ReturnType<SourceWorld['invite']> {
-    const { endpoint, config, reach } = this.#deps;
+  #inviteCamera(source: Source, plan: LegPlan, local: { readonly address: string; readonly port: number }): ReturnType<SourceWorld['invite']> {
+    const { endpoint, config, reach, random, mark } = this.#deps;
     const device = reach(plan.deviceId);
     if (device === null) return null;
-    return endpoint.invite(cameraInvite(plan, local, device.target, endpoint.localAddressFor(device.target), config()), device.target);
+    const here = endpoint.localAddressFor(device.target);
+    const callId = `${random.hex(16)}@${here.address}`;
+    this.#callIds.set(plan.legId, callId);
+    const path = isPlatformId(plan.deviceId) ? nextPath(source.plan.path, mark) : undefined;
+    return endpoint.invite(cameraInvite(plan, local, device.target, here, { callId, path }, config()), device.target);
   }
 }
 

@@ -9,12 +9,15 @@
 import type { BridgeStats, MediadEvent } from '#contracts/mediad.ts';
 import type { UpstreamConfig } from '#core/config/schema.ts';
 import { renditionFor } from '#core/config/transcode-schema.ts';
+import { type OwnTraces, judgePath } from '#core/gb/invite-path.ts';
+import { isPlatformId } from '#core/gb/origin.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
+import { sameIp } from '#core/ip.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
-import { type Asked, type Refused, readInvite, refusal } from './relay-plan.ts';
+import { type Asked, type Refused, readInvite, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
 import type { Source } from './source.ts';
@@ -24,6 +27,7 @@ import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 /** Holds a restored source until outlets had the time to claim it: twice the longest wait of an RPC link. */
 const UNCLAIMED = 'unclaimed';
 const CLAIM_MS = 4000;
+const MARK_OCTETS = 8;
 
 export interface RelayDeps extends SourcesDeps {
   /** The channel that an upstream means by this ID. */
@@ -57,12 +61,15 @@ export class Relay implements AsyncDisposable {
   /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
   readonly #holders = new Map<string, (failure: SourceFailure) => void>();
   readonly #unclaimed: Disposable[] = [];
+  readonly #traces: OwnTraces;
 
   constructor(deps: RelayDeps) {
     this.#deps = deps;
     this.#ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
+    const mark = deps.random.hex(MARK_OCTETS);
     this.#sources = new RelaySources({
       ...deps,
+      mark,
       ssrcs: this.#ssrcs,
       ownAddresses: () => this.#ownAddresses(),
       ready: viewerIds => {
@@ -73,6 +80,11 @@ export class Relay implements AsyncDisposable {
         for (const id of viewerIds) this.#holders.get(id)?.(failure);
       },
     });
+    this.#traces = {
+      mark,
+      isOurCallId: callId => this.#sources.isOurCallId(callId),
+      isOurPlace: (host, port) => deps.endpoint.bound.some(bound => sameIp(bound.address, host) && bound.port === (port ?? 5060)),
+    };
   }
 
   get viewers(): readonly Viewer[] {
@@ -109,9 +121,13 @@ export class Relay implements AsyncDisposable {
     const allowed = [sourceAddress, upstream.address, ...upstream.mediaNetworks];
     const asked = readInvite(request, upstream, allowed, this.#ownAddresses());
     if ('refused' in asked) return asked;
+    const verdict = judgePath(request, this.#traces);
+    if (!verdict.ok) return refusal(verdict.status, verdict.why);
+    const { path } = verdict;
     const channel = this.#deps.resolve(upstream.name, asked.requestedId);
     if (channel === 'unknown') return refusal(SIP_STATUS.CHANNEL_UNKNOWN, `no channel ${asked.requestedId}`);
     if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
+    if (path.hops <= 1 && this.#deps.waysTo(channel).every(({ deviceId }) => isPlatformId(deviceId))) return refusal(483, 'it may go no further');
     this.#releaseOld(upstream, asked);
     if (this.sessionsOf(upstream.name) >= upstream.maxSessions) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, `${upstream.name} has its ${upstream.maxSessions} sessions already`);
     const over = this.#deps.overQuota(upstream, channel);
@@ -120,7 +136,7 @@ export class Relay implements AsyncDisposable {
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
     // Last, because a source that is started must get its viewer.
-    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber });
+    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path });
     if (source instanceof GatewayError) {
       this.#ssrcs.release(sinkId);
       return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
@@ -294,7 +310,8 @@ export class Relay implements AsyncDisposable {
       media,
       log,
       answer: (viewer, local, payload) => upstreamAnswer(viewer.plan, viewer.source.answer, local, asked!, payload),
-      payload: viewer => pickPayload(asked!.payloads, sentBy(viewer)),
+      offered: () => asked!.payloads,
+      sent: viewer => sentTo(viewer.plan, viewer.source.answer),
       answered: viewer => {
         counters.add('relay.answered');
         const stored = viewer.stored();

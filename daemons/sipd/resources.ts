@@ -8,6 +8,7 @@
 import type { ResourceRow } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import { isPlatformId, isReturned, parseRoute } from '#core/gb/origin.ts';
 import { type Resource, ResourceTable } from '#core/gb/resource.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 
@@ -21,6 +22,8 @@ export class Resources {
   readonly #deps: ResourcesDeps;
   /** Undefined: to be made anew when somebody asks. */
   #table: ResourceTable | undefined;
+  /** Our IDs. */
+  #own: ReadonlySet<string> = new Set();
 
   constructor(deps: ResourcesDeps) {
     this.#deps = deps;
@@ -34,7 +37,8 @@ export class Resources {
   /** All ways to this camera that a catalogue knows, best first; the channel alone when it is no resource. */
   sourcesOf(channel: ChannelRef): readonly ChannelRef[] {
     const known = this.#current.sourcesOf(channel).filter(source => this.#item(source) !== undefined);
-    return known.length > 0 ? known : [channel];
+    const others = known.length > 1 ? known.filter(source => !this.#isReturned(source)) : known;
+    return others.length > 0 ? others : known.length > 0 ? known : [channel];
   }
 
   /** The channel that stands for its camera upward: the first of its sources. */
@@ -95,8 +99,22 @@ export class Resources {
     return this.#deps.catalogs.channels(deviceId).get(channelId);
   }
 
+  /** It went through us on its way: over it we would wait for ourselves. */
+  #isReturned(source: ChannelRef): boolean {
+    const route = parseRoute(this.#item(source)?.route);
+    return route !== undefined && route.length > 0 && isReturned(route, this.#own);
+  }
+
+  /** What a platform below lists is taken for another way by itself only where the engineer says that it does not have it from us. */
+  *#joinable(): Generator<ChannelRef & { readonly item: CatalogItem }> {
+    const publishing = new Set(this.#deps.config().devices.known.filter(({ returned }) => returned === 'publish').map(({ id }) => id));
+    for (const channel of this.#deps.catalogs.allChannels()) if (!isPlatformId(channel.deviceId) || publishing.has(channel.deviceId)) yield channel;
+  }
+
   get #current(): ResourceTable {
-    const { resources, resourceRules, devices } = this.#deps.config();
-    return (this.#table ??= new ResourceTable(this.#deps.catalogs.allChannels(), { list: resources, rules: resourceRules }, devices.known.map(({ id }) => id)));
+    if (this.#table !== undefined) return this.#table;
+    const { resources, resourceRules, devices, sip, upstreams } = this.#deps.config();
+    this.#own = new Set([sip.id, ...upstreams.map(({ localId }) => localId)]);
+    return (this.#table = new ResourceTable(this.#joinable(), { list: resources, rules: resourceRules }, devices.known.map(({ id }) => id)));
   }
 }

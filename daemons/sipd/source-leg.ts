@@ -2,7 +2,7 @@
  * IO around one SourceLegSession: the INVITE to a camera and its source leg in mediad. Decisions are the automaton's; this file only
  * carries them out, one after another, and reports what became of them.
  */
-import type { ConnectSourceParams, LegTransport, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { ConnectSourceParams, LegTransport, MediaFormat, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { type SourceFailure, type SourceLegInput, type SourceLegOutput, type SourceLegPhase, SourceLegSession, type SourceLegTiming } from '#core/gb/source-leg-session.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
@@ -13,7 +13,7 @@ import { InputQueue } from './input-queue.ts';
 
 /** What a camera's answer means for the leg; `unusable` says why it cannot be served. */
 export type AnswerReading =
-  | { readonly usable: true; readonly answer: GbSdp; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number }
+  | { readonly usable: true; readonly answer: GbSdp; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number; readonly format: MediaFormat; readonly formatParameters: string | undefined }
   | { readonly usable: false; readonly why: string };
 
 export interface LegPlan {
@@ -210,8 +210,8 @@ export class SourceLeg implements Disposable {
   #connectMedia(): void {
     const reading = this.#reading;
     if (reading === undefined) return;
-    const { remote, ssrc, payloadType } = reading;
-    this.#failOn(this.#world.connectMedia({ legId: this.plan.legId, remote, ssrc, ssrcPolicy: this.plan.ssrcPolicy, payloadType }).then(() => this.feed({ type: 'media-connected' })));
+    const { remote, ssrc, payloadType, format, formatParameters } = reading;
+    this.#failOn(this.#world.connectMedia({ legId: this.plan.legId, remote, ssrc, ssrcPolicy: this.plan.ssrcPolicy, payloadType, format, formatParameters }).then(() => this.feed({ type: 'media-connected' })));
   }
 
   #failOn(task: Promise<void>): void {

@@ -3,6 +3,7 @@
  * the automaton's; this file carries them out.
  */
 import type { ConnectSourceParams, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { InvitePath } from '#core/gb/invite-path.ts';
 import { SourceChoice } from '#core/gb/source-choice.ts';
 import { type NextLegReason, type SourceFailure, type SourceInput, type SourceOutput, type SourcePhase, SourceSession, type SourceTiming } from '#core/gb/source-session.ts';
 import type { SourceLegPhase } from '#core/gb/source-leg-session.ts';
@@ -23,6 +24,8 @@ export interface SourcePlan {
   /** What is played: its ways are the resource's, or it alone. */
   readonly channel: ChannelRef;
   readonly streamNumber: number | null;
+  /** Of the INVITE that began it. */
+  readonly path: InvitePath;
   readonly timing: SourceTiming;
 }
 
@@ -33,7 +36,7 @@ export interface SourceWorld {
   readonly log: Log;
   /** The next way to the camera; null when there is none. */
   planLeg(source: Source, because: NextLegReason): LegPlan | null;
-  invite(plan: LegPlan, local: { address: string; port: number }): OutgoingInvite | null;
+  invite(source: Source, plan: LegPlan, local: { address: string; port: number }): OutgoingInvite | null;
   readAnswer(plan: LegPlan, body: Uint8Array): AnswerReading;
   ready(source: Source, viewerIds: readonly string[]): void;
   ended(source: Source, viewerIds: readonly string[], failure: SourceFailure): void;
@@ -254,11 +257,11 @@ export class Source implements Disposable {
   }
 
   get #legWorld(): LegWorld {
-    const { clock, log, invite, readAnswer } = this.#world;
+    const { clock, log, readAnswer } = this.#world;
     return {
       clock,
       log,
-      invite,
+      invite: (plan, local) => this.#world.invite(this, plan, local),
       readAnswer,
       openMedia: params => this.enqueueMedia(() => this.#openMedia(params)),
       openInlet: params => this.enqueueMedia(() => this.#openInlet(params)),

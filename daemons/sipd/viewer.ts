@@ -8,13 +8,16 @@ import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import { SDP_TYPE } from '#core/sdp/build.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
-import { answerTransport } from '#core/sdp/negotiate.ts';
+import { type Payload, answerTransport, formatOf, pickPayload } from '#core/sdp/negotiate.ts';
 import { NO_BODY } from '#core/sip/message.ts';
 import type { Log } from '#kit/log.ts';
 import type { Dialog, DialogState, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
+
+/** From the camera's answer to its first key picture. */
+const TRACKS_WITHIN_MS = 5000;
 
 export interface ViewerPlan {
   readonly sessionId: string;
@@ -27,7 +30,6 @@ export interface ViewerPlan {
   readonly ssrc: number;
   /** The SSRC is one of ours, to be given back. */
   readonly ssrcIsOurs: boolean;
-  readonly payloadType: number;
   /** What it gets; undefined: as the camera sends. */
   readonly rendition?: Rendition | undefined;
   readonly allowed: readonly string[];
@@ -40,7 +42,11 @@ export interface ViewerWorld {
   readonly media: MediaPool;
   readonly log: Log;
   /** The 200 with our answer for the opened leg. */
-  answer(viewer: Viewer, local: { address: string; port: number }): ResponseParts;
+  answer(viewer: Viewer, local: { address: string; port: number }, payload: Payload): ResponseParts;
+  /** What the upstream takes, what we like best first. */
+  offered(): readonly Payload[];
+  /** What its source's answer says that it sends; undefined: it does not say. */
+  sent(viewer: Viewer): readonly string[] | undefined;
   /** Stored before the 200 leaves: after a crash the upstream's BYE must still find its dialog. */
   answered(viewer: Viewer): void;
   left(viewer: Viewer): void;
@@ -66,6 +72,7 @@ export class Viewer {
   #dialog: Dialog | undefined;
   #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
+  #payload: Payload | undefined;
 
   private constructor(plan: ViewerPlan, source: Source, invite: IncomingInvite | undefined, session: ViewerSession, world: ViewerWorld, startedAtMs: number) {
     this.plan = plan;
@@ -115,7 +122,25 @@ export class Viewer {
   }
 
   feed(input: ViewerInput): void {
-    this.#queue.feed(input);
+    if (input.type === 'source-ready' && this.phase === 'waiting') this.#choosePayload(input);
+    else this.#queue.feed(input);
+  }
+
+  /** A program stream takes whatever comes; for anything else it must be known what the source sends before the upstream is answered. */
+  #choosePayload(ready: ViewerInput): void {
+    const offered = this.#world.offered();
+    const choose = (formats: readonly (string | null)[]): void => {
+      this.#payload = pickPayload(offered, formats);
+      if (this.#payload !== undefined) return this.#queue.feed(ready);
+      const failure = { code: 'MEDIA_UNAVAILABLE', why: `${this.plan.upstream} takes nothing of what this source sends (${formats.filter(format => format !== null).join(', ') || 'unknown'})` } as const;
+      this.#queue.feed({ type: 'sink-failed', failure });
+    };
+    const sent = this.#world.sent(this);
+    if (sent !== undefined || formatOf(offered[0]!) === 'ps') return choose(sent ?? []);
+    const { source } = this;
+    // Not behind what else the bridge has to do: its camera is still to be connected.
+    const look = this.#world.media.call(source.instance, 'sourceTracks', { bridgeId: source.bridgeId, withinMs: TRACKS_WITHIN_MS });
+    look.then(({ video, audio }) => choose([video, audio])).catch((error: unknown) => this.#sinkFailed(error));
   }
 
   onMediaEvent(event: MediadEvent): void {
@@ -150,6 +175,7 @@ export class Viewer {
     const { plan, source } = this;
     const open = async (): Promise<void> => {
       if (this.phase === 'closed') return;
+      const payload = this.#world.offered()[0]!;
       const { local } = await this.#world.media.call(source.instance, 'openSink', {
         bridgeId: source.bridgeId,
         sinkId: plan.sinkId,
@@ -157,7 +183,8 @@ export class Viewer {
         localAddress: plan.localAddress,
         remote: plan.remote,
         ssrc: plan.ssrc,
-        payloadType: plan.payloadType,
+        payloadType: payload.payloadType,
+        format: formatOf(payload),
         rendition: plan.rendition,
         peer: { allowed: plan.allowed, latch: 'strict' },
         connectTimeoutMs: plan.connectTimeoutMs,
@@ -173,7 +200,7 @@ export class Viewer {
   #startSink(): void {
     const { source } = this;
     const start = async (): Promise<void> => {
-      await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId });
+      await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId, payloadType: this.#payload?.payloadType, format: this.#payload && formatOf(this.#payload) });
     };
     this.source.enqueueMedia(start).catch((error: unknown) => this.#sinkFailed(error));
   }
@@ -184,7 +211,7 @@ export class Viewer {
   }
 
   #answer(): void {
-    const answer = this.#world.answer(this, this.#local!);
+    const answer = this.#world.answer(this, this.#local!, this.#payload!);
     this.#answerSdp = answer.body;
     this.#invite!.accept(answer, dialog => {
       this.#watch(dialog);

@@ -91,6 +91,7 @@ export interface RequestParts {
   readonly via?: readonly string[];
   /** Value of Contact. */
   readonly contact?: string | undefined;
+  readonly maxForwards?: number;
   /** Further lines, `Name: value`. */
   readonly headers?: readonly string[];
   readonly contentType?: string;
@@ -112,7 +113,7 @@ export function requestBytes(parts: RequestParts, sentBy: Place & { readonly tra
       `Call-ID: ${parts.callId ?? token()}`,
       `CSeq: ${parts.seq ?? 1} ${parts.method}`,
       ...(parts.contact === undefined ? [] : [`Contact: ${parts.contact}`]),
-      'Max-Forwards: 70',
+      `Max-Forwards: ${parts.maxForwards ?? 70}`,
       ...(parts.headers ?? []),
       ...(body.length === 0 ? [] : [`Content-Type: ${parts.contentType ?? 'Application/MANSCDP+xml'}`]),
     ],

@@ -263,7 +263,7 @@ const resource = z.strictObject({
 });
 
 const resourceRules = z.strictObject({
-  sameId: z.boolean().default(false).describe('the same 20-digit channel ID under two devices is one camera'),
+  sameId: z.boolean().default(false).describe('the same 20-digit channel ID under two devices is one camera; of a platform below only with returned: publish, here and below'),
   sameAddress: z.boolean().default(false).describe('the same IPAddress and Port in two catalogues is one camera'),
   sameName: z.boolean().default(false).describe('the same name in the same civil code under two devices is one camera'),
 });

@@ -19,6 +19,8 @@ export interface NewRequest {
   readonly cseq?: number;
   readonly contact?: NameAddr;
   readonly expires?: number;
+  /** Default: 70. What is handed on for somebody else has one less than it came with. */
+  readonly maxForwards?: number;
   readonly contentType?: string;
   readonly headers?: readonly HeaderField[];
   readonly body?: Uint8Array;
@@ -89,7 +91,7 @@ export function buildRequest(parts: NewRequest, flow: Flow, names: Names): SipRe
     type: 'request',
     method: parts.method,
     uri: parts.uri,
-    maxForwards: MAX_FORWARDS,
+    maxForwards: parts.maxForwards ?? MAX_FORWARDS,
     via: [viaFor(flow, names.branch)],
     from: tagOf(parts.from) === undefined ? withParam(parts.from, 'tag', names.fromTag) : parts.from,
     to: parts.to,
