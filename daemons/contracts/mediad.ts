@@ -53,6 +53,8 @@ export interface ConnectSourceParams {
   readonly ssrc: number;
   /** `exact`: any other SSRC is dropped and counted. `adopt`: the first packet's SSRC is taken once (quirks 38, 66); needs a port of its own. */
   readonly ssrcPolicy: 'exact' | 'adopt';
+  /** The peer resends what it is asked for (RFC 4585): agreed in SDP. UDP only. */
+  readonly nack?: boolean | undefined;
   /** Payload type of the answer (96 for PS). Others from this peer are dropped, RTCP excepted. */
   readonly payloadType: number;
   /** What that payload type means; default: `ps`. */
@@ -77,9 +79,25 @@ export interface OpenSinkParams {
   readonly peer: PeerRule;
   /** `whole`: a picture of which a packet is missing does not leave, nor what is built on it; default: as received. */
   readonly pictures?: 'whole' | 'as-received' | undefined;
+  /** What was sent is kept for a moment, because the peer may ask for it again: agreed in SDP. UDP only. */
+  readonly nack?: boolean | undefined;
   /** TCP passive: nobody connected; TCP active: no connection after retries. */
   readonly connectTimeoutMs: number;
   readonly label: string;
+}
+
+export interface StartSinkParams {
+  readonly bridgeId: string;
+  readonly sinkId: string;
+  /** What was agreed on since the sink was opened, if it is something else. */
+  readonly payloadType?: number | undefined;
+  readonly format?: MediaFormat | undefined;
+}
+
+/** Codecs, in the words of core/media/codec. */
+export interface SourceTracks {
+  readonly video: string | null;
+  readonly audio: string | null;
 }
 
 export interface LegStats {
@@ -98,6 +116,10 @@ export interface LegStats {
   readonly late: number;
   /** Packets that wait for one missing before them, now. */
   readonly waiting: number;
+  /** Numbers that were asked for again: by us of a source, by the peer of a sink. */
+  readonly asked: number;
+  /** Packets that came, or went, because of that. */
+  readonly repaired: number;
   /** How long a missing packet is waited for at present; 0 where nothing waits. */
   readonly waitMs: number;
   /** By reason: wrong-source, wrong-ssrc, wrong-payload-type, malformed, queue-full ... */
@@ -203,7 +225,7 @@ export interface OpenInletParams {
   readonly label: string;
 }
 
-/** An inlet that somebody publishes to this instance now. */
+/** An inlet that somebody publishes to this instance now, or that answers when it is asked. */
 export interface InletRow {
   readonly inletId: string;
   readonly remote: Endpoint;
@@ -221,12 +243,14 @@ export interface MediadRequests {
   closeSource(params: { readonly bridgeId: string; readonly legId: string }): null;
   /** PEER_UNKNOWN: no such inlet; PEER_OFFLINE: nobody publishes it here. Events are those of every source. */
   openInlet(params: OpenInletParams): null;
-  /** Published ones only: a pull is known by its bridge. */
+  /** Those that can be opened now. Instance 1 alone asks the ones that are pulled; any instance may pull them. */
   listInlets(params: Record<string, never>): readonly InletRow[];
   /** Listens (TCP passive) or binds; sends nothing before `startSink`. */
   openSink(params: OpenSinkParams): { readonly local: Endpoint };
   /** Upstream's ACK came: connect or send from now on. */
-  startSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
+  startSink(params: StartSinkParams): null;
+  /** What the source sends, once that is clear; nulls when it is not within this time. */
+  sourceTracks(params: { readonly bridgeId: string; readonly withinMs: number }): SourceTracks;
   closeSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
   /** Closes the source and every sink. */
   closeBridge(params: { readonly bridgeId: string }): null;
@@ -286,7 +310,7 @@ export type MediadEvent =
   /** Loss of a UDP source leg stayed above media.loss.tcpAbovePercent over the whole of `overMs`. Once a minute while it lasts. */
   | { readonly type: 'source-lossy'; readonly bridgeId: string; readonly lostPercent: number; readonly overMs: number }
   | { readonly type: 'source-closed'; readonly bridgeId: string; readonly legId: string; readonly why: 'peer-closed' | 'connect-failed' | 'desync' | 'socket-error' }
-  /** Somebody publishes this inlet to this instance, or nobody does any more. */
+  /** Somebody publishes this inlet to this instance, or it answers when it is asked; and no more. */
   | { readonly type: 'inlet-online'; readonly inletId: string; readonly remote: Endpoint }
   | { readonly type: 'inlet-offline'; readonly inletId: string; readonly why: string }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }

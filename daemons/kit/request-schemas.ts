@@ -28,12 +28,13 @@ const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
-  connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, format: format.optional(), formatParameters: z.string().max(4096).optional() }),
+  connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, nack: z.boolean().optional(), format: format.optional(), formatParameters: z.string().max(4096).optional() }),
   closeSource: z.strictObject({ bridgeId: id, legId: id }),
   openInlet: z.strictObject({ bridgeId: id, inletId: id, streamNumber: z.int().min(0).max(99), silenceMs: durationMs, label }),
   listInlets: nothing,
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), connectTimeoutMs: durationMs, label }),
-  startSink: z.strictObject({ bridgeId: id, sinkId: id }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), connectTimeoutMs: durationMs, label }),
+  startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional() }),
+  sourceTracks: z.strictObject({ bridgeId: id, withinMs: durationMs }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),
   listBridges: nothing,

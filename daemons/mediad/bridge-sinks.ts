@@ -100,6 +100,7 @@ export class BridgeSinks {
         peer,
         connectTimeoutMs,
         whole: params.pictures === 'whole',
+        nack: params.nack === true,
         counters: sink.counters,
         onReady: () => this.#onReady(sink),
         onClosed: why => this.#onClosed(sink, why),

@@ -146,7 +146,7 @@ export class BridgeSource {
     const { bridgeId, transport, localAddress } = this.#params;
     if (this.#leg === undefined) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'source is not open yet' });
     const remote = this.#peer.target(params.remote, localAddress, transport !== 'tcp-passive');
-    this.#leg.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType });
+    this.#leg.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType, nack: params.nack === true });
     this.format = params.format ?? 'ps';
     this.formatParameters = params.formatParameters;
     this.#connected = true;
@@ -187,7 +187,7 @@ export class BridgeSource {
   }
 
   stats(now: Ms): BridgeStats['source'] {
-    const { tracker, gate, counters, probe, buffer } = this.intake;
+    const { tracker, gate, counters, probe, buffer, nack } = this.intake;
     return {
       legId: this.legId,
       transport: this.#params.transport,
@@ -201,6 +201,8 @@ export class BridgeSource {
       duplicates: tracker.duplicates,
       late: buffer?.late ?? 0,
       waiting: buffer?.held ?? 0,
+      asked: nack?.asked ?? 0,
+      repaired: nack?.repaired ?? 0,
       waitMs: Math.round(buffer?.waitMs(now) ?? 0),
       jitterMs: Math.round(tracker.jitterMs * 100) / 100,
       payload: probe.kind,

@@ -21,6 +21,8 @@ export function sinkStats({ sinkId, label, transport, localAddress, ssrc }: Open
     duplicates: 0,
     late: 0,
     waiting: 0,
+    asked: counters.asked,
+    repaired: counters.repaired,
     waitMs: 0,
     jitterMs: 0,
   };

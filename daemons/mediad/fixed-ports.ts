@@ -33,9 +33,11 @@ export class FixedPorts implements MediaPorts {
     return (await this.#sharedUdp(address)).add(ssrc, onBatch);
   }
 
-  async udpSink(address: string): Promise<UdpSinkPort> {
-    const { port } = await this.#sharedUdp(address);
-    return { local: { address: port.address, port: port.port }, udp: port, close: async () => undefined };
+  async udpSink(address: string, remote: Endpoint, { onBatch }: UdpSourceHandlers): Promise<UdpSinkPort> {
+    const shared = await this.#sharedUdp(address);
+    const { port } = shared;
+    const heard = shared.addSink(remote, onBatch);
+    return { local: { address: port.address, port: port.port }, udp: port, close: async () => heard[Symbol.dispose]() };
   }
 
   async listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener> {

@@ -51,6 +51,9 @@ export class LegCounters {
   /** NaN where a time is not known yet. */
   readonly #numbers = new Float64Array(COLUMNS).fill(NaN, STARTED_AT);
   readonly dropped: Drops = {};
+  /** Numbers that the peer asked for again, and what was resent. */
+  asked = 0;
+  repaired = 0;
 
   constructor(instance: InstanceCounters) {
     this.#instance = instance;

@@ -72,6 +72,8 @@ export interface SourceTarget {
   readonly ssrc: number;
   readonly ssrcPolicy: 'exact' | 'adopt';
   readonly payloadType: number;
+  /** It resends what it is asked for. */
+  readonly nack: boolean;
 }
 
 export interface SourceLeg {
@@ -95,6 +97,8 @@ export interface SinkLegOptions {
   readonly connectTimeoutMs: number;
   /** Batches hold whole pictures: one that cannot be sent to its end is not begun. */
   readonly whole: boolean;
+  /** The peer may ask for packets again. */
+  readonly nack: boolean;
   readonly counters: LegCounters;
   /** The leg can take packets. */
   readonly onReady: () => void;
@@ -102,6 +106,8 @@ export interface SinkLegOptions {
 }
 
 export interface SinkLeg {
+  /** Of what is delivered from now on. */
+  payloadType: number;
   readonly local: Endpoint;
   /** Where the media really goes; null while nobody connected. */
   readonly remote: Endpoint | null;

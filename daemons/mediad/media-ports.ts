@@ -18,6 +18,8 @@ export interface LegPort {
 export interface UdpSourcePort extends LegPort {
   /** What the leg accepts from now on. BAD_REQUEST when that cannot be told from another live leg. */
   expect(ssrc: number, remote: Endpoint, ssrcPolicy: 'exact' | 'adopt'): void;
+  /** RTCP back to the sender, on the port that its packets come to. */
+  send(batch: DatagramBatch): boolean;
 }
 
 export interface UdpSinkPort extends LegPort {
@@ -96,6 +98,7 @@ export class RangePorts implements MediaPorts {
     return {
       local: { address: bound.address, port: bound.port },
       expect: () => undefined,
+      send: batch => bound.send(batch),
       close: () => bound.close().then(lease.release),
     };
   }

@@ -19,6 +19,7 @@ export class SharedUdp {
   readonly #strays: Strays;
   readonly #bySsrc = new Map<number, Entry>();
   readonly #byFarEnd = new Map<string, Entry>();
+  readonly #sinks = new Map<string, Set<(batch: DatagramBatch) => void>>();
   readonly #single = new DatagramBatch();
   port!: UdpPort;
 
@@ -32,7 +33,11 @@ export class SharedUdp {
       const memory = batch.memory[i]!;
       const offset = batch.offset[i]!;
       const length = batch.length[i]!;
-      if (length < RTP_HEADER_BYTES || isRtcp(memory, offset, length)) continue;
+      if (isRtcp(memory, offset, length)) {
+        this.#toSinks(batch, i);
+        continue;
+      }
+      if (length < RTP_HEADER_BYTES) continue;
       const ssrc = readUint32(memory, offset + 8);
       const entry = this.#bySsrc.get(ssrc) ?? this.#adopt(ssrc, batch.address[i]!, batch.port[i]!);
       if (entry === undefined) {
@@ -55,6 +60,29 @@ export class SharedUdp {
     return entry;
   }
 
+  /** RTCP of a receiver: to the sinks that send there, which know their own SSRC. */
+  #toSinks(batch: DatagramBatch, i: number): void {
+    const sinks = this.#sinks.get(`${batch.address[i]!} ${batch.port[i]!}`);
+    if (sinks === undefined) return;
+    const single = this.#single;
+    single.count = 0;
+    single.add(batch.memory[i]!, batch.offset[i]!, batch.length[i]!, batch.address[i]!, batch.port[i]!);
+    for (const onBatch of sinks) onBatch(single);
+  }
+
+  /** Hears RTCP of this far end until it is disposed. */
+  addSink({ address, port }: Endpoint, onBatch: (batch: DatagramBatch) => void): Disposable {
+    const key = `${address} ${port}`;
+    const sinks = this.#sinks.get(key) ?? new Set();
+    this.#sinks.set(key, sinks.add(onBatch));
+    return {
+      [Symbol.dispose]: () => {
+        sinks.delete(onBatch);
+        if (sinks.size === 0 && this.#sinks.get(key) === sinks) this.#sinks.delete(key);
+      },
+    };
+  }
+
   /** BAD_REQUEST when a live leg has this SSRC (fault 33). */
   add(ssrc: number, onBatch: (batch: DatagramBatch) => void): UdpSourcePort {
     if (this.#bySsrc.has(ssrc)) throw ssrcTaken(ssrc);
@@ -62,6 +90,7 @@ export class SharedUdp {
     this.#bySsrc.set(ssrc, entry);
     return {
       local: { address: this.port.address, port: this.port.port },
+      send: batch => this.port.send(batch),
       expect: (wanted, remote, policy) => this.#expect(entry, wanted, remote, policy),
       close: async () => this.#remove(entry),
     };

@@ -1,6 +1,6 @@
 /** Sink leg over UDP: own SSRC, numbers and payload type; payloads that came over TCP are cut to datagrams. */
 import type { Endpoint } from '#contracts/mediad.ts';
-import { RTP_HEADER_BYTES, writeRtpHeader } from '#core/rtp/packet.ts';
+import { readUint16, readUint32, RTP_HEADER_BYTES, writeRtpHeader } from '#core/rtp/packet.ts';
 import { MAX_PIECE_BYTES, pieceCount, pieceLength } from '#core/rtp/reslice.ts';
 import { SinkNumbering } from '#core/rtp/sequence.ts';
 import type { Ms } from '#core/units.ts';
@@ -9,6 +9,7 @@ import type { LegCounters } from './leg-counters.ts';
 import type { SinkLeg, SinkLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import type { UdpSinkPort } from './media-ports.ts';
+import { Resender } from './resender.ts';
 
 /** A datagram cannot be longer (65,535 - IPv4 20 - UDP 8 - RTP 12). */
 const MAX_PAYLOAD_BYTES = 65_495;
@@ -29,13 +30,15 @@ export async function openUdpSink(options: SinkLegOptions): Promise<SinkLeg> {
 class UdpSink implements SinkLeg {
   // Fields, not an options object: the fewer places a packet touches, the more of them stay in the cache.
   readonly #ssrc: number;
-  readonly #payloadType: number;
+  payloadType: number;
   readonly #address: string;
   readonly #farPort: number;
   readonly #counters: LegCounters;
   readonly #numbering: SinkNumbering;
   readonly #options: SinkLegOptions;
   readonly remote: Endpoint;
+  /** Where the peer may ask for packets again. */
+  readonly #resender: Resender | undefined;
   #port!: UdpSinkPort;
   #udp!: UdpSinkPort['udp'];
   #refusedSince: Ms | undefined;
@@ -45,18 +48,23 @@ class UdpSink implements SinkLeg {
     this.#options = options;
     this.remote = options.remote;
     this.#ssrc = options.ssrc;
-    this.#payloadType = options.payloadType;
+    this.payloadType = options.payloadType;
     this.#address = options.remote.address;
     this.#farPort = options.remote.port;
     this.#counters = options.counters;
     this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
+    const { plane, ssrc, remote, counters } = options;
+    if (options.nack) this.#resender = new Resender({ plane, ssrc, payloadType: () => this.payloadType, ...remote, counters });
   }
 
   async open(): Promise<void> {
     const { plane, localAddress, remote, counters } = this.#options;
     this.#port = await plane.ports.udpSink(localAddress, remote, {
       // Receivers send RTCP here, or nothing (fault 62).
-      onBatch: datagrams => counters.drop('unexpected', datagrams.count),
+      onBatch: datagrams => {
+        if (this.#resender === undefined) counters.drop('unexpected', datagrams.count);
+        else this.#resender.receive(datagrams, batch => this.#udp.send(batch));
+      },
       onError: () => this.#onRefused(plane.clock.now()),
     });
     this.#udp = this.#port.udp;
@@ -80,11 +88,12 @@ class UdpSink implements SinkLeg {
       else if (length > MAX_PAYLOAD_BYTES) counters.drop('too-large');
       else {
         const at = batch.payloadOffset[i]! - RTP_HEADER_BYTES;
-        writeRtpHeader(batch.memory[i]!, at, batch.marker[i]!, this.#payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, this.#ssrc);
+        writeRtpHeader(batch.memory[i]!, at, batch.marker[i]!, this.payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, this.#ssrc);
         outbound.add(batch.memory[i]!, at, length + RTP_HEADER_BYTES, this.#address, this.#farPort);
         bytes += length + RTP_HEADER_BYTES;
       }
     }
+    if (this.#resender !== undefined) this.#keep(now);
     const droppedBefore = this.#udp.dropped;
     const taken = this.#udp.send(outbound);
     const dropped = this.#udp.dropped - droppedBefore;
@@ -93,9 +102,20 @@ class UdpSink implements SinkLeg {
     return taken;
   }
 
+  /** What leaves now, as it leaves. */
+  #keep(now: Ms): void {
+    for (let i = 0; i < outbound.count; i++) {
+      const memory = outbound.memory[i]!;
+      const at = outbound.offset[i]!;
+      const marker = memory[at + 1]! >= 0x80;
+      this.#resender!.ring.keep(readUint16(memory, at + 2), memory, at + RTP_HEADER_BYTES, outbound.length[i]! - RTP_HEADER_BYTES, marker, readUint32(memory, at + 4), now);
+    }
+  }
+
   /** Pieces get memory of their own: their headers would lie in the payload before them. */
   #addPieces(batch: MediaBatch, i: number): number {
-    const { ssrc, payloadType, remote } = this.#options;
+    const { ssrc, remote } = this.#options;
+    const { payloadType } = this;
     const length = batch.payloadLength[i]!;
     const pieces = pieceCount(length);
     const stride = RTP_HEADER_BYTES + MAX_PIECE_BYTES;
@@ -123,6 +143,7 @@ class UdpSink implements SinkLeg {
   }
 
   close(): Promise<void> {
+    this.#resender?.ring.clear();
     return this.#port.close();
   }
 }

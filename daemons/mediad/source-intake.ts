@@ -4,6 +4,7 @@
  */
 import { type Admission, SourceGate, type GateRule } from '#core/rtp/latch.ts';
 import type { JitterBuffer } from '#core/rtp/jitter-buffer.ts';
+import type { NackAsker } from '#core/rtp/nack.ts';
 import { newRtpHeader, readRtp, RTP_HEADER_BYTES } from '#core/rtp/packet.ts';
 import { beginsKeyPicture, beginsPicture, PayloadProbe } from '#core/rtp/payload-probe.ts';
 import { SequenceTracker } from '#core/rtp/sequence.ts';
@@ -39,6 +40,8 @@ export class SourceIntake {
   localPort = 0;
   /** Datagrams come in any order; a stream needs none. */
   buffer: JitterBuffer | undefined;
+  /** Where the peer resends. */
+  nack: NackAsker | undefined;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -92,6 +95,7 @@ export class SourceIntake {
     const { kind } = this.probe;
     const begins = buffer.opening && beginsPicture(kind, memory, payloadOffset, payloadLength);
     const late = buffer.late;
+    this.nack?.arrived(this.tracker.index, now);
     buffer.boundMs = this.tracker.jitterBoundMs;
     buffer.take(memory, payloadOffset, payloadLength, marker, timestamp, this.tracker.index, now, batch, begins, begins && beginsKeyPicture(kind, memory, payloadOffset, payloadLength));
     if (buffer.late !== late) this.counters.drop('late');

@@ -3,7 +3,7 @@
  *
  *   early ──connect: what was held goes through the gate──► connected
  *
- * Datagrams are put in order (core/rtp/jitter-buffer): the alarm runs only while one is missing.
+ * Datagrams are put in order (core/rtp/jitter-buffer): the alarm runs only while one is missing. A peer that resends is asked for it.
  *
  * Some cameras send from their 200 on, before anybody can tell us where from. Their first packets are the key picture, so a
  * little of what comes from an allowed address is held until the answer is known (gb28181.md 9.2).
@@ -11,7 +11,9 @@
 import type { Endpoint } from '#contracts/mediad.ts';
 import { JitterBuffer } from '#core/rtp/jitter-buffer.ts';
 import { MAX_DATAGRAM_PAYLOAD_BYTES } from '#core/rtp/reslice.ts';
-import type { Ms } from '#core/units.ts';
+import { NackAsker } from '#core/rtp/nack.ts';
+import { MAX_NACK_BYTES, writeNack } from '#core/rtp/rtcp.ts';
+import { earliest, type Ms, NEVER } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
 import { DatagramBatch } from '#kit/udp-batch.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -41,12 +43,17 @@ class UdpSource implements SourceLeg {
   /** Held until `connect`; undefined from then on. */
   #early: DatagramBatch | undefined = new DatagramBatch();
   #earlyBytes = 0;
+  readonly #missing: number[] = [];
+  readonly #requests = new DatagramBatch();
+  /** Our own, as a receiver (RFC 3550 8). */
+  readonly #ssrc: number;
 
   constructor({ plane, intake, relay, peer }: SourceLegOptions) {
     this.#plane = plane;
     this.#intake = intake;
     this.#relay = relay;
     this.#peer = peer;
+    this.#ssrc = plane.random.int(0x7fff_ffff);
     this.#buffer = intake.buffer = new JitterBuffer(plane.store, plane.loss);
     this.#alarm = new Alarm(plane.clock, () => this.#onOverdue());
   }
@@ -64,10 +71,12 @@ class UdpSource implements SourceLeg {
     return this.#port.local;
   }
 
-  connect({ remote, ssrc, ssrcPolicy, payloadType }: SourceTarget): void {
+  connect({ remote, ssrc, ssrcPolicy, payloadType, nack }: SourceTarget): void {
     const peer = this.#peer;
     this.#port.expect(ssrc, remote, ssrcPolicy);
     this.#intake.connect({ latch: peer.latch, address: remote.address, port: remote.port, isAllowed: peer.isAllowed, ssrc, ssrcPolicy, payloadType }, this.#plane.clock.now());
+    if (!nack) this.#buffer.floorMs = 0;
+    this.#intake.nack = nack ? (this.#intake.nack ?? new NackAsker(this.#buffer)) : undefined;
     const early = this.#early;
     this.#early = undefined;
     if (early !== undefined && early.count > 0) this.#receive(early);
@@ -97,7 +106,32 @@ class UdpSource implements SourceLeg {
     batch.begin();
     for (let i = 0; i < datagrams.count; i++) intake.take(datagrams.memory[i]!, datagrams.offset[i]!, datagrams.length[i]!, datagrams.address[i]!, datagrams.port[i]!, now, batch);
     if (batch.count > 0) this.#pass(batch, now);
-    if (this.#buffer.held > 0) this.#alarm.arm(this.#buffer.deadline(now));
+    if (this.#buffer.held > 0) this.#wait(now);
+  }
+
+  /** Something is missing: for how long, and whether to ask for it. */
+  #wait(now: Ms): void {
+    const { nack } = this.#intake;
+    if (nack !== undefined) this.#ask(nack, now);
+    this.#alarm.arm(earliest(this.#buffer.deadline(now), nack?.deadline ?? NEVER));
+  }
+
+  #ask(nack: NackAsker, now: Ms): void {
+    const missing = this.#missing;
+    missing.length = 0;
+    nack.ask(missing, now);
+    if (missing.length === 0) return;
+    const { tracker, gate } = this.#intake;
+    for (let i = 0; i < missing.length; i++) missing[i] = tracker.sequenceOf(missing[i]!);
+    const requests = this.#requests;
+    requests.count = 0;
+    for (let at = 0; at < missing.length; ) {
+      const memory = new Uint8Array(MAX_NACK_BYTES);
+      const { length, taken } = writeNack(memory, this.#ssrc, gate.ssrc, missing, at);
+      requests.add(memory, 0, length, gate.address, gate.port);
+      at += taken;
+    }
+    this.#port.send(requests);
   }
 
   #pass(batch: MediaBatch, now: Ms): void {
@@ -114,7 +148,7 @@ class UdpSource implements SourceLeg {
     batch.begin();
     this.#buffer.expire(now, batch);
     if (batch.count > 0) this.#pass(batch, now);
-    this.#alarm.arm(this.#buffer.deadline(now));
+    if (this.#buffer.held > 0) this.#wait(now);
   }
 
   close(): Promise<void> {

@@ -154,6 +154,8 @@ export class UnitFeed implements UnitSource {
       duplicates: 0,
       late: 0,
       waiting: 0,
+      asked: 0,
+      repaired: 0,
       waitMs: 0,
       jitterMs: 0,
       payload: null,

@@ -64,6 +64,11 @@ export class SequenceTracker {
     return (this.#jitterTicks + 4 * Math.sqrt(this.#jitterSquares)) / CLOCK_90K_PER_MS;
   }
 
+  /** The 16 bits of an index of the present run. */
+  sequenceOf(index: number): number {
+    return (this.#highestSequence - (this.#highest - index)) & 0xffff;
+  }
+
   /** The next packet begins a new run whatever its number is: the SSRC changed. */
   expectRestart(): void {
     this.#restartDue = this.#started;
