@@ -260,7 +260,7 @@ t.test('push: to ffmpeg as server, which has nothing to complain about', async t
   const port = await freePort();
   const lines: string[] = [];
   const log = createLog('mediad', 'info', 1);
-  log.info = ((...args: unknown[]) => void lines.push(JSON.stringify(args))) as typeof log.info;
+  log.info = ((...args: unknown[]) => void lines.push(JSON.stringify(args)));
   log.warn = log.info;
   await using pushes = new RtmpPushes({ ...rig.deps, log });
   pushes.configure([pushOf(`rtmp://127.0.0.1:${port}/app/stream?secret=canary`)]);

@@ -11,7 +11,7 @@ import type { Codec } from '../media/codec.ts';
 import { decoderConfig } from '../media/decoder-config.ts';
 import { sharedLengthPrefixed } from '../media/length-prefixed.ts';
 import type { AudioTrack, MediaTracks, MediaUnit, VideoTrack } from '../media/unit.ts';
-import { type AmfValue, EcmaArray, writeAmf0 } from '../rtmp/amf0.ts';
+import { EcmaArray, writeAmf0 } from '../rtmp/amf0.ts';
 
 export const AUDIO_TAG = 8;
 export const VIDEO_TAG = 9;
@@ -158,5 +158,5 @@ function metadataBody({ video, audio }: MediaTracks, form: HevcForm): Uint8Array
   }
   const sound = audio === null ? undefined : SOUND_IDS[audio.codec];
   if (audio !== null && sound !== undefined) data.set('audiocodecid', sound).set('audiosamplerate', audio.sampleRateHz).set('stereo', audio.channels === 2);
-  return writeAmf0('onMetaData', data.set('encoder', 'ViewLink Gateway') as AmfValue);
+  return writeAmf0('onMetaData', data.set('encoder', 'ViewLink Gateway'));
 }
