@@ -3,17 +3,22 @@
  * over the nine leg combinations, judged picture by picture.
  */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { Closer } from '#kit/closer.ts';
-import { LAB_ID, LAB_PASSWORD, LabGateway } from '../lab/gateway.ts';
+import { LAB_ID, LAB_PASSWORD, LabGateway, freePort } from '../lab/gateway.ts';
 import { type Footage, prepareFootage } from '../media/footage.ts';
+import { cleanPictures } from '../media/picture-meter.ts';
 import { decodePictures } from '../media/pictures.ts';
 import type { Channel } from '../simulators/camera/catalogue.ts';
 import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import { controlOnce } from './controls.ts';
+import { type EventScene, alarmOnce, subscriptionOnce } from './events.ts';
+import { lossOnce } from './loss.ts';
+import { outletsOnce } from './outlets.ts';
 import { LEGS, type Leg, type Row, playOnce } from './plays.ts';
 import { formatTable } from './table.ts';
 
@@ -37,26 +42,31 @@ interface Cast {
   readonly city: Platform;
   readonly province: Platform;
   readonly nvrs: readonly CameraSimulator[];
+  /** Section of the configuration. */
+  readonly outlets: Readonly<Record<string, string | number>>;
 }
 
 async function openCast(directory: string, closer: Closer): Promise<Cast> {
   const city = closer.use(await Platform.open({ id: CITY.id, password: CITY.password }));
   const province = closer.use(await Platform.open({ id: PROVINCE.id, password: PROVINCE.password, version: '2022', charset: 'gb18030' }));
-  const gateway = closer.use(await LabGateway.open({ directory: join(directory, 'gateway'), config: configFor('udp', city, province) }));
+  const [rtspPort, rtmpPort, httpPort] = [await freePort('127.0.0.1'), await freePort('127.0.0.1'), await freePort('127.0.0.1')];
+  const outlets = { address: '127.0.0.1', rtspPort, rtmpPort, httpPort, tokenKey: randomBytes(24).toString('hex') };
+  const gateway = closer.use(await LabGateway.open({ directory: join(directory, 'gateway'), config: configFor('udp', { city, province, outlets }) }));
   say(`gateway    sipd and mediad run; SIP on ${gateway.address}:${gateway.sipPort} UDP and TCP`);
   const nvrs: CameraSimulator[] = [];
   for (const { id, footage } of NVRS) {
     const platform = { id: LAB_ID, address: gateway.address, port: gateway.sipPort };
     nvrs.push(closer.use(await CameraSimulator.open({ id, platform, password: LAB_PASSWORD, channelList: channelsOf(nvrs.length + 1), footage, transport: id === NVRS[0].id ? 'udp' : 'tcp' })));
   }
-  return { gateway, city, province, nvrs };
+  return { gateway, city, province, nvrs, outlets };
 }
 
 /** `cameraLeg`: our role toward cameras. */
-function configFor(cameraLeg: Leg, city: Platform, province: Platform): NonNullable<Parameters<typeof LabGateway.open>[0]>['config'] & object {
+function configFor(cameraLeg: Leg, { city, province, outlets }: Pick<Cast, 'city' | 'province' | 'outlets'>): NonNullable<Parameters<typeof LabGateway.open>[0]>['config'] & object {
   const upstream = (who: typeof CITY, { address, port }: Platform, more: object): object => ({ ...who, address, port, retryS: 2, ...more });
   return {
     devices: { media: { transport: cameraLeg, lingerS: 0 } },
+    outlets,
     upstreams: [upstream(CITY, city, { transport: 'udp' }), upstream(PROVINCE, province, { transport: 'tcp', version: '2022', charset: 'gb18030' })],
   } as ReturnType<typeof configFor>;
 }
@@ -108,6 +118,40 @@ async function showControls({ gateway, city, province, nvrs }: Cast): Promise<bo
   return good;
 }
 
+/** What happens at a camera reaches the platforms by itself. */
+async function showEvents({ gateway, city, province, nvrs }: Cast): Promise<boolean> {
+  await using rpc = await gateway.rpc();
+  const { rows } = await rpc.call('listChannels', {});
+  const camera = nvrs[0]!.device;
+  const idsFor = (upstream: string): string[] => rows.filter(row => row.deviceId === camera.id).map(row => row.mapped.find(mapped => mapped.upstream === upstream)!.id);
+  const scene: EventScene = {
+    upstream: CITY.name, platform: city, other: { upstream: PROVINCE.name, platform: province }, camera, channelIds: idsFor(CITY.name), otherChannelIds: idsFor(PROVINCE.name),
+    catalogued: async () => void (await gateway.sipd.next(line => line.msg === 'catalog.collected')),
+  };
+  const subscribed = await subscriptionOnce(scene);
+  say(`subscribe  ${subscribed.says}`);
+  const alarmed = await alarmOnce(scene);
+  say(`alarm      ${alarmed.says}`);
+  return subscribed.ok && alarmed.ok;
+}
+
+async function showOutlets({ gateway, nvrs }: Cast): Promise<boolean> {
+  let good = true;
+  for (const [index, { footage }] of NVRS.entries()) {
+    const { ok, says } = await outletsOnce(gateway, nvrs[index]!.device.channels[0]!.id, footage.split('-')[0]!);
+    good &&= ok;
+    say(`outlets    ${says}`);
+  }
+  return good;
+}
+
+async function showLoss({ gateway, city }: Cast, footage: readonly Footage[], directory: string): Promise<boolean> {
+  const clean = await cleanPictures(footage.find(each => each.videoCodec === 'h264')!.videoPath);
+  const { ok, says } = await lossOnce({ gateway, upstream: CITY.name, platform: city, channels: NVRS.length * PLACES.length, clean, directory });
+  say(`loss       ${says}`);
+  return ok;
+}
+
 /** All nine combinations for both codecs, three legs upward at a time; between them a reload changes the leg downward. */
 async function playAll(cast: Cast, footage: readonly Footage[], directory: string): Promise<Row[]> {
   const sources = new Map(await Promise.all(footage.map(async each => [each.name, (await decodePictures(each.videoPath)).hashes] as const)));
@@ -115,7 +159,7 @@ async function playAll(cast: Cast, footage: readonly Footage[], directory: strin
   const rpc = await cast.gateway.rpc();
   const { rows: channels } = await rpc.call('listChannels', {});
   for (const cameraLeg of LEGS) {
-    await cast.gateway.rewrite(configFor(cameraLeg, cast.city, cast.province));
+    await cast.gateway.rewrite(configFor(cameraLeg, cast));
     const { refused } = await rpc.call('reload', { sections: ['devices'] });
     if (refused !== null) throw new Error(`reload refused: ${refused}`);
     say(`playing    camera leg ${cameraLeg}: three legs upward, two codecs`);
@@ -167,7 +211,7 @@ async function main(): Promise<number> {
   say(`footage    ${footage.map(each => each.name).join(', ')} from ${footage[0]!.source}${footage[0]!.note === undefined ? '' : ` (${footage[0]!.note})`}`);
   const cast = await openCast(directory, closer);
   await showRegistration(cast);
-  const controlled = await showControls(cast);
+  const shown = [await showControls(cast), await showEvents(cast), await showOutlets(cast), await showLoss(cast, footage, directory)].every(ok => ok);
   const rows = await playAll(cast, footage, directory);
   const kept = await keepPictures(rows, directory);
   say(`\n${formatTable(rows, process.stdout.isTTY)}\n`);
@@ -175,7 +219,7 @@ async function main(): Promise<number> {
   const bad = rows.filter(row => row.faults.length > 0).length;
   say(bad === 0 ? `all ${rows.length} plays are good` : `${bad} of ${rows.length} plays have faults; logs in ${join(directory, 'gateway')}`);
   if (values.keep) await stay(cast);
-  return bad === 0 && controlled ? 0 : 1;
+  return bad === 0 && shown ? 0 : 1;
 }
 
 process.exitCode = await main();
