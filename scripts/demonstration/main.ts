@@ -197,7 +197,7 @@ async function stay({ gateway, city, province, nvrs }: Cast): Promise<void> {
   await city.play(nvrs[0]!.device.channels[0]!.id, { transport: 'udp' });
   await province.play(nvrs[0]!.device.channels[0]!.id, { transport: 'tcp-passive' });
   const vlink = `cli/vlink --run-dir ${join(gateway.directory, 'run')}`;
-  say(['', 'running until Ctrl-C; one camera plays to both platforms. Try:', ...['show devices', 'show channels', 'show upstreams', 'show sessions', 'show counters', `why ${nvrs[1]!.device.channels[0]!.id} --probe`].map(command => `  ${vlink} ${command}`)].join('\n'));
+  say(['', 'running until Ctrl-C; one camera plays to both platforms. Try:', ...['show devices', 'show channels', 'show upstreams', 'show sessions', 'show counters', `play ${nvrs[0]!.device.channels[0]!.id}`, `why ${nvrs[1]!.device.channels[0]!.id} --probe`].map(command => `  ${vlink} ${command}`)].join('\n'));
   await new Promise(stop => process.once('SIGINT', stop).once('SIGTERM', stop));
 }
 
