@@ -2,14 +2,20 @@
  * The units of one bridge: made only while somebody takes them (unit-stream.ts), from the packets of its source leg or by a unit source
  * (unit-source.ts).
  *
- *   off ──first taker joins: what was held since the last key picture is read first──► reading every batch ──last one leaves──► off
+ *   off ──first taker joins: what was held since the last key picture is read first──► reading every batch
+ *    ▲                                                                                    │ last one leaves ▲ another joins
+ *    └──────────────────────────────────── nobody came in `LINGER_MS` ──────────────────── lingering
  */
 import type { MediaFormat } from '#contracts/mediad.ts';
-import type { Ms } from '#core/units.ts';
+import { type Ms, NEVER, addMs } from '#core/units.ts';
+import { Alarm } from '#kit/clock.ts';
 import type { Plane } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import { UnitHub } from './unit-hub.ts';
 import { EsReader, PsReader, type UnitReader, type UnitTaker } from './unit-reader.ts';
+
+/** Who looks, goes and comes back (snapshots, reconnecting players) finds its key frame. */
+const LINGER_MS = 5000;
 
 export interface BridgeUnitsOptions {
   readonly plane: Plane;
@@ -27,10 +33,12 @@ export class BridgeUnits {
   #reader: UnitReader | undefined;
   #format: MediaFormat = 'ps';
   #formatParameters: string | undefined;
+  readonly #alarm: Alarm;
 
   constructor(options: BridgeUnitsOptions) {
     this.#options = options;
     const { plane, onKeyPictureWanted } = options;
+    this.#alarm = new Alarm(plane.clock, () => this.#onNobody());
     const hub = new UnitHub({
       clock: plane.clock,
       onTaken: taken => this.#onTaken(taken),
@@ -56,15 +64,26 @@ export class BridgeUnits {
     return this.#format === 'ps' ? new PsReader(this.#taker) : new EsReader(this.#taker, this.#format, this.#formatParameters);
   }
 
+  /** Nothing follows. */
+  end(why: string): void {
+    this.#alarm[Symbol.dispose]();
+    this.#reader = undefined;
+    this.hub.end(why);
+  }
+
   #onTaken(taken: boolean): void {
-    if (taken) {
-      const now = this.#options.plane.clock.now();
-      this.#reader = this.#newReader();
-      this.#reader.read(this.#options.held(now), now);
-    } else {
-      this.#reader = undefined;
-      this.hub.restart();
-    }
-    this.#options.onTaken(taken);
+    const now = this.#options.plane.clock.now();
+    if (!taken) return this.#alarm.arm(addMs(now, LINGER_MS));
+    this.#alarm.arm(NEVER);
+    if (this.#reader !== undefined) return;
+    this.#reader = this.#newReader();
+    this.#reader.read(this.#options.held(now), now);
+    this.#options.onTaken(true);
+  }
+
+  #onNobody(): void {
+    this.#reader = undefined;
+    this.hub.restart();
+    this.#options.onTaken(false);
   }
 }

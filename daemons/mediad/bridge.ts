@@ -10,9 +10,9 @@
  * A leg that closed by itself is told once and keeps its statistics until its owner closes it. A source that takes over goes on with
  * the numbers and timestamps of the one before it, so the sinks see one stream.
  */
-import type { BridgeStats, ConnectSourceParams, Endpoint, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, OpenSinkParams, OpenSourceParams, StartSinkParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
-import { beginsKeyPicture } from '#core/rtp/payload-probe.ts';
+import { type PayloadKind, beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { BridgeSource } from './bridge-source.ts';
 import { BridgeSinks } from './bridge-sinks.ts';
@@ -45,6 +45,8 @@ export class Bridge {
   #tap: BridgeUnits | undefined;
   /** The first packet of `#next`. */
   #nextSince: Ms | undefined;
+  /** What the source's payloads looked like last. */
+  #kind: PayloadKind | null = null;
   #closed = false;
 
   constructor(plane: Plane, params: OpenSourceParams) {
@@ -152,8 +154,8 @@ export class Bridge {
     return this.#sinks.open(params);
   }
 
-  startSink(sinkId: string): void {
-    this.#sinks.start(sinkId);
+  startSink(params: StartSinkParams): void {
+    this.#sinks.start(params.sinkId, params);
   }
 
   closeSink(sinkId: string): Promise<void> {
@@ -163,12 +165,13 @@ export class Bridge {
   async close(): Promise<void> {
     this.#closed = true;
     this.#feed?.close();
-    this.#units?.hub.end('closed');
+    this.#units?.end('closed');
     await Promise.all([this.#sinks.close(), this.#source.close(), this.#next?.close()]);
   }
 
   /** The one place where packets of the source pass, in order. False: somebody still reads the memory of the batch. */
   #onPackets(batch: MediaBatch, now: Ms): boolean {
+    if (batch.kind !== this.#kind) this.#onKind(batch.kind);
     this.#source.place(batch);
     this.#tap?.read(batch, now);
     return this.#sinks.relay(batch, now);
@@ -180,6 +183,12 @@ export class Bridge {
     if (now - this.#keyPictureAskedAt < ASK_EVERY_MS) return;
     this.#keyPictureAskedAt = now;
     this.#plane.emit({ type: 'key-picture-wanted', bridgeId: this.id, why });
+  }
+
+  /** The bytes beat the answer (quirk 52). */
+  #onKind(kind: PayloadKind | null): void {
+    this.#kind = kind;
+    if (this.#source.sees(kind)) this.#onFormat();
   }
 
   /** The source's payloads mean something else than before. */

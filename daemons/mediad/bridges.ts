@@ -2,7 +2,7 @@
  * All bridges of one mediad instance: the requests of contracts/mediad.ts. Requests of one bridge may overlap; what was closed
  * while it opened is closed again by whoever opened it.
  */
-import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -15,6 +15,7 @@ import type { LossRules, Plane, Renderer } from './leg.ts';
 import { MediaBatch } from './media-batch.ts';
 import { packetStore } from './packet-memory.ts';
 import type { MediaPorts } from './media-ports.ts';
+import { tracksOf } from './source-tracks.ts';
 import type { Strays } from './strays.ts';
 import type { UnitSource, UnitSourceOptions } from './unit-source.ts';
 import type { UnitStream } from './unit-stream.ts';
@@ -135,9 +136,13 @@ export class Bridges implements AsyncDisposable {
     return { local: await this.#bridge(params.bridgeId).openSink(params) };
   }
 
-  startSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): null {
-    this.#bridge(bridgeId).startSink(sinkId);
+  startSink(params: StartSinkParams): null {
+    this.#bridge(params.bridgeId).startSink(params);
     return null;
+  }
+
+  sourceTracks({ bridgeId, withinMs }: { readonly bridgeId: string; readonly withinMs: number }): Promise<SourceTracks> {
+    return tracksOf(this.units(bridgeId), this.#plane.clock, withinMs);
   }
 
   async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {

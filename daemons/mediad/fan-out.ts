@@ -12,7 +12,7 @@ import { MediaBatch } from './media-batch.ts';
 import { CatchUp, OpeningHold } from './opening-hold.ts';
 
 export interface PacketSink {
-  readonly params: OpenSinkParams;
+  params: OpenSinkParams;
   readonly counters: LegCounters;
   leg: SinkLeg | undefined;
   /** While it is behind the live stream. */

@@ -173,6 +173,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     listInlets: () => [...rtmpInlets.rows(), ...rtspWatch.rows()],
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
+    sourceTracks: params => bridges.sourceTracks(params),
     closeSink: params => bridges.closeSink(params),
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),

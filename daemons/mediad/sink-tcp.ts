@@ -41,10 +41,12 @@ abstract class TcpSink implements SinkLeg, Flushable {
   #written = 0;
   #filled = 0;
   #queuedBytes = 0;
+  payloadType: number;
   remote: Endpoint | null = null;
 
   constructor(options: SinkLegOptions) {
     this.options = options;
+    this.payloadType = options.payloadType;
     this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
     this.#queue = new ViewerQueue(options.whole);
   }
@@ -104,14 +106,14 @@ abstract class TcpSink implements SinkLeg, Flushable {
   }
 
   #append(batch: MediaBatch, i: number, length: number): void {
-    const { ssrc, payloadType, plane } = this.options;
+    const { ssrc, plane } = this.options;
     const size = PREFIX_BYTES + length;
     if (this.#filled + size > this.#block.length) this.#newBlock();
     if (this.#filled === this.#written) plane.flusher.add(this);
     const block = this.#block;
     const at = this.#filled;
     writeFrameLength(block, at, length + RTP_HEADER_BYTES);
-    writeRtpHeader(block, at + FRAME_LENGTH_BYTES, batch.marker[i]!, payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, ssrc);
+    writeRtpHeader(block, at + FRAME_LENGTH_BYTES, batch.marker[i]!, this.payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, ssrc);
     Buffer.prototype.copy.call(batch.memory[i]!, block, at + PREFIX_BYTES, batch.payloadOffset[i]!, batch.payloadOffset[i]! + length);
     this.#filled += size;
     this.#queuedBytes += size;

@@ -12,7 +12,7 @@ import { checkMediaTarget } from '#core/sdp/media-target.ts';
 import { H264_PAYLOAD, H265_PAYLOAD, type MediaTransport, type Payload, PS_PAYLOAD, type StreamFormat, answerTransport, formatOf, formatsOf, payloadOf, readAnswer, servablePayloads } from '#core/sdp/negotiate.ts';
 import { header, userOf, type SipRequest } from '#core/sip/message.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { AnswerReading, LegPlan } from './source-leg.ts';
+import type { AnswerReading, History, LegPlan } from './source-leg.ts';
 import type { DeviceReach } from './devices.ts';
 import type { ViewerPlan } from './viewer.ts';
 
@@ -33,6 +33,8 @@ export interface Asked {
   readonly offer: GbSdp;
   /** What it takes and we can send; program streams first. */
   readonly payloads: readonly Payload[];
+  /** Undefined: live. */
+  readonly history: History | undefined;
   /** Our role toward the upstream. */
   readonly transport: MediaTransport;
   readonly remote: { readonly address: string; readonly port: number };
@@ -47,7 +49,8 @@ export function readInvite(request: SipRequest, upstream: UpstreamConfig, allowe
   const parsed = parseGbSdp(request.body);
   if (!parsed.ok) return refusal(parsed.error.status, parsed.error.why);
   const offer = parsed.value;
-  if (offer.sessionName.toLowerCase() !== 'play') return refusal(488, `s=${offer.sessionName} is not served`);
+  const history = readHistory(offer);
+  if (typeof history === 'string') return refusal(offer.sessionName === 'Playback' || offer.sessionName === 'Download' ? 400 : 488, history);
   const payloads = servablePayloads(offer.media);
   if (!payloads.ok) return refusal(415, payloads.error.why);
   if (offer.ssrcText !== undefined && /^\d{11,}$/.test(offer.ssrcText)) return refusal(488, 'y= has more than ten digits');
@@ -55,7 +58,15 @@ export function readInvite(request: SipRequest, upstream: UpstreamConfig, allowe
   const port = transport === 'tcp-passive' ? null : offer.media.port;
   const bad = checkMediaTarget(offer.connectionAddress, port, { allowed, own, transport: transport === 'udp' ? 'udp' : 'tcp' });
   if (bad !== null) return refusal(SIP_STATUS.MEDIA_TARGET_REFUSED, bad);
-  return { requestedId: requestedId(request, offer, upstream), offer, payloads: payloads.value, transport, remote: { address: offer.connectionAddress, port: offer.media.port } };
+  return { requestedId: requestedId(request, offer, upstream), offer, payloads: payloads.value, history, transport, remote: { address: offer.connectionAddress, port: offer.media.port } };
+}
+
+/** A sentence when it is neither live nor a recording with its times. */
+function readHistory({ sessionName, time, uri, media }: GbSdp): History | string | undefined {
+  if (sessionName === 'Play') return undefined;
+  if (sessionName !== 'Playback' && sessionName !== 'Download') return `s=${sessionName} is not served`;
+  if (time.stopS === 0) return `s=${sessionName} without t=`;
+  return { kind: sessionName as History['kind'], ...time, type: /:([0-3])$/.exec(uri ?? '')?.[1] ?? '0', downloadSpeed: sessionName === 'Download' ? media.downloadSpeed : undefined };
 }
 
 function requestedId(request: SipRequest, offer: GbSdp, upstream: UpstreamConfig): string {
@@ -78,7 +89,7 @@ export function readCameraAnswer(plan: LegPlan, body: Uint8Array, own: readonly 
   // A camera behind NAT declares its private address; its media then comes from where it registered (latching).
   const remote = bad !== null && plan.latch === 'nat' && !connect ? { address: plan.allowed[0]!, port } : { address, port };
   if (bad !== null && remote.address === address) return { usable: false, why: `${bad} (media may come from ${plan.allowed.join(', ')}; see nat and mediaNetworks)` };
-  return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType, format, formatParameters: parsed.value.media.fmtp.get(payload.payloadType) };
+  return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType, format, formatParameters: parsed.value.media.fmtp.get(payload.payloadType), nack: plan.nack === true && parsed.value.media.nack };
 }
 
 /** What a viewer would get: the rendition made for it, else what the source's answer says; undefined where that says nothing. */
@@ -98,6 +109,7 @@ export interface LegNames {
   readonly ssrc: number;
   readonly localAddress: string;
   readonly streamNumber: number | null;
+  readonly history: History | undefined;
 }
 
 export function planLeg(device: DeviceReach, { channelId, transport }: { readonly channelId: string; readonly transport: MediaTransport }, names: LegNames, config: GatewayConfig): LegPlan {
@@ -106,12 +118,14 @@ export function planLeg(device: DeviceReach, { channelId, transport }: { readonl
     ...names,
     deviceId: device.id,
     channelId,
+    liveUri: device.config.liveUri,
     transport,
     // A fixed port is shared by all: there only the SSRC tells whose packet it is.
     ssrcPolicy: config.media.ports.mode === 'fixed' ? 'exact' : (device.config.ssrc ?? media.ssrc),
     latch: device.config.nat ? 'nat' : 'strict',
     allowed: [device.target.address, ...device.config.mediaNetworks],
     silenceMs: media.silenceS * 1000,
+    nack: device.isOurs && transport === 'udp' && config.media.loss.nack,
     timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000 },
   };
 }

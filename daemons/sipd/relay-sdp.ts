@@ -3,7 +3,7 @@ import type { GatewayConfig } from '#core/config/schema.ts';
 import { fLineOfRendition } from '#core/media/rendition.ts';
 import { PATH_HEADER } from '#core/gb/invite-path.ts';
 import { formatSubject } from '#core/gb/subject.ts';
-import { SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
+import { type OfferParts, SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import type { Payload } from '#core/sdp/negotiate.ts';
 import { nameAddr } from '#core/sip/headers.ts';
@@ -40,12 +40,18 @@ export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target,
     contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
     contentType: SDP_TYPE,
     headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }, ...(path === undefined ? [] : [{ name: PATH_HEADER, value: path.header }])],
-    body: buildOffer({ originUser: sip.id, sessionName: 'Play', ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined }),
+    body: buildOffer({ originUser: sip.id, ...askedOf(plan), ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined, nack: plan.nack }),
   };
+}
+
+/** The recording under the camera's own ID, or the live picture. */
+function askedOf({ channelId, history, liveUri }: LegPlan): Pick<OfferParts, 'sessionName' | 'uri' | 'time' | 'downloadSpeed'> {
+  if (history === undefined) return { sessionName: 'Play', uri: liveUri === true ? `${channelId}:0` : undefined };
+  return { sessionName: history.kind, uri: `${channelId}:${history.type}`, time: history, downloadSpeed: history.downloadSpeed };
 }
 
 /** `source`: the camera's own answer, whose f= says best what is sent, unless we send something else. */
 export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer }: Asked, payload: Payload): ResponseParts {
   const f = plan.rendition === undefined ? (source?.f ?? offer.f) : fLineOfRendition(plan.rendition, source?.f);
-  return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f }) };
+  return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f, nack: plan.nack, fileSize: source?.media.fileSize }) };
 }

@@ -6,21 +6,37 @@ import type { ConnectSourceParams, LegTransport, MediaFormat, MediadEvent, OpenI
 import { type SourceFailure, type SourceLegInput, type SourceLegOutput, type SourceLegPhase, SourceLegSession, type SourceLegTiming } from '#core/gb/source-leg-session.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
+import { PS_PAYLOAD } from '#core/sdp/negotiate.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
+import type { Dialog, DialogState, InDialogParts, IncomingRequest, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
 
 /** What a camera's answer means for the leg; `unusable` says why it cannot be served. */
 export type AnswerReading =
-  | { readonly usable: true; readonly answer: GbSdp; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number; readonly format: MediaFormat; readonly formatParameters: string | undefined }
+  | { readonly usable: true; readonly answer: GbSdp | undefined; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number; readonly format: MediaFormat; readonly formatParameters: string | undefined; readonly nack?: boolean }
   | { readonly usable: false; readonly why: string };
+
+/** What is asked of a recorder (gb28181.md 6.2). */
+export interface History {
+  readonly kind: 'Playback' | 'Download';
+  /** Unix seconds. */
+  readonly startS: number;
+  readonly stopS: number;
+  /** Behind the channel in u=: 0 all, 1 manual, 2 alarm, 3 time. */
+  readonly type: string;
+  /** Multiple of real time. */
+  readonly downloadSpeed: number | undefined;
+}
 
 export interface LegPlan {
   readonly legId: string;
   readonly deviceId: string;
   readonly channelId: string;
   readonly streamNumber: number | null;
+  readonly history?: History | undefined;
+  /** Some devices want u= in live offers too. */
+  readonly liveUri?: boolean | undefined;
   readonly transport: LegTransport;
   readonly localAddress: string;
   readonly ssrc: number;
@@ -29,8 +45,12 @@ export interface LegPlan {
   readonly allowed: readonly string[];
   readonly silenceMs: number;
   readonly timing: SourceLegTiming;
+  /** It may be asked for lost packets again when it agrees. */
+  readonly nack?: boolean | undefined;
   /** It is no camera of GB/T 28181: mediad pulls it or has it, and there is no dialog. `legId` is then the bridge's. */
   readonly inletId?: string | undefined;
+  /** Where the inlet has a bridge of its own, which sends to this leg as a camera would: then `legId` is a leg's, and others can take over. */
+  readonly feeder?: { readonly bridgeId: string; readonly instance: string } | undefined;
 }
 
 /** What a leg says of itself. */
@@ -43,12 +63,19 @@ export interface LegWorld {
   /** Opens it in mediad, behind whatever else the bridge has to do. */
   openMedia(params: Omit<OpenSourceParams, 'bridgeId' | 'replaces'>): Promise<{ readonly address: string; readonly port: number }>;
   openInlet(params: Omit<OpenInletParams, 'bridgeId'>): Promise<void>;
+  /** Opens the feeder's bridge toward our leg; answers where it sends from. */
+  openFeeder(plan: LegPlan, local: { address: string; port: number }): Promise<{ readonly address: string; readonly port: number }>;
+  startFeeder(plan: LegPlan): Promise<void>;
+  /** Twice is once; also before it was opened. */
+  closeFeeder(plan: LegPlan): void;
   connectMedia(params: Omit<ConnectSourceParams, 'bridgeId'>): Promise<void>;
   /** Sends the INVITE with our offer for the opened leg; null when the device went away meanwhile. */
   invite(plan: LegPlan, local: { address: string; port: number }): OutgoingInvite | null;
   readAnswer(plan: LegPlan, body: Uint8Array): AnswerReading;
   /** The dialog exists: worth a row on disk. */
   established(): void;
+  /** MESSAGE inside its dialog; to be answered. */
+  message(incoming: IncomingRequest): void;
   news(leg: SourceLeg, news: LegNews): void;
 }
 
@@ -160,6 +187,7 @@ export class SourceLeg implements Disposable {
       case 'send-invite':
         return this.#sendInvite();
       case 'cancel-invite':
+        if (this.plan.feeder !== undefined) this.#world.closeFeeder(this.plan);
         return this.#invite?.cancel();
       case 'ack':
         return this.#ack?.();
@@ -179,8 +207,8 @@ export class SourceLeg implements Disposable {
   }
 
   #openMedia(): void {
-    const { inletId } = this.plan;
-    if (inletId !== undefined) return this.#openInlet(inletId);
+    const { inletId, feeder } = this.plan;
+    if (inletId !== undefined && feeder === undefined) return this.#openInlet(inletId);
     const { legId, transport, localAddress, ssrc, allowed, latch, silenceMs, deviceId, channelId } = this.plan;
     const opened = this.#world.openMedia({ legId, transport, localAddress, ssrc, peer: { allowed, latch }, silenceMs, label: `${deviceId}/${channelId}` });
     this.#failOn(
@@ -207,11 +235,24 @@ export class SourceLeg implements Disposable {
     );
   }
 
+  /** It answers as a camera would, and sends from its ACK on. */
+  #askFeeder(): void {
+    const { plan } = this;
+    this.#ack = () => this.#failOn(this.#world.startFeeder(plan));
+    const opened = this.#world.openFeeder(plan, this.#local!).then(remote => {
+      this.history.cameraAnswered = true;
+      this.#reading = { usable: true, answer: undefined, remote, ssrc: plan.ssrc, payloadType: PS_PAYLOAD.payloadType, format: 'ps', formatParameters: undefined, nack: false };
+      this.feed({ type: 'invite-accepted', unusable: null });
+      if (this.phase !== 'ended') this.#world.established();
+    });
+    this.#failOn(opened);
+  }
+
   #connectMedia(): void {
     const reading = this.#reading;
     if (reading === undefined) return;
-    const { remote, ssrc, payloadType, format, formatParameters } = reading;
-    this.#failOn(this.#world.connectMedia({ legId: this.plan.legId, remote, ssrc, ssrcPolicy: this.plan.ssrcPolicy, payloadType, format, formatParameters }).then(() => this.feed({ type: 'media-connected' })));
+    const { remote, ssrc, payloadType, format, formatParameters, nack } = reading;
+    this.#failOn(this.#world.connectMedia({ legId: this.plan.legId, remote, ssrc, ssrcPolicy: this.plan.ssrcPolicy, payloadType, format, formatParameters, nack }).then(() => this.feed({ type: 'media-connected' })));
   }
 
   #failOn(task: Promise<void>): void {
@@ -222,6 +263,7 @@ export class SourceLeg implements Disposable {
   }
 
   #sendInvite(): void {
+    if (this.plan.feeder !== undefined) return this.#askFeeder();
     if (this.plan.inletId !== undefined) return;
     const invite = this.#world.invite(this.plan, this.#local!);
     if (invite === null) return this.feed({ type: 'invite-failed', failure: { code: 'PEER_OFFLINE', why: 'the device went offline' } });
@@ -238,7 +280,12 @@ export class SourceLeg implements Disposable {
     };
   }
 
-  /** In-dialog requests of the camera: BYE ends it, MediaStatus and INFO are acknowledged (gb28181.md 3.2, 7). */
+  /** Steers a recording; undefined: there is no dialog. */
+  info(parts: InDialogParts): Promise<Outcome> | undefined {
+    return this.#dialog?.request('INFO', parts);
+  }
+
+  /** In-dialog requests of the camera: BYE ends it, MediaStatus is for whoever watches, INFO is acknowledged (gb28181.md 3.2, 7). */
   #watch(dialog: Dialog): void {
     this.#dialog = dialog;
     dialog.onRequest = incoming => {
@@ -247,6 +294,8 @@ export class SourceLeg implements Disposable {
         incoming.respond(200);
         this.feed({ type: 'peer-bye' });
         dialog.close();
+      } else if (method === 'MESSAGE') {
+        this.#world.message(incoming);
       } else {
         incoming.respond(method === 'INVITE' ? 488 : 200);
       }
@@ -254,6 +303,7 @@ export class SourceLeg implements Disposable {
   }
 
   #sendBye(): void {
+    if (this.plan.feeder !== undefined) return this.#world.closeFeeder(this.plan);
     const dialog = this.#dialog;
     if (dialog === undefined) return;
     void dialog.request('BYE').then(outcome => {

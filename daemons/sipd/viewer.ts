@@ -11,7 +11,7 @@ import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { type Payload, answerTransport, formatOf, pickPayload } from '#core/sdp/negotiate.ts';
 import { NO_BODY } from '#core/sip/message.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
+import type { Dialog, DialogState, InDialogParts, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';
@@ -36,6 +36,8 @@ export interface ViewerPlan {
   readonly connectTimeoutMs: number;
   /** Absent in rows of older releases. */
   readonly pictures?: 'whole' | 'as-received';
+  /** It may ask for lost packets again. */
+  readonly nack?: boolean;
 }
 
 export interface ViewerWorld {
@@ -49,6 +51,8 @@ export interface ViewerWorld {
   sent(viewer: Viewer): readonly string[] | undefined;
   /** Stored before the 200 leaves: after a crash the upstream's BYE must still find its dialog. */
   answered(viewer: Viewer): void;
+  /** INFO inside its dialog; to be answered. */
+  steer(viewer: Viewer, incoming: IncomingRequest): void;
   left(viewer: Viewer): void;
   closed(viewer: Viewer, why: string): void;
 }
@@ -189,6 +193,7 @@ export class Viewer {
         peer: { allowed: plan.allowed, latch: 'strict' },
         connectTimeoutMs: plan.connectTimeoutMs,
         pictures: plan.pictures,
+        nack: plan.nack,
         label: `${plan.upstream}/${plan.mappedId}`,
       });
       this.#local = local;
@@ -229,6 +234,8 @@ export class Viewer {
         dialog.close();
       } else if (method === 'INVITE') {
         this.#reinvited(incoming);
+      } else if (method === 'INFO') {
+        this.#world.steer(this, incoming);
       } else {
         incoming.respond(200);
       }
@@ -240,6 +247,11 @@ export class Viewer {
     const { body } = incoming.request;
     if (this.#answerSdp === undefined || (body.length > 0 && !isSameOffer(body, this.plan))) return incoming.respond(488);
     incoming.respond(200, { contentType: SDP_TYPE, body: this.#answerSdp });
+  }
+
+  /** A MESSAGE inside the dialog; nothing when there is none. What the platform makes of it is its business. */
+  tell(parts: InDialogParts): void {
+    void this.#dialog?.request('MESSAGE', parts);
   }
 
   #sendBye(): void {

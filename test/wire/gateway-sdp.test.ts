@@ -94,7 +94,7 @@ await t.test('offers that are refused before the camera hears of them', async t 
     ['32: payload type 128', 488, good({ payload: '128', attributes: [] })],
     ['33: y= with eleven digits', 488, good({ y: '01000000011' })],
     ['34: a payload type of no meaning', 415, good({ payload: '110', attributes: [] })],
-    ['34: none that we can send', 415, good({ payload: '98', attributes: ['rtpmap:98 H264/90000'] })],
+    ['34: none that we can send', 415, good({ payload: '97', attributes: ['rtpmap:97 MPEG4/90000'] })],
     ['36: playback with reversed times', 400, good({ session: 'Playback', time: '1773102600 1773100800' })],
     ['36: of 1969', 400, good({ session: 'Playback', time: '-1 1773100800' })],
     ['36: of 2106', 400, good({ session: 'Playback', time: '1773100800 4294967295' })],

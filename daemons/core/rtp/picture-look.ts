@@ -136,7 +136,7 @@ export class PictureLook {
     if (type === 24) return this.#aggregate(memory, at + 1, end, nal => this.#decide(sliceOfH264(memory[nal]!, memory[nal + 1]!)));
     if (type !== 28) return this.#decide(sliceOfH264(memory[at]!, memory[at + 1]!));
     const header = memory[at + 1]!;
-    this.#decide((header & 0x80) !== 0 ? sliceOfH264(header & 0x1f, memory[at + 2]!) : 'other');
+    this.#fragment((header & 0x80) !== 0, sliceOfH264(header & 0x1f, memory[at + 2]!));
   }
 
   #h265(memory: Uint8Array, at: number, end: number): void {
@@ -144,7 +144,13 @@ export class PictureLook {
     if (type === 48) return this.#aggregate(memory, at + 2, end, nal => this.#decide(sliceOfH265(memory[nal]!, memory[nal + 2]!)));
     if (type !== 49) return this.#decide(sliceOfH265(memory[at]!, memory[at + 2]!));
     const header = memory[at + 2]!;
-    this.#decide((header & 0x80) !== 0 ? sliceOfH265((header & 0x3f) << 1, memory[at + 3]!) : 'other');
+    this.#fragment((header & 0x80) !== 0, sliceOfH265((header & 0x3f) << 1, memory[at + 3]!));
+  }
+
+  /** The rest of a slice tells that its begin is missing; that of a long SEI tells nothing. */
+  #fragment(isFirst: boolean, slice: Slice | 'parameters' | undefined): void {
+    if (isFirst) this.#decide(slice);
+    else if (slice !== undefined && slice !== 'parameters') this.#decide('other');
   }
 
   #aggregate(memory: Uint8Array, from: number, end: number, look: (nal: number) => void): void {

@@ -1,5 +1,7 @@
 /** Offer and answer (RFC 3264, RFC 4145) between GB/T 28181 parties: payload, TCP roles, SSRC (gb28181.md 6.1, 6.3, 6.5, 8.2). */
+import type { ElementaryFormat } from '../rtp/elementary.ts';
 import { type Result, ok } from '../result.ts';
+import type { FLine } from './f-line.ts';
 import type { GbMedia, GbSdp, Setup } from './gb-sdp.ts';
 import { type SdpRefusal, refuse } from './sdp.ts';
 
@@ -13,6 +15,26 @@ export interface Payload {
 }
 
 export const PS_PAYLOAD: Payload = { payloadType: 96, encoding: 'PS', clockRate: 90000 };
+/** Elementary streams, under the numbers that GB/T 28181-2022 suggests (gb28181.md 6.3). */
+export const H264_PAYLOAD: Payload = { payloadType: 98, encoding: 'H264', clockRate: 90000 };
+export const H265_PAYLOAD: Payload = { payloadType: 100, encoding: 'H265', clockRate: 90000 };
+
+/** What a leg carries: everything in a program stream, or one elementary stream. */
+export type StreamFormat = 'ps' | ElementaryFormat;
+
+const FORMAT_OF: ReadonlyMap<string, StreamFormat> = new Map([
+  ['PS', 'ps'],
+  ['H264', 'h264'],
+  ['H265', 'h265'],
+  ['HEVC', 'h265'],
+  ['PCMA', 'g711a'],
+  ['PCMU', 'g711u'],
+  ['AAC', 'aac'],
+  ['MPEG4-GENERIC', 'aac'],
+]);
+
+/** Undefined for what we neither send nor take apart. */
+export const formatOf = ({ encoding }: Payload): StreamFormat | undefined => FORMAT_OF.get(encoding);
 
 /** Payload types that mean something without a=rtpmap (RFC 3551 6, gb28181.md 6.3). */
 const STATIC_PAYLOADS: ReadonlyMap<number, Payload> = new Map(
@@ -43,6 +65,30 @@ export function choosePayload(media: GbMedia, wanted: readonly string[] = ['PS']
   }
   return refuse(0, `none of ${wanted.join(', ')} among the payload types ${media.payloadTypes.join(' ')}`);
 }
+
+/** What of an offer can be served, program streams first, else in the order of the offer. */
+export function servablePayloads(media: GbMedia): Result<readonly Payload[], SdpRefusal> {
+  const offered = media.payloadTypes.flatMap(payloadType => payloadOf(media, payloadType) ?? []).filter(payload => formatOf(payload) !== undefined);
+  const isPs = (payload: Payload): boolean => formatOf(payload) === 'ps';
+  if (offered.length === 0) return refuse(0, `nothing that can be sent among the payload types ${media.payloadTypes.join(' ')}`);
+  return ok([...offered.filter(isPs), ...offered.filter(payload => !isPs(payload))]);
+}
+
+const F_VIDEO_FORMAT: ReadonlyMap<string, StreamFormat> = new Map([['2', 'h264'], ['5', 'h265']]);
+
+/** Formats that a source can fill, as far as its answer says; undefined: anything may be in its program stream. */
+export function formatsOf(format: StreamFormat, f: FLine | undefined): readonly StreamFormat[] | undefined {
+  if (format !== 'ps') return [format];
+  const video = F_VIDEO_FORMAT.get(f?.video.format ?? '');
+  return video === undefined ? undefined : [video];
+}
+
+/**
+ * One of `servablePayloads`: a program stream takes everything, an elementary stream must be of a format that the source has. Undefined:
+ * none of them can be filled.
+ */
+export const pickPayload = (servable: readonly Payload[], formats: readonly (string | null)[]): Payload | undefined =>
+  servable.find(payload => formatOf(payload) === 'ps' || formats.includes(formatOf(payload)!));
 
 const isTcp = (media: GbMedia): boolean => media.protocol === 'TCP/RTP/AVP';
 

@@ -2,7 +2,8 @@
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import { buildAnswer } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
-import { type MediaTransport, type Payload, PS_PAYLOAD, answerTransport, choosePayload } from '#core/sdp/negotiate.ts';
+import type { VideoCodec } from '#core/media/h26x.ts';
+import { H264_PAYLOAD, H265_PAYLOAD, type MediaTransport, type Payload, PS_PAYLOAD, answerTransport, choosePayload } from '#core/sdp/negotiate.ts';
 import type { Quirks } from './quirks.ts';
 
 /** TEST-NET-3: nobody's address (RFC 5737). */
@@ -19,13 +20,13 @@ export interface AnswerPlan {
 }
 
 /** Undefined when the offer has no payload that we send. `ownSsrc` is used where the quirks want one. */
-export function planAnswer(offer: GbSdp, quirks: Quirks, ownSsrc: number): AnswerPlan | undefined {
+export function planAnswer(offer: GbSdp, quirks: Quirks, ownSsrc: number, codec: VideoCodec): AnswerPlan | undefined {
   const payload = choosePayload(offer.media);
   if (!payload.ok) return undefined;
   const asked = offer.ssrc ?? ownSsrc;
   return {
     transport: answerTransport(offer.media),
-    payload: quirks.has('other-payload-type') ? OTHER_PAYLOAD : payload.value,
+    payload: quirks.has('elementary') ? (codec === 'h264' ? H264_PAYLOAD : H265_PAYLOAD) : quirks.has('other-payload-type') ? OTHER_PAYLOAD : payload.value,
     answeredSsrc: quirks.has('own-y') ? ownSsrc : asked,
     sentSsrc: quirks.has('own-ssrc') || quirks.has('own-y') ? ownSsrc : asked,
   };

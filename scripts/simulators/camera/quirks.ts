@@ -46,6 +46,7 @@ export const QUIRKS = {
   'setup-on-udp': { group: 'answer', help: 'a=setup lines although the transport is UDP' },
   'answers-active': { group: 'answer', help: 'answers a=setup:active to a=setup:active' },
   'other-payload-type': { number: 52, group: 'answer', help: 'PS under payload type 98' },
+  'elementary': { group: 'answer', help: 'answers H.264 (98) or H.265 (100), whatever it has, and sends only that' },
   'no-rtpmap': { number: 52, group: 'answer', help: 'no a=rtpmap in the answer' },
   'third-party-media': { group: 'answer', help: 'c= names an address that is not ours' },
 
@@ -83,7 +84,7 @@ export const QUIRKS = {
   'marker-never': { group: 'packets', help: 'marker bit never set' },
   'marker-always': { group: 'packets', help: 'marker bit on every packet' },
   'reorder': { number: 57, group: 'packets', help: 'every tenth packet changes place with the next (UDP)' },
-  'loss': { group: 'packets', help: 'every hundredth packet is lost' },
+  'loss': { group: 'packets', help: 'every hundredth packet is lost (UDP)' },
   'duplicates': { group: 'packets', help: 'every tenth packet twice (UDP)' },
   'rtp-extension': { group: 'packets', help: 'RTP header extension and padding on every packet' },
   'ssrc-restart': { group: 'packets', help: 'after 3 s a new SSRC, sequence and timestamp' },

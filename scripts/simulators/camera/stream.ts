@@ -2,6 +2,7 @@
 import type { AudioCodec } from '#core/media/audio.ts';
 import { PsMuxer } from '#core/ps/mux.ts';
 import { RtpSlicer } from '#core/ps/rtp-slicer.ts';
+import { type Packetizer, openPacketizer } from '#core/rtp/elementary.ts';
 import type { Random } from '#kit/random.ts';
 import type { LoadedFootage } from '../../media/footage.ts';
 import { PacketQuirks } from './packet-quirks.ts';
@@ -41,6 +42,7 @@ export class CameraStream {
   readonly #muxer: PsMuxer;
   readonly #mapless: PsMuxer;
   readonly #packetQuirks: PacketQuirks;
+  readonly #packetizer: Packetizer | undefined;
   readonly #pts0: number;
   #slicer: RtpSlicer;
   #timestampOffset: number;
@@ -57,6 +59,7 @@ export class CameraStream {
     const tracks = { video: footage.videoCodec, ...(audio === undefined ? {} : { audio }) };
     this.#muxer = new PsMuxer({ ...tracks, map: !quirks.has('no-psm') });
     this.#mapless = new PsMuxer({ ...tracks, map: false });
+    this.#packetizer = quirks.has('elementary') ? openPacketizer(footage.videoCodec) : undefined;
     this.#packetQuirks = new PacketQuirks(quirks, options.overTcp);
     this.#pts0 = quirks.has('pts-wrap') ? WRAP_32 - WRAP_LEAD_S * 90000 : random.int(2 ** 31);
     this.#timestampOffset = 0;
@@ -125,9 +128,15 @@ export class CameraStream {
     this.#picture = (this.#picture + 1) % footage.pictures.length;
     this.#pictures += 1;
     if (keyFrame) this.#keyFrames += 1;
+    if (this.#packetizer !== undefined) return this.#elementary(this.#packetizer, bytes, keyFrame, this.#pts(at90k));
     const muxer = quirks.has('late-psm') && this.#keyFrames < 3 ? this.#mapless : this.#muxer;
     const pack = muxer.video({ bytes, keyFrame, pts90k: this.#pts(at90k) });
     return this.#slice(distortPack(pack, quirks, this.#keyFrames), at90k);
+  }
+
+  #elementary(packetizer: Packetizer, bytes: Uint8Array, keyFrame: boolean, pts90k: number): Uint8Array[] {
+    const unit = { kind: 'video', codec: this.#options.footage.videoCodec, pts90k, dts90k: pts90k, keyFrame, damaged: false, bytes } as const;
+    return this.#packetQuirks.apply(packetizer.packets(unit).flatMap(({ payload, marker, timestamp }) => this.#slicer.slice(payload, timestamp + this.#timestampOffset, marker)));
   }
 
   #nextAudio(at90k: number): Uint8Array[] {
@@ -136,6 +145,7 @@ export class CameraStream {
     const isFirst = this.#audioFrames < 3;
     this.#audioFrames += 1;
     const pts90k = quirks.has('sample-clock') ? Math.round(this.#pts(at90k) / 11.25) : this.#pts(at90k);
+    if (this.#packetizer !== undefined) return [];
     const packets = this.#muxer.audio({ bytes, pts90k });
     if (quirks.has('first-audio-timestamp-zero') && isFirst) return this.#packetQuirks.apply(this.#slicer.slice(packets, 0));
     return this.#slice(packets, at90k);

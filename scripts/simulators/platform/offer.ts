@@ -2,7 +2,7 @@
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import { buildOffer } from '#core/sdp/build.ts';
 import { parseFLine } from '#core/sdp/f-line.ts';
-import { PS_PAYLOAD } from '#core/sdp/negotiate.ts';
+import { H264_PAYLOAD, H265_PAYLOAD, PS_PAYLOAD } from '#core/sdp/negotiate.ts';
 import type { Mischiefs } from './mischief.ts';
 import type { PlayTransport } from './receivers.ts';
 
@@ -37,7 +37,7 @@ export interface OfferFacts {
 
 export function writeOffer({ channelId, history, platformId, address, port, transport, ssrc, f }: OfferFacts, mischief: Mischiefs): Uint8Array {
   const declared = mischief.has('third-party-address') ? FOREIGN_ADDRESS : mischief.has('unspecified-address') ? '0.0.0.0' : address;
-  const payloads = mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
+  const payloads = mischief.has('elementary') ? [H264_PAYLOAD, H265_PAYLOAD] : mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
   const declaredPort = mischief.has('zero-port') ? 0 : mischief.has('odd-port') ? port | 1 : port;
   const asked =
     history === undefined

@@ -1,6 +1,9 @@
 /** What came, as files: the program stream as it was, and the elementary streams taken out of it. Without a path only counts are kept. */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import type { RawUnit } from '#core/media/unit-intake.ts';
 import { PsDemuxer, type PsEvent, type PsUnit } from '#core/ps/demux.ts';
+import { PsMuxer } from '#core/ps/mux.ts';
+import { type Depacketizer, openDepacketizer } from '#core/rtp/elementary.ts';
 import type { Codec } from '#core/ps/stream-types.ts';
 
 const EXTENSION: Readonly<Partial<Record<Codec, string>>> = { h264: 'h264', h265: 'h265', g711a: 'alaw', g711u: 'mulaw', aac: 'aac' };
@@ -15,6 +18,8 @@ export interface RecordedFiles {
 export class Recorder {
   readonly #base: string | undefined;
   readonly #demuxer = new PsDemuxer();
+  #depacketizer: Depacketizer | undefined;
+  #muxer = new PsMuxer({});
   readonly #open = new Map<string, number>();
   readonly files: RecordedFiles = {};
   readonly #onFrame: (unit: PsUnit) => void;
@@ -40,7 +45,23 @@ export class Recorder {
     return this.#demuxer.counters;
   }
 
-  payload(bytes: Uint8Array, endsPicture: boolean): void {
+  /** It is an elementary stream: recorded as the program stream that it would have been. */
+  expect(format: 'h264' | 'h265'): void {
+    this.#depacketizer = openDepacketizer(format);
+    this.#muxer = new PsMuxer({ video: format });
+  }
+
+  payload(bytes: Uint8Array, timestamp: number, endsPicture: boolean): void {
+    if (this.#depacketizer === undefined) this.#stream(bytes, endsPicture);
+    else for (const unit of this.#depacketizer.push(bytes, endsPicture, timestamp)) this.#picture(unit);
+  }
+
+  #picture(unit: RawUnit): void {
+    if (unit.damaged) this.damaged += 1;
+    else this.#stream(this.#muxer.video({ bytes: unit.bytes, pts90k: unit.pts90k, keyFrame: unit.keyFrame }), true);
+  }
+
+  #stream(bytes: Uint8Array, endsPicture: boolean): void {
     if (this.#base !== undefined) {
       this.files.ps = `${this.#base}.ps`;
       this.#write(this.files.ps, bytes);
@@ -51,6 +72,7 @@ export class Recorder {
   }
 
   gap(): void {
+    this.#depacketizer?.gap();
     this.#take(this.#demuxer.gap());
   }
 

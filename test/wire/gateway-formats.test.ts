@@ -1,0 +1,59 @@
+/** Program stream on one side, elementary stream on the other, through the whole gateway; pictures are compared after decoding. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadFootage, prepareFootage } from '../../scripts/media/footage.ts';
+import { decodePictures } from '../../scripts/media/pictures.ts';
+import type { Quirk } from '../../scripts/simulators/camera/quirks.ts';
+import type { Mischief } from '../../scripts/simulators/platform/mischief.ts';
+import { assertReleased, openRelayRig } from '../rig/relay-rig.ts';
+
+t.setTimeout(120_000);
+const directory = await mkdtemp(join(tmpdir(), 'viewlink-formats-'));
+t.teardown(() => rm(directory, { recursive: true, force: true }));
+const footage = await prepareFootage();
+
+interface Case {
+  readonly what: string;
+  readonly quirks: readonly Quirk[];
+  readonly mischief: readonly Mischief[];
+  readonly answered: Readonly<Record<'h264' | 'h265', number>>;
+}
+
+const CASES: readonly Case[] = [
+  { what: 'program stream below, elementary above', quirks: [], mischief: ['elementary'], answered: { h264: 98, h265: 100 } },
+  { what: 'elementary below, program stream above', quirks: ['elementary'], mischief: [], answered: { h264: 96, h265: 96 } },
+  { what: 'elementary on both sides', quirks: ['elementary'], mischief: ['elementary'], answered: { h264: 98, h265: 100 } },
+  { what: 'many payload types offered: program stream', quirks: [], mischief: ['many-payloads'], answered: { h264: 96, h265: 96 } },
+  { what: 'answered under the number of H.264 without a word, it is a program stream', quirks: ['other-payload-type', 'no-rtpmap'], mischief: [], answered: { h264: 96, h265: 96 } },
+];
+
+for (const { what, quirks, mischief, answered } of CASES) {
+  await t.test(what, async t => {
+    const names = ['h264-g711a', 'h265-aac'] as const;
+    await using rig = await openRelayRig({ cameras: names.map(name => ({ footage: name, quirks: new Set(quirks) })) });
+    for (const transport of ['udp', 'tcp-active'] as const) {
+      await Promise.all(
+        names.map(async (name, camera) => {
+          const clip = footage.find(each => each.name === name)!;
+          const loaded = await loadFootage(name);
+          const label = `${name} over ${transport}`;
+          const play = await rig.platforms[0]!.play(rig.idOf(camera, 0), { transport, mischief, recordTo: join(directory, `${what.replaceAll(/\W/g, '-')}-${name}-${transport}`) });
+          await play.waitFrames(45);
+          const report = await play.stop();
+          t.equal(play.answer!.media.payloadTypes[0], answered[clip.videoCodec], `${label}: payload type of our answer`);
+          t.match(report, { codec: clip.videoCodec, damaged: 0, lost: 0, payloadTypeMismatch: 0, ssrcMismatch: 0, malformed: 0 }, label);
+          const [source, seen] = await Promise.all([decodePictures(clip.videoPath), decodePictures(report.files.ps!)]);
+          // The camera goes to a key picture when it is asked for one.
+          const keys = new Set(loaded.pictures.flatMap(({ keyFrame }, index) => (keyFrame ? [index] : [])));
+          const places = seen.hashes.map(hash => source.hashes.indexOf(hash));
+          const odd = places.filter((place, index) => place < 0 || !(keys.has(place) || (index > 0 && place === places[index - 1]! + 1)));
+          t.same(odd, [], `${label}: ${places.length} pictures decode as at the source, from ${places[0]}`);
+          t.ok(places.length >= 40, label);
+        }),
+      );
+    }
+    await assertReleased(rig);
+  });
+}
