@@ -44,7 +44,12 @@ export interface DeviceReach {
   readonly config: DevicePolicy & EffectiveDeviceSwitches;
   /** As its last REGISTER said. */
   readonly version: GbVersion;
+  /** It is a gateway of ours. */
+  readonly isOurs: boolean;
 }
+
+/** User-Agent of a gateway of ours, unless somebody named it otherwise (sip.userAgent). */
+const OURS = /\bviewlink\b/i;
 
 /** `new`: it began anew and knows nothing of old dialogs. `refreshed`: it may have. `back`: it was silent for a while. */
 export type Arrival = 'new' | 'refreshed' | 'back';
@@ -145,7 +150,7 @@ export class Devices implements Disposable {
   reach(deviceId: string): DeviceReach | null {
     const binding = this.#registrar.binding(deviceId);
     if (!binding?.online) return null;
-    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address), version: this.#claims.version(deviceId) };
+    return { id: deviceId, target: { ...binding.target, localAddress: this.#localAddress.get(deviceId) }, config: this.policy(deviceId, binding.source.address), version: this.#claims.version(deviceId), isOurs: OURS.test(this.#claims.userAgent(deviceId) ?? '') };
   }
 
   policy(deviceId: string, address: string): DeviceReach['config'] {

@@ -17,6 +17,8 @@ interface CommonParts {
   readonly transport: MediaTransport;
   readonly ssrc: number;
   readonly f?: FLine | undefined;
+  /** Lost packets may be asked for again: only toward a gateway of ours. */
+  readonly nack?: boolean | undefined;
 }
 
 export interface OfferParts extends CommonParts {
@@ -50,6 +52,7 @@ export function buildOffer(parts: OfferParts): Uint8Array {
     ...payloads.map(rtpmapLine),
     `a=${direction}`,
     ...setupLines(parts.transport),
+    ...nackLines(parts),
     ...(parts.downloadSpeed === undefined ? [] : [`a=downloadspeed:${parts.downloadSpeed}`]),
     ...(parts.streamNumber === undefined ? [] : [`a=streamnumber:${parts.streamNumber}`]),
     ...tailLines(parts),
@@ -58,7 +61,7 @@ export function buildOffer(parts: OfferParts): Uint8Array {
 
 /** Mirrors the offer's session name, u= and t=; its other m-lines are rejected with port 0 (RFC 3264 6). */
 export function buildAnswer(offer: GbSdp, parts: AnswerParts): Uint8Array {
-  const chosen = [mediaLine(offer.media.kind, parts, [parts.payload]), rtpmapLine(parts.payload), `a=${parts.direction ?? 'sendonly'}`, ...setupLines(parts.transport)];
+  const chosen = [mediaLine(offer.media.kind, parts, [parts.payload]), rtpmapLine(parts.payload), `a=${parts.direction ?? 'sendonly'}`, ...setupLines(parts.transport), ...nackLines(parts)];
   if (parts.fileSize !== undefined) chosen.push(`a=filesize:${parts.fileSize}`);
   return encode([
     ...sessionLines(parts, offer.sessionName || 'Play', offer.uri, offer.time),
@@ -91,6 +94,9 @@ function setupLines(transport: MediaTransport): string[] {
   const setup = setupOf(transport);
   return setup === undefined ? [] : [`a=setup:${setup}`, 'a=connection:new'];
 }
+
+/** RFC 4585 4.2, RFC 5761 5.1.1, RFC 5506 5. */
+const nackLines = ({ nack, transport }: CommonParts): string[] => (nack === true && transport === 'udp' ? ['a=rtcp-mux', 'a=rtcp-rsize', 'a=rtcp-fb:* nack'] : []);
 
 const tailLines = ({ ssrc, f }: CommonParts): string[] => [`y=${formatSsrc(ssrc)}`, ...(f === undefined ? [] : [`f=${formatFLine(f)}`])];
 

@@ -39,6 +39,8 @@ export interface GbMedia {
   readonly fileSize: number | undefined;
   /** 0 main stream, 1 and 2 sub-streams; vendor spellings included. */
   readonly streamNumber: number | undefined;
+  /** Lost packets may be asked for again, on the RTP port (RFC 4585, 5761): between gateways of ours. */
+  readonly nack: boolean;
 }
 
 export interface GbSdp {
@@ -168,14 +170,17 @@ const STREAM_NUMBERS: ReadonlyMap<string, number> = new Map([['main', 0], ['sub'
 function readAttributes(lines: readonly SdpLine[]): Attributes {
   const rtpmaps = new Map<number, RtpMap>();
   const fmtp = new Map<number, string>();
-  const read: Writable<Attributes> = { rtpmaps, fmtp, setup: undefined, connection: undefined, direction: undefined, downloadSpeed: undefined, fileSize: undefined, streamNumber: undefined };
+  const read: Writable<Attributes> = { rtpmaps, fmtp, setup: undefined, connection: undefined, direction: undefined, downloadSpeed: undefined, fileSize: undefined, streamNumber: undefined, nack: false };
+  let mux = false;
   for (const line of lines) {
     if (line.letter !== 'a') continue;
     const colon = line.value.indexOf(':');
     const name = (colon < 0 ? line.value : line.value.slice(0, colon)).toLowerCase();
     const value = colon < 0 ? '' : line.value.slice(colon + 1).trim();
+    if (name === 'rtcp-mux') mux = true;
     readAttribute(read, rtpmaps, fmtp, name, value);
   }
+  read.nack &&= mux;
   return read;
 }
 
@@ -188,6 +193,9 @@ function readAttribute(read: Writable<Attributes>, rtpmaps: Map<number, RtpMap>,
       return readFmtp(fmtp, value);
     case 'setup':
       read.setup ??= SETUPS.get(value.toLowerCase());
+      return;
+    case 'rtcp-fb':
+      read.nack ||= /^(\*|\d{1,3})\s+nack$/i.test(value);
       return;
     case 'connection':
       read.connection ??= value.toLowerCase();

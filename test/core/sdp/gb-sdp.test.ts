@@ -108,6 +108,21 @@ await t.test('offers, written and read', async t => {
   }
 });
 
+await t.test('asking again for lost packets is agreed only where both lines stand, and never over TCP', async t => {
+  const parts: OfferParts = { originUser: GATEWAY, address: '192.0.2.20', port: 30000, transport: 'udp', ssrc: 100000001, sessionName: 'Play', nack: true };
+  const text = toByteString(buildOffer(parts));
+  t.match(text, /a=recvonly\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=rtcp-fb:\* nack\r\ny=/);
+  const offer = must(text);
+  t.equal(offer.media.nack, true);
+  const answer = toByteString(buildAnswer(offer, { originUser: CHANNEL, address: '192.0.2.71', port: 15060, transport: 'udp', ssrc: 1, payload: PS_PAYLOAD, nack: true }));
+  t.equal(must(answer).media.nack, true);
+  t.equal(must(text.replace('a=rtcp-mux\r\n', '')).media.nack, false);
+  t.equal(must(text.replace('* nack', '96 nack')).media.nack, true);
+  t.equal(must(text.replace('* nack', '96 nack pli')).media.nack, false);
+  t.equal(must(LIVE).media.nack, false);
+  t.notMatch(toByteString(buildOffer({ ...parts, transport: 'tcp-passive' })), 'nack');
+});
+
 await t.test('reading is liberal where cameras are', async t => {
   const lfOnly = must(LIVE);
   t.same(parseGbSdp(fromByteString(LIVE.replaceAll(/\n\s*/g, '\n'))), { ok: true, value: lfOnly }, 'line feed only, no last line end');
