@@ -2,7 +2,7 @@
  * Lets whole pictures through and nothing that is built on a picture with a hole (design.md 7). Works on packets in order:
  *
  *   opening ──key picture──► flowing ──a number is missing, a restart──► frozen ──key picture──► flowing
- *      └── no key picture in 10 s, or pictures cannot be told apart ──► ungated ──key picture──► flowing
+ *      └── no key picture in 10 s, not even one with a hole, or pictures cannot be told apart ──► ungated ──key picture──► flowing
  *
  * Packets of one picture (one RTP timestamp) are held until it is complete: at its marker when markers have proved to be ends of
  * pictures, else when the next one begins. A picture is given on without a copy when one batch has all of it. A gap damages what it
@@ -132,7 +132,7 @@ export class PacketGate {
   /** Everything before the packet at `i` is in order; between it and the one before something is missing. */
   #gap(i: number, now: Ms): void {
     const before = Number.isNaN(this.#last);
-    if (this.#open) this.#dropOpen();
+    if (this.#open) this.#dropOpen(now);
     this.#from = i;
     this.#marked = false;
     this.#headless = true;
@@ -192,6 +192,7 @@ export class PacketGate {
     const counts = !audio && (this.#aligned || this.#timestamp !== this.#brokenTimestamp);
     if (counts) this.pictures++;
     if (key) this.#restartAt(now);
+    else if (seen === 'key') this.#missKey(now);
     else if (this.state === 'opening' && now - this.#startedAt > PATIENCE_MS) this.state = 'ungated';
     const whole = !this.#headless || this.#aligned;
     this.#headless = false;
@@ -244,11 +245,18 @@ export class PacketGate {
     }
   }
 
-  #dropOpen(): void {
+  #dropOpen(now: Ms): void {
+    if (this.#seen() === 'key') this.#missKey(now);
     this.pictures++;
     this.picturesDropped++;
     this.#brokenTimestamp = this.#timestamp;
     this.#discard();
+  }
+
+  /** A key picture came with a hole: there will be others, however long it takes (fault 73 is about streams without any). */
+  #missKey(now: Ms): void {
+    this.#startedAt = now;
+    if (this.state === 'ungated') this.state = 'opening';
   }
 
   #discard(end = 0): void {
