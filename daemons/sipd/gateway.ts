@@ -101,6 +101,7 @@ export class Gateway {
         ...common,
         catalogs: this.catalogs,
         views: this.views,
+        isOnline,
         onCommand: (link, message) => this.controls.command(link, message),
         onOffline: name => this.controls.upstreamGone(name),
         onRemoved: name => {

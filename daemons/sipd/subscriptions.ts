@@ -151,7 +151,7 @@ export class Subscriptions implements Disposable {
   /** Our system, a region whether anything is in it or not, what it sees. */
   #isScope(config: UpstreamConfig, deviceId: string): boolean {
     if (deviceId === config.localId || (kindOf(deviceId) === 'civil' && normalizeCivilCode(deviceId) !== undefined)) return true;
-    return typeof this.#deps.views.resolve(config.name, deviceId) !== 'string' || this.#deps.views.tree(config)?.get(deviceId) !== undefined;
+    return typeof this.#deps.views.resolve(config.name, deviceId) !== 'string' || (this.#deps.views.of(config.name)?.covers(deviceId, deviceId) ?? false);
   }
 
   #add(entry: Entry): Entry {
@@ -244,7 +244,7 @@ export class Subscriptions implements Disposable {
   #covers(config: UpstreamConfig, scope: string, channelId: string): boolean {
     if (scope === config.localId || scope === channelId) return true;
     const kind = kindOf(scope);
-    if (kind === 'business-group' || kind === 'virtual-org' || kind === 'device') return this.#deps.views.tree(config)?.select(scope)?.some(({ deviceId }) => deviceId === channelId) ?? false;
+    if (kind === 'business-group' || kind === 'virtual-org' || kind === 'device') return this.#deps.views.of(config.name)?.covers(scope, channelId) ?? false;
     const code = kindOf(scope) === 'civil' ? normalizeCivilCode(scope) : undefined;
     return code !== undefined && (this.#deps.views.regionOf(config, channelId)?.startsWith(code) ?? false);
   }

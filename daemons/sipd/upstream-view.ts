@@ -17,6 +17,8 @@ import type { Resources } from './resources.ts';
 
 const MANUFACTURER = 'ViewLink';
 const MODEL = 'Gateway';
+/** Subscribed nodes whose content is kept. */
+const MAX_SCOPES = 2000;
 
 export interface ViewWorld {
   readonly catalogs: Catalogs;
@@ -45,6 +47,9 @@ export class UpstreamView {
   readonly #own: ReadonlySet<string>;
   /** Verdicts of the rules; void when a catalogue changes. */
   readonly #verdicts = new Map<string, Map<string, Seen | null>>();
+  /** What stands under which node, whatever its state; void when a catalogue changes. */
+  readonly #scopes = new Map<string, ReadonlySet<string>>();
+  #structure: CatalogTree | undefined;
 
   constructor(config: UpstreamConfig, gateway: GatewayConfig, facts: ReadonlyMap<string, ChannelFacts>, mapping: IdMapping, world: ViewWorld) {
     this.config = config;
@@ -56,9 +61,22 @@ export class UpstreamView {
     this.#own = new Set([gateway.sip.id, ...gateway.upstreams.map(({ localId }) => localId)]);
   }
 
-  /** A catalogue changed. */
+  /** A catalogue changed, or somebody got an ID. */
   changed(): void {
     this.#verdicts.clear();
+    this.#scopes.clear();
+    this.#structure = undefined;
+  }
+
+  /** Whether an item stands under a group, an organisation or a device. */
+  covers(scope: string, itemId: string): boolean {
+    let inside = this.#scopes.get(scope);
+    if (inside === undefined) {
+      inside = (this.#structure ??= this.tree().tree).below(scope);
+      if (this.#scopes.size >= MAX_SCOPES) this.#scopes.clear();
+      this.#scopes.set(scope, inside);
+    }
+    return inside.has(itemId);
   }
 
   /** How it sees this channel, or the camera that this is one way to; undefined: not at all. */

@@ -4,7 +4,7 @@
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
-import { buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
+import { type DeviceInfoParts, buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
 import type { RegistrationState } from '#core/gb/registration-io.ts';
 import { parseIp } from '#core/ip.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -15,6 +15,7 @@ import type { Flow, SipEndpoint } from '#kit/sip-endpoint.ts';
 import { CatalogAnswers } from './catalog-answers.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
+import type { DeviceFacts } from './device-catalog.ts';
 import { UpstreamLink } from './upstream-link.ts';
 import type { Views } from './views.ts';
 
@@ -37,6 +38,7 @@ export interface UpstreamsDeps {
   readonly catalogs: Catalogs;
   readonly views: Views;
   config(): GatewayConfig;
+  isOnline(deviceId: string): boolean;
   /** No longer configured, or another platform under its name: its sessions end. */
   onRemoved(name: string): void;
   /** A Query or Control that a camera may answer. False: not one of those. */
@@ -146,24 +148,25 @@ export class Upstreams implements Disposable {
     if (head.deviceId === config.localId) {
       return buildDeviceInfoResponse(head, { deviceName: this.#deps.config().node.name, manufacturer: MANUFACTURER, model: MODEL, channel: views.shares(config).length });
     }
+    const device = views.deviceOf(config.name, head.deviceId);
+    if (device !== undefined) return buildDeviceInfoResponse(head, infoOf(catalogs.facts(device), catalogs.channels(device).size));
     const channel = views.resolve(config.name, head.deviceId);
     const shown = typeof channel === 'string' ? undefined : views.of(config.name)?.see(channel);
     if (shown === undefined) return buildDeviceInfoResponse(head, { result: 'ERROR' });
     const { item, seen } = shown;
-    const { manufacturer, model, firmware } = catalogs.facts(shown.deviceId);
-    return buildDeviceInfoResponse(head, {
-      deviceName: seen.name,
-      manufacturer: item.manufacturer ?? manufacturer ?? undefined,
-      model: item.model ?? model ?? undefined,
-      firmware: firmware ?? undefined,
-      channel: 1,
-    });
+    const facts = infoOf(catalogs.facts(shown.deviceId), 1);
+    return buildDeviceInfoResponse(head, { ...facts, deviceName: seen.name, manufacturer: item.manufacturer ?? facts.manufacturer, model: item.model ?? facts.model });
   }
 
   /** What we know of it ourselves. */
   deviceStatus({ config }: UpstreamLink, head: { sn: number; deviceId: string }): string {
     const { clock, views } = this.#deps;
     if (head.deviceId === config.localId) return buildDeviceStatusResponse(head, { online: true, status: 'OK', encode: true, record: false, deviceTime: clock.wall() });
+    const device = views.deviceOf(config.name, head.deviceId);
+    if (device !== undefined) {
+      const online = this.#deps.isOnline(device);
+      return buildDeviceStatusResponse(head, { online, status: online ? 'OK' : 'ERROR', encode: online, record: false, deviceTime: clock.wall() });
+    }
     const channel = views.resolve(config.name, head.deviceId);
     const view = views.of(config.name);
     const shown = typeof channel === 'string' ? undefined : view?.see(channel);
@@ -172,5 +175,7 @@ export class Upstreams implements Disposable {
     return buildDeviceStatusResponse(head, { online, status: online ? 'OK' : 'ERROR', encode: online, record: false, deviceTime: clock.wall() });
   }
 }
+
+const infoOf = ({ name, manufacturer, model, firmware }: DeviceFacts, channel: number): DeviceInfoParts => ({ deviceName: name ?? undefined, manufacturer: manufacturer ?? undefined, model: model ?? undefined, firmware: firmware ?? undefined, channel });
 
 const sameIdentity = (a: UpstreamConfig, b: UpstreamConfig): boolean => IDENTITY.every(key => a[key] === b[key]);

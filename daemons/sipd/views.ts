@@ -18,6 +18,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
+import type { Counters } from './counters.ts';
 import type { Resources } from './resources.ts';
 import { type SeenChannel, UpstreamView, type ViewWorld } from './upstream-view.ts';
 
@@ -31,6 +32,7 @@ export interface ViewsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly store: StateStore;
+  readonly counters: Counters;
   readonly catalogs: Catalogs;
   readonly resources: Resources;
   config(): GatewayConfig;
@@ -127,6 +129,12 @@ export class Views implements Disposable {
     return this.of(upstream)?.idOf(channel);
   }
 
+  /** The device that is an item of this view under that ID. */
+  deviceOf(upstream: string, requestedId: string): string | undefined {
+    const owner = this.#mapping.resolve(upstream, requestedId);
+    return owner !== undefined && owner.deviceId === owner.channelId && this.of(upstream)?.deviceNodeOf(owner.deviceId) === requestedId ? owner.deviceId : undefined;
+  }
+
   /** The channel that is meant; of several ways to one camera the best that is there now. */
   resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
     const view = this.of(upstream);
@@ -199,7 +207,11 @@ export class Views implements Disposable {
     const devices = [...this.#changed];
     this.#changed.clear();
     const byDevice = devices.map(deviceId => [...this.#deps.catalogs.channels(deviceId).keys()].map(channelId => ({ deviceId, channelId })));
-    for (const view of this.#views.values()) this.#assign(view, byDevice);
+    for (const view of this.#views.values()) {
+      this.#assign(view, byDevice);
+      view.changed();
+    }
+    this.#countReturned(devices);
   }
 
   /** Stored before anybody hears of it. Undefined: everything that there is. */
@@ -231,6 +243,17 @@ export class Views implements Disposable {
       if (owner !== undefined && owner.deviceId !== deviceId && owner.channelId !== channelId && catalogs.channels(owner.deviceId).has(owner.channelId)) return true;
     }
     return false;
+  }
+
+  /** So that nobody looks for them in vain. */
+  #countReturned(devices: readonly string[]): void {
+    const { catalogs, counters, log } = this.#deps;
+    for (const deviceId of devices.filter(isPlatformId)) {
+      const channels = [...catalogs.channels(deviceId).keys()].filter(channelId => this.#isOwn({ deviceId, channelId }));
+      if (channels.length === 0) continue;
+      counters.add('view.returned', channels.length);
+      log.warn({ deviceId, channels: channels.length, first: channels[0] }, 'view.returned');
+    }
   }
 
   #onTime(): void {

@@ -97,7 +97,7 @@ export class CatalogTree {
     const item = this.#byId.get(queriedId);
     if (item === undefined) return undefined;
     if (!this.#children.has(queriedId)) return [item];
-    const inside = this.#below(queriedId);
+    const inside = this.below(queriedId);
     return this.items.filter(({ deviceId }) => inside.has(deviceId));
   }
 
@@ -105,7 +105,10 @@ export class CatalogTree {
     return this.#byId.get(id);
   }
 
-  #below(topId: string): ReadonlySet<string> {
+  /** IDs of an item and of what hangs under it; regions have nothing hanging under them. */
+  below(topId: string): ReadonlySet<string> {
+    if (!this.#byId.has(topId)) return NOTHING;
+
     const inside = new Set([topId]);
     for (const id of inside) for (const child of this.#children.get(id) ?? []) inside.add(child);
     return inside;
@@ -203,6 +206,8 @@ export class CatalogTree {
     };
   }
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /** Mandatory in 2022 (3.4): "not built at grassroots level" and "other point" where the camera says nothing. 2016 has neither. */
 const MANDATORY_INFO = { grassrootsCode: '000000', pointType: '9' } as const;
