@@ -21,12 +21,21 @@ const pictures = ({ bridge }: SessionRow): string | null => {
   return gate.frozenForMs === null ? `${gate.state}${total}` : `frozen for ${duration(gate.frozenForMs)}${total}`;
 };
 
+/** Where a recording stands. */
+const recording = ({ recording: row }: SessionRow): string | null => {
+  if (row === null) return null;
+  const span = row.stopS - row.startS;
+  const percent = span > 0 ? ` (${Math.min(100, Math.round((100 * row.positionS) / span))} %)` : '';
+  return `${row.kind.toLowerCase()} ${row.state} at ${duration(row.positionS * 1000)} of ${duration(span * 1000)}${percent}${row.scale === 1 ? '' : ` x${row.scale}`}`;
+};
+
 const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'SESSION', value: row => row.sessionId },
   { title: 'UPSTREAM', value: row => row.upstream },
   { title: 'CHANNEL', value: row => row.channelId },
   { title: 'STATE', value: row => row.state },
   { title: 'AGE', value: row => duration(row.ageMs), align: 'right' },
+  { title: 'RECORDING', value: recording },
   { title: 'DEVICE', value: row => row.deviceId },
   { title: 'SOURCE', value: source },
   { title: 'BECAUSE', value: row => row.learnt },

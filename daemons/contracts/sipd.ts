@@ -77,6 +77,17 @@ export interface ViewReport {
   readonly problems: readonly string[];
 }
 
+export interface RecordingRow {
+  readonly kind: 'Playback' | 'Download';
+  /** Unix seconds. */
+  readonly startS: number;
+  readonly stopS: number;
+  readonly state: 'playing' | 'paused' | 'over';
+  /** From its begin, as far as can be known without looking at the pictures. */
+  readonly positionS: number;
+  readonly scale: number;
+}
+
 export interface SessionRow {
   readonly sessionId: string;
   readonly upstream: string;
@@ -91,6 +102,8 @@ export interface SessionRow {
   /** Why the camera is asked otherwise than configured, e.g. over TCP. */
   readonly learnt: string | null;
   readonly ageMs: number;
+  /** Null: live. */
+  readonly recording: RecordingRow | null;
   readonly upstreamCallId: string;
   readonly downstreamCallId: string | null;
   readonly bridge: BridgeStats | null;

@@ -92,7 +92,7 @@ export class Gateway {
     const legMemory = new LegMemory(store, clock);
     const attempts = new AttemptLog(this.media, legMemory, clock);
     const sessions = new SessionStore(store);
-    this.relay = closer.use(new Relay({ ...common, media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId) => this.#resolveLive(upstream, requestedId), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
+    this.relay = closer.use(new Relay({ ...common, media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
@@ -217,8 +217,8 @@ export class Gateway {
   }
 
   /** Asked for, which is counted, and permitted now. */
-  #resolveLive(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared' {
-    const channel = this.views.resolveFor(upstream, requestedId, 'live');
+  #resolveFor(upstream: string, requestedId: string, what: 'live' | 'playback'): ChannelRef | 'unknown' | 'not-shared' {
+    const channel = this.views.resolveFor(upstream, requestedId, what);
     if (typeof channel !== 'string') this.views.accessed(upstream, channel);
     return channel;
   }

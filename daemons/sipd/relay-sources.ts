@@ -6,29 +6,36 @@
  *   media-pool (events) -> source of that bridge
  */
 import type { BridgeStats, LegTransport, MediadEvent } from '#contracts/mediad.ts';
-import type { GatewayConfig } from '#core/config/schema.ts';
+import type { GatewayConfig, InletConfig } from '#core/config/schema.ts';
 import { type InvitePath, OWN_PATH, nextPath } from '#core/gb/invite-path.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
 import type { NextLegReason, SourceFailure } from '#core/gb/source-session.ts';
+import { parseManscdp } from '#core/gb/manscdp.ts';
 import { GatewayError } from '#core/result.ts';
 import { seconds } from '#core/units.ts';
+import { decodeBody } from '#kit/charset.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { IncomingRequest, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { AttemptLog } from './attempts.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
+import { LOOPBACK } from './inlet-feeders.ts';
 import type { Inlets } from './inlets.ts';
 import { type LegMemory, TCP_REST_MS } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import { planLeg, readCameraAnswer, sourceKey } from './relay-plan.ts';
 import { cameraInvite } from './relay-sdp.ts';
+import type { Recordings } from './recordings.ts';
 import type { SessionStore } from './session-store.ts';
 import { Source, type SourceWorld } from './source.ts';
-import type { LegPlan, SourceLeg } from './source-leg.ts';
+import type { History, LegPlan, SourceLeg } from './source-leg.ts';
 import type { SsrcLeases } from './ssrc-leases.ts';
+
+/** Keys of sources that have this one way only, whatever the resource has. */
+const ALONE = '/alone';
 
 export interface SourcesDeps {
   readonly media: MediaPool;
@@ -54,6 +61,7 @@ export interface RelaySourcesDeps extends SourcesDeps {
   readonly ssrcs: SsrcLeases;
   /** By which we know our own INVITEs again. */
   readonly mark: string;
+  readonly recordings: Recordings;
   ownAddresses(): readonly string[];
   ready(viewerIds: readonly string[]): void;
   ended(viewerIds: readonly string[], failure: SourceFailure): void;
@@ -67,6 +75,8 @@ export interface JoinOptions {
   readonly instance?: string | undefined;
   /** This channel and no other way to its camera. */
   readonly alone?: boolean | undefined;
+  /** A recording, for one viewer. */
+  readonly history?: History | undefined;
 }
 
 export class RelaySources implements Disposable {
@@ -89,22 +99,28 @@ export class RelaySources implements Disposable {
   }
 
   /** The running source of this stream, or a new one, which must get a viewer before anything else happens. */
-  join(channel: ChannelRef, { streamNumber, path = OWN_PATH, instance, alone = false }: JoinOptions): Source | GatewayError {
+  join(channel: ChannelRef, { streamNumber, path = OWN_PATH, instance, alone = false, history }: JoinOptions): Source | GatewayError {
+    if (history !== undefined) return this.#start(channel, `${sourceKey(channel, streamNumber)}/recording ${this.#deps.random.hex(8)}`, { streamNumber, path, instance, history });
     const ways = alone ? [channel] : this.#deps.waysTo(channel);
     const primary = alone ? channel : this.#deps.primaryOf(channel);
     const usual = sourceKey(this.#deps.primaryOf(channel), streamNumber);
     const running = this.#byKey.get(usual);
     if (running !== undefined && (!alone || isSame(running.channel, channel))) return running;
-    const key = alone ? `${sourceKey(channel, streamNumber)}/alone` : usual;
+    const key = alone ? `${sourceKey(channel, streamNumber)}${ALONE}` : usual;
     const tried = this.#byKey.get(key);
     if (tried !== undefined) return tried;
     if (!ways.some(way => this.#candidate(way, path).isReachable)) return new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
+    return this.#start(primary, key, { streamNumber, path, instance });
+  }
+
+  #start(channel: ChannelRef, key: string, { streamNumber, path = OWN_PATH, instance, history }: JoinOptions): Source | GatewayError {
     try {
       const { media, random, config, counters } = this.#deps;
-      const inlet = this.#deps.inlets.find(channel);
+      const inlet = this.#hasOtherWays(channel, key) ? undefined : this.#deps.inlets.find(channel);
       const place = (inlet === undefined ? undefined : this.#deps.inlets.instanceOf(inlet)) ?? instance;
       const { lingerS, takeOverS } = config().devices.media;
-      const plan = { bridgeId: `b${random.hex(8)}`, key, channel: primary, streamNumber: streamNumber ?? null, path, timing: { lingerMs: lingerS * 1000, takeOverMs: takeOverS * 1000 } };
+      const timing = history === undefined ? { lingerMs: lingerS * 1000, takeOverMs: takeOverS * 1000 } : { lingerMs: 0, takeOverMs: 0 };
+      const plan = { bridgeId: `b${random.hex(8)}`, key, channel, streamNumber: streamNumber ?? null, path, history, timing };
       const source = Source.create(plan, place ?? media.pick(), place !== undefined, this.#world);
       counters.add('relay.sources');
       this.#track(source);
@@ -114,6 +130,10 @@ export class RelaySources implements Disposable {
       if (error instanceof GatewayError) return error;
       throw error;
     }
+  }
+
+  #hasOtherWays(channel: ChannelRef, key: string): boolean {
+    return !key.endsWith(ALONE) && this.#deps.waysTo(channel).length > 1;
   }
 
   isOurCallId(callId: string): boolean {
@@ -151,6 +171,10 @@ export class RelaySources implements Disposable {
       ssrcs.adopt(leg.plan.legId, leg.plan.ssrc);
       attempts.began(leg, source);
       if (leg.callId !== null) this.#callIds.set(leg.plan.legId, leg.callId);
+      const { feeder } = leg.plan;
+      if (feeder === undefined || !media.has(feeder.instance)) continue;
+      this.#byBridge.set(feeder.bridgeId, source);
+      media.adopt(feeder.instance, feeder.bridgeId);
     }
     this.#track(source);
     if (media.has(source.instance)) media.adopt(source.instance, source.bridgeId);
@@ -162,7 +186,7 @@ export class RelaySources implements Disposable {
   }
 
   get #world(): SourceWorld {
-    const { media, clock, log, attempts, ssrcs } = this.#deps;
+    const { media, clock, log, attempts, ssrcs, recordings } = this.#deps;
     return {
       media,
       clock,
@@ -178,11 +202,20 @@ export class RelaySources implements Disposable {
       legEnded: (source, leg) => {
         ssrcs.release(leg.plan.legId);
         this.#callIds.delete(leg.plan.legId);
+        if (leg.plan.feeder !== undefined) this.#byBridge.delete(leg.plan.feeder.bridgeId);
         this.#legEnded(source, leg);
       },
+      message: (source, incoming) => this.#message(source, incoming),
+      playbackOf: source => recordings.position(source.bridgeId),
       closing: leg => attempts.closing(leg),
       closed: (source, failure) => this.#closed(source, failure),
     };
+  }
+
+  #message(source: Source, incoming: IncomingRequest): void {
+    incoming.respond(200);
+    const parsed = parseManscdp(decodeBody(incoming.request.body).text);
+    if (!parsed.ok || !this.#deps.recordings.mediaStatus(parsed.value, { bridgeId: source.bridgeId })) this.#deps.counters.add('relay.message-ignored');
   }
 
   #store(source: Source): void {
@@ -193,23 +226,26 @@ export class RelaySources implements Disposable {
   #planLeg(source: Source, because: NextLegReason): LegPlan | null {
     const { clock, config, ssrcs, random, log, counters } = this.#deps;
     const { channel, streamNumber, key } = source.plan;
-    const ways = key.endsWith('/alone') ? [channel] : this.#deps.waysTo(channel);
+    const { history } = source.plan;
+    // A recording is where it is, and nobody knows how much of it was sent.
+    if (history !== undefined && because !== 'start') return null;
+    const ways = key.endsWith(ALONE) || history !== undefined ? [channel] : this.#deps.waysTo(channel);
     const choice = source.choice.next(because, ways.map(way => this.#candidate(way, source.plan.path)), clock.now());
     if (choice === null && because === 'lossy') this.#tcpFailed(source);
     const inlet = choice === null ? undefined : this.#deps.inlets.find(choice);
-    if (choice !== null && inlet !== undefined) return this.#planInlet(source, choice, inlet.id);
+    if (choice !== null && inlet !== undefined) return this.#planInlet(source, choice, inlet);
     // A bridge that an inlet feeds is fed by nothing else.
-    if (source.bridgeIsOpen && source.leg?.plan.inletId !== undefined) return null;
+    if (source.bridgeIsOpen && source.leg?.plan.legId === source.bridgeId) return null;
     const device = choice === null ? null : this.#deps.reach(choice.deviceId);
     const legId = `l${random.hex(8)}`;
-    const ssrc = device === null ? undefined : ssrcs.take(legId);
+    const ssrc = device === null ? undefined : ssrcs.take(legId, history === undefined ? 'live' : 'history');
     if (choice === null || device === null || ssrc === undefined) return null;
     const localAddress = config().media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address;
     if (because !== 'start') {
       counters.add(`relay.next-leg.${because}`);
       log.info({ bridgeId: source.bridgeId, because, deviceId: choice.deviceId, channelId: choice.channelId, transport: choice.transport }, 'source.next-leg');
     }
-    return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber }, config());
+    return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber, history }, config());
   }
 
   #candidate(way: ChannelRef, path: InvitePath): { deviceId: string; channelId: string; isReachable: boolean; transport: LegTransport; mayMoveToTcp: boolean } {
@@ -222,12 +258,20 @@ export class RelaySources implements Disposable {
     return { deviceId: way.deviceId, channelId: way.channelId, isReachable: device !== null && (!isPlatformId(way.deviceId) || nextPath(path, this.#deps.mark) !== undefined), transport: fixed ?? learnt?.transport ?? media.transport, mayMoveToTcp: fixed === undefined && learnt === undefined && media.tcpForS > 0 };
   }
 
-  #planInlet(source: Source, { deviceId, channelId }: ChannelRef, inletId: string): LegPlan | null {
-    const ssrc = source.bridgeIsOpen ? undefined : this.#deps.ssrcs.take(source.bridgeId);
+  /** One that is the only way to its camera feeds the bridge itself; one of several gets a bridge of its own beside it. */
+  #planInlet(source: Source, { deviceId, channelId }: ChannelRef, inlet: InletConfig): LegPlan | null {
+    const { ssrcs, random, config, inlets } = this.#deps;
+    const isOneOfSeveral = source.bridgeIsOpen || this.#hasOtherWays(source.plan.channel, source.plan.key);
+    const legId = isOneOfSeveral ? `l${random.hex(8)}` : source.bridgeId;
+    const ssrc = ssrcs.take(legId, 'live');
     if (ssrc === undefined) return null;
-    const { silenceS, inviteTimeoutS, firstPacketS } = this.#deps.config().devices.media;
+    const { silenceS, inviteTimeoutS, firstPacketS } = config().devices.media;
     const timing = { inviteTimeoutMs: seconds(inviteTimeoutS), firstPacketMs: seconds(firstPacketS) };
-    return { legId: source.bridgeId, inletId, deviceId, channelId, streamNumber: source.plan.streamNumber, transport: 'tcp-active', localAddress: '127.0.0.1', ssrc, ssrcPolicy: 'adopt', latch: 'strict', allowed: [], silenceMs: seconds(silenceS), timing };
+    const common = { legId, inletId: inlet.id, deviceId, channelId, streamNumber: source.plan.streamNumber, localAddress: LOOPBACK, ssrc, latch: 'strict', silenceMs: seconds(silenceS), timing } as const;
+    if (!isOneOfSeveral) return { ...common, transport: 'tcp-active', ssrcPolicy: 'adopt', allowed: [] };
+    const feeder = { bridgeId: `f${random.hex(8)}`, instance: inlets.instanceOf(inlet) ?? source.instance };
+    this.#byBridge.set(feeder.bridgeId, source);
+    return { ...common, transport: 'tcp-passive', ssrcPolicy: 'exact', allowed: [LOOPBACK], feeder };
   }
 
   #legFlows(source: Source, { plan }: SourceLeg, before: LegPlan | undefined): void {
@@ -263,6 +307,7 @@ export class RelaySources implements Disposable {
     const { store, counters, log } = this.#deps;
     this.#byKey.delete(source.plan.key);
     this.#byBridge.delete(source.bridgeId);
+    this.#deps.recordings.closed(source.bridgeId);
     store.deleteSource(source.bridgeId);
     if (failure === null) return;
     counters.add(`relay.source-failed.${failure.code}`);

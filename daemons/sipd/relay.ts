@@ -11,6 +11,7 @@ import type { UpstreamConfig } from '#core/config/schema.ts';
 import { renditionFor } from '#core/config/transcode-schema.ts';
 import { type OwnTraces, judgePath } from '#core/gb/invite-path.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
+import type { PlaybackPosition } from '#core/gb/playback-session.ts';
 import type { SourceFailure } from '#core/gb/source-session.ts';
 import { sameIp } from '#core/ip.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
@@ -19,6 +20,7 @@ import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import { type Asked, type Refused, readInvite, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
+import { Recordings } from './recordings.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
 import type { Source } from './source.ts';
 import { SsrcLeases } from './ssrc-leases.ts';
@@ -30,8 +32,8 @@ const CLAIM_MS = 4000;
 const MARK_OCTETS = 8;
 
 export interface RelayDeps extends SourcesDeps {
-  /** The channel that an upstream means by this ID. */
-  resolve(upstream: string, requestedId: string): ChannelRef | 'unknown' | 'not-shared';
+  /** The channel that an upstream means by this ID, and may watch so now. */
+  resolve(upstream: string, requestedId: string, what: 'live' | 'playback'): ChannelRef | 'unknown' | 'not-shared';
   /** Null: one more stream is within what this upstream may have. */
   overQuota(upstream: UpstreamConfig, channel: ChannelRef): Refused | null;
 }
@@ -55,6 +57,7 @@ export interface HeldSource extends Disposable {
 
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
+  readonly recordings: Recordings;
   readonly #ssrcs: SsrcLeases;
   readonly #sources: RelaySources;
   readonly #viewers = new Map<string, Viewer>();
@@ -67,8 +70,10 @@ export class Relay implements AsyncDisposable {
     this.#deps = deps;
     this.#ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
     const mark = deps.random.hex(MARK_OCTETS);
+    this.recordings = new Recordings(deps);
     this.#sources = new RelaySources({
       ...deps,
+      recordings: this.recordings,
       mark,
       ssrcs: this.#ssrcs,
       ownAddresses: () => this.#ownAddresses(),
@@ -76,6 +81,7 @@ export class Relay implements AsyncDisposable {
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ready' });
       },
       ended: (viewerIds, failure) => {
+        for (const id of viewerIds) this.recordings.sourceEnded(id);
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
         for (const id of viewerIds) this.#holders.get(id)?.(failure);
       },
@@ -113,6 +119,7 @@ export class Relay implements AsyncDisposable {
     const { source, plan, asked } = planned;
     const viewer = Viewer.start(plan, source, invite, this.#viewerWorld(upstream, asked), this.#deps.clock.now());
     this.#viewers.set(plan.sinkId, viewer);
+    this.recordings.began(source, viewer, this.#recordingOptions);
     source.feed({ type: 'viewer-joined', viewerId: plan.sinkId });
   }
 
@@ -124,7 +131,7 @@ export class Relay implements AsyncDisposable {
     const verdict = judgePath(request, this.#traces);
     if (!verdict.ok) return refusal(verdict.status, verdict.why);
     const { path } = verdict;
-    const channel = this.#deps.resolve(upstream.name, asked.requestedId);
+    const channel = this.#deps.resolve(upstream.name, asked.requestedId, asked.history === undefined ? 'live' : 'playback');
     if (channel === 'unknown') return refusal(SIP_STATUS.CHANNEL_UNKNOWN, `no channel ${asked.requestedId}`);
     if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
     if (path.hops <= 1 && this.#deps.waysTo(channel).every(({ deviceId }) => isPlatformId(deviceId))) return refusal(483, 'it may go no further');
@@ -136,7 +143,7 @@ export class Relay implements AsyncDisposable {
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
     // Last, because a source that is started must get its viewer.
-    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path });
+    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path, history: asked.history });
     if (source instanceof GatewayError) {
       this.#ssrcs.release(sinkId);
       return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
@@ -154,7 +161,9 @@ export class Relay implements AsyncDisposable {
       rendition: renditionFor(upstream, asked.offer.f, this.#deps.config().transcode),
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
-      pictures: upstream.pictures,
+      // A file is wanted as it is.
+      pictures: asked.history?.kind === 'Download' ? 'as-received' : upstream.pictures,
+      nack: asked.transport === 'udp' && asked.offer.media.nack && this.#deps.config().media.loss.nack,
     };
     return { source, plan, asked };
   }
@@ -172,10 +181,16 @@ export class Relay implements AsyncDisposable {
   #sinkSsrc(sinkId: string, upstream: UpstreamConfig, { offer }: Asked): number | undefined {
     const taken = this.viewers.some(viewer => viewer.plan.upstream === upstream.name && viewer.plan.ssrc === offer.ssrc);
     if (upstream.ssrc === 'echo' && offer.ssrc !== undefined && !taken) return offer.ssrc;
-    return this.#ssrcs.take(sinkId);
+    return this.#ssrcs.take(sinkId, offer.sessionName === 'Play' ? 'live' : 'history');
+  }
+
+  get #recordingOptions(): { readonly silenceMs: number; readonly maxPauseMs: number } {
+    const { silenceS, maxPauseS } = this.#deps.config().devices.media;
+    return { silenceMs: silenceS * 1000, maxPauseMs: maxPauseS * 1000 };
   }
 
   onMediaEvent(event: MediadEvent): void {
+    if (this.recordings.onMediaEvent(event)) return;
     if (!('sinkId' in event)) this.#sources.onMediaEvent(event);
     else if (this.#sources.of(event.bridgeId) !== undefined) this.#viewers.get(event.sinkId)?.onMediaEvent(event);
   }
@@ -201,7 +216,7 @@ export class Relay implements AsyncDisposable {
   endUnshared(): void {
     for (const viewer of this.viewers) {
       const { upstream, mappedId } = viewer.plan;
-      if (typeof this.#deps.resolve(upstream, mappedId) === 'string') viewer.feed({ type: 'stop', why: 'the channel is no longer shared with this upstream' });
+      if (typeof this.#deps.resolve(upstream, mappedId, viewer.source.plan.history === undefined ? 'live' : 'playback') === 'string') viewer.feed({ type: 'stop', why: 'the channel is no longer shared with this upstream' });
     }
   }
 
@@ -250,7 +265,7 @@ export class Relay implements AsyncDisposable {
     for (const stored of store.sources()) {
       const source = this.#orDropped(stored.plan.bridgeId, () => this.#sources.restore(stored));
       if (source === undefined) continue;
-      resumed += this.#restoreViewers(source);
+      resumed += this.#restoreViewers(source, stored.playback);
       if (!media.has(source.instance)) source.feed({ type: 'media-lost' });
       if (this.#deps.config().outlets.address !== '') this.#keepForClaims(source);
       else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
@@ -275,7 +290,7 @@ export class Relay implements AsyncDisposable {
     }
   }
 
-  #restoreViewers(source: Source): number {
+  #restoreViewers(source: Source, playback: PlaybackPosition | undefined): number {
     const { store, endpoint, clock, config } = this.#deps;
     let count = 0;
     for (const stored of store.viewersOf(source.bridgeId)) {
@@ -285,6 +300,7 @@ export class Relay implements AsyncDisposable {
       if (stored.plan.ssrcIsOurs) this.#ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
+      this.recordings.began(source, viewer, this.#recordingOptions, playback);
       if (upstream === undefined) viewer.feed({ type: 'stop', why: 'this upstream is no longer configured' });
       count += 1;
     }
@@ -300,6 +316,7 @@ export class Relay implements AsyncDisposable {
   /** A stop of this daemon leaves sessions and media running: the next start takes them up. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#sources[Symbol.dispose]();
+    this.recordings[Symbol.dispose]();
     for (const timer of this.#unclaimed) timer[Symbol.dispose]();
     await Promise.resolve();
   }
@@ -317,6 +334,7 @@ export class Relay implements AsyncDisposable {
         const stored = viewer.stored();
         if (stored !== null) store.putViewer(stored);
       },
+      steer: (viewer, incoming) => void this.recordings.steer(viewer, incoming),
       left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
       closed: (viewer, why) => {
         this.#viewers.delete(viewer.plan.sinkId);

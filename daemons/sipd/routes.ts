@@ -162,6 +162,7 @@ export class Routes {
     if (message.body.kind === 'keepalive') return this.#deps.devices.keepalive(incoming, peer.deviceId);
     if (message.root === 'Notify' && message.cmdType === 'Alarm') return this.#alarm(incoming, peer.deviceId, message);
     incoming.respond(200);
+    if (this.#deps.relay.recordings.mediaStatus(message, { deviceId: peer.deviceId })) return;
     if (this.#deps.positions.fromDevice(peer.deviceId, message)) return;
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }

@@ -1,5 +1,5 @@
 /** What `vlink show` and `vlink why` are told: rows over the state of the other files. */
-import type { ChannelRow, DeviceRow, SessionRow, SipdRequests, WhyReport } from '#contracts/sipd.ts';
+import type { ChannelRow, DeviceRow, RecordingRow, SessionRow, SipdRequests, WhyReport } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
@@ -10,6 +10,7 @@ import type { Inlets } from './inlets.ts';
 import type { LegMemory } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Relay } from './relay.ts';
+import type { Source } from './source.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
 import { judge, type Refusal, type WhyFacts } from './why.ts';
@@ -117,11 +118,19 @@ export class Rows {
         sourceState: source.state,
         learnt: legMemory.of(source.channel)?.why ?? null,
         ageMs: Math.round(clock.now() - viewer.startedAtMs),
+        recording: this.#recording(source),
         upstreamCallId: viewer.callId,
         downstreamCallId: source.callId,
         bridge: byId.get(source.bridgeId) ?? null,
       };
     });
+  }
+
+  #recording({ plan: { history }, bridgeId }: Source): RecordingRow | null {
+    const position = this.#deps.relay.recordings.position(bridgeId);
+    if (history === undefined || position === undefined) return null;
+    const { kind, startS, stopS } = history;
+    return { kind, startS, stopS, ...position, positionS: Math.round(position.positionS) };
   }
 
   async why({ channel, probe }: ParamsOf<SipdRequests, 'why'>): Promise<WhyReport> {

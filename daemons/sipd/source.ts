@@ -11,11 +11,13 @@ import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, OutgoingInvite } from '#kit/sip-endpoint.ts';
+import type { PlaybackPosition } from '#core/gb/playback-session.ts';
+import type { Dialog, DialogState, IncomingRequest, OutgoingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
+import { InletFeeders } from './inlet-feeders.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
-import { type AnswerReading, type LegNews, type LegPlan, type LegWorld, SourceLeg, type StoredLeg } from './source-leg.ts';
+import { type AnswerReading, type History, type LegNews, type LegPlan, type LegWorld, SourceLeg, type StoredLeg } from './source-leg.ts';
 
 export interface SourcePlan {
   readonly bridgeId: string;
@@ -26,6 +28,8 @@ export interface SourcePlan {
   readonly streamNumber: number | null;
   /** Of the INVITE that began it. */
   readonly path: InvitePath;
+  /** A recording in place of the live picture: one viewer, one recorder, nothing that takes over. */
+  readonly history?: History | undefined;
   readonly timing: SourceTiming;
 }
 
@@ -46,6 +50,10 @@ export interface SourceWorld {
   /** A leg flows that did not before; `before`: the one whose place it takes. */
   legFlows(source: Source, leg: SourceLeg, before: LegPlan | undefined): void;
   legEnded(source: Source, leg: SourceLeg): void;
+  /** A MESSAGE of the camera inside its dialog. */
+  message(source: Source, incoming: IncomingRequest): void;
+  /** Where its recording stands. */
+  playbackOf(source: Source): PlaybackPosition | undefined;
   /** Before the part of a bridge that never flowed is closed: the last look at it. */
   closing(leg: SourceLeg): Promise<void>;
   closed(source: Source, failure: SourceFailure | null): void;
@@ -57,6 +65,8 @@ export interface StoredSource {
   readonly instance: string;
   readonly runningLegId: string | null;
   readonly legs: readonly StoredLeg[];
+  /** Of a recording. */
+  readonly playback?: PlaybackPosition | undefined;
 }
 
 export class Source implements Disposable {
@@ -73,6 +83,7 @@ export class Source implements Disposable {
   /** It must run where it was asked for. */
   readonly #pinned: boolean;
   #bridgeIsOpen = false;
+  readonly #feeders: InletFeeders;
   #running: SourceLeg | undefined;
   readonly #firstPacket = Promise.withResolvers<void>();
 
@@ -81,6 +92,7 @@ export class Source implements Disposable {
     this.#instance = instance;
     this.#pinned = pinned;
     this.#world = world;
+    this.#feeders = new InletFeeders(world.media);
     this.#session = session;
     this.#alarm = new Alarm(world.clock, () => this.feed({ type: 'tick' }));
     this.#queue = new InputQueue(input => this.#run(session.handle(input, world.clock.now())), () => this.#alarm.arm(session.deadline));
@@ -170,7 +182,7 @@ export class Source implements Disposable {
     const legs = this.legs.flatMap(leg => (leg.phase === 'ended' ? [] : (leg.stored() ?? [])));
     if (legs.length === 0) return null;
     const runningLegId = legs.find(({ plan }) => plan.legId === this.#running?.plan.legId)?.plan.legId ?? null;
-    return { plan: this.plan, instance: this.#instance, runningLegId, legs };
+    return { plan: this.plan, instance: this.#instance, runningLegId, legs, playback: this.#world.playbackOf(this) };
   }
 
   feed(input: SourceInput): void {
@@ -178,9 +190,21 @@ export class Source implements Disposable {
   }
 
   onMediaEvent(event: MediadEvent): void {
+    if (event.type === 'source-lossy' && this.plan.history !== undefined) return;
     if (event.type === 'source-lossy') {
       if (this.#running !== undefined) this.feed({ type: 'leg-lossy', legId: this.#running.plan.legId });
-    } else if ('legId' in event) this.#legs.get(event.legId)?.onMediaEvent(event);
+    } else if ('legId' in event) this.#legOf(event)?.onMediaEvent(event);
+  }
+
+  /** What is kept of it is another thing now. */
+  changed(): void {
+    this.#world.changed(this);
+  }
+
+  /** What feeds a leg says when it dies; that it flows, the leg says itself. */
+  #legOf({ type, bridgeId, legId }: Extract<MediadEvent, { readonly legId: string }>): SourceLeg | undefined {
+    if (bridgeId === this.bridgeId) return this.#legs.get(legId);
+    return type === 'source-flowing' ? undefined : this.legs.find(({ plan }) => plan.feeder?.bridgeId === bridgeId);
   }
 
   /** After a restart: a leg in mediad whose camera had not answered yet when we went is nobody's. */
@@ -265,8 +289,12 @@ export class Source implements Disposable {
       readAnswer,
       openMedia: params => this.enqueueMedia(() => this.#openMedia(params)),
       openInlet: params => this.enqueueMedia(() => this.#openInlet(params)),
+      openFeeder: (plan, local) => this.#feeders.open(plan, local),
+      startFeeder: plan => this.#feeders.start(plan),
+      closeFeeder: plan => this.#feeders.close(plan),
       connectMedia: params => this.enqueueMedia(() => this.#connectMedia(params)),
       established: () => this.#world.changed(this),
+      message: incoming => this.#world.message(this, incoming),
       news: (leg, news) => this.#legNews(leg, news),
     };
   }

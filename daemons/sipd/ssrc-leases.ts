@@ -1,5 +1,5 @@
 /** SSRCs that we gave, by owner (a source leg, a sink), to give them back. */
-import { SsrcAllocator } from '#core/gb/ssrc.ts';
+import { SsrcAllocator, type SsrcClass } from '#core/gb/ssrc.ts';
 import type { Clock } from '#kit/clock.ts';
 
 export class SsrcLeases {
@@ -13,8 +13,8 @@ export class SsrcLeases {
   }
 
   /** Undefined: none is free. */
-  take(owner: string): number | undefined {
-    const leased = this.#allocator.take('live', this.#clock.now());
+  take(owner: string, kind: SsrcClass): number | undefined {
+    const leased = this.#allocator.take(kind, this.#clock.now());
     if (leased.ok) this.#leased.set(owner, leased.value);
     return leased.ok ? leased.value : undefined;
   }

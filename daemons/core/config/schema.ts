@@ -121,6 +121,7 @@ const upstream = z.strictObject({
       civilTree: z.boolean().default(true).describe('publish civil regions as items of their own'),
       notifyAfterMs: z.int().min(0).max(60000).default(500).describe('to a subscriber: changes are collected so long, unless a full message waits'),
       pauseMs: z.int().min(0).max(10000).default(0).describe('between two messages of one answer'),
+      large: z.enum(['udp', 'tcp']).default('udp').describe('with transport udp, an answer of more than one message: udp, in datagrams; tcp, over TCP to the same address and port'),
     })
     .prefault({})
     .describe('how our catalogue looks to it'),
@@ -144,6 +145,7 @@ const deviceMedia = z.strictObject({
   ssrc: z.enum(['exact', 'adopt']).default('adopt').describe('adopt: take the SSRC that a device really sends; exact: only the one agreed'),
   inviteTimeoutS: z.int().min(1).max(120).default(15).describe('a device that does not answer our INVITE'),
   firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
+  maxPauseS: z.int().min(10).max(86400).default(300).describe('a recording that is paused ends after this'),
   silenceS: z.int().min(2).max(3600).default(15).describe('without media so long, the session ends on both sides'),
   lingerS: z.int().min(0).max(3600).default(10).describe('source stays open this long after its last viewer'),
   takeOverS: z.int().min(1).max(300).default(30).describe('a source that dies under its viewers: they are kept so long while the other sources of the resource are tried'),

@@ -1,0 +1,198 @@
+/**
+ * Recordings that play through us: INVITE with s=Playback or Download is relayed like a live one, but each has its recorder's session
+ * for itself, can be steered, and ends.
+ *
+ *   INFO of the platform -> steer -> INFO to the recorder -> its answer -> 200 with the platform's CSeq
+ *   MediaStatus of the recorder, its BYE, silence at the end -> core/gb/playback-session -> MediaStatus to the platform -> BYE
+ */
+import type { MediadEvent } from '#contracts/mediad.ts';
+import { fromByteString, toByteString } from '#core/bytes.ts';
+import type { Manscdp } from '#core/gb/manscdp.ts';
+import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
+import { MANSRTSP_TYPE, type MansrtspRequest, formatMansrtspRequest, formatMansrtspResponse, parseMansrtsp } from '#core/gb/mansrtsp.ts';
+import { type PlaybackOutput, type PlaybackPosition, PlaybackSession } from '#core/gb/playback-session.ts';
+import { assertNever } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import { encodeBody } from '#kit/charset.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import type { IncomingRequest, Outcome } from '#kit/sip-endpoint.ts';
+import type { Counters } from './counters.ts';
+import type { DeviceReach } from './devices.ts';
+import type { Source } from './source.ts';
+import type { Viewer } from './viewer.ts';
+
+/** A recorder that does not answer an INFO holds nobody up longer. */
+const ANSWER_MS = 5000;
+/** Of one session under way: an impatient operator, not a flood. */
+const MAX_PENDING = 8;
+const END_OF_FILE = '<NotifyType>121</NotifyType>\r\n';
+
+export interface RecordingsDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  reach(deviceId: string): DeviceReach | null;
+}
+
+export interface Recording {
+  readonly source: Source;
+  readonly viewer: Viewer;
+  readonly session: PlaybackSession;
+  readonly alarm: Alarm;
+  cseq: number;
+  sn: number;
+  pending: number;
+}
+
+export class Recordings implements Disposable {
+  readonly #deps: RecordingsDeps;
+  readonly #byBridge = new Map<string, Recording>();
+
+  constructor(deps: RecordingsDeps) {
+    this.#deps = deps;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { alarm } of this.#byBridge.values()) alarm[Symbol.dispose]();
+  }
+
+  /** A source with a history plan got its one viewer. */
+  began(source: Source, viewer: Viewer, options: { readonly silenceMs: number; readonly maxPauseMs: number }, from?: PlaybackPosition): void {
+    const { history } = source.plan;
+    if (history === undefined) return;
+    const { startS, stopS, downloadSpeed } = history;
+    const now = this.#deps.clock.now();
+    const session = new PlaybackSession({ durationS: stopS - startS, speed: downloadSpeed ?? 1, ...options }, now, from);
+    const { bridgeId } = source;
+    const alarm = new Alarm(this.#deps.clock, () => this.#run(bridgeId, session.tick(this.#deps.clock.now())));
+    this.#byBridge.set(bridgeId, { source, viewer, session, alarm, cseq: 0, sn: 0, pending: 0 });
+    this.#run(bridgeId, []);
+    this.#deps.counters.add(`recording.${history.kind.toLowerCase()}`);
+  }
+
+  position(bridgeId: string): PlaybackPosition | undefined {
+    return this.#byBridge.get(bridgeId)?.session.position(this.#deps.clock.now());
+  }
+
+  /** True: this silence is meant, or was the end. */
+  onMediaEvent(event: MediadEvent): boolean {
+    if (!('bridgeId' in event)) return false;
+    const recording = this.#byBridge.get(event.bridgeId);
+    if (recording === undefined) return false;
+    if (event.type === 'source-flowing') recording.session.flowing();
+    if (event.type !== 'source-silent') return false;
+    this.#run(event.bridgeId, recording.session.silent(event.silentMs, this.#deps.clock.now()));
+    return true;
+  }
+
+  /** Before the platform is hung up on: what ended by itself was at its end, as far as anybody can tell. */
+  sourceEnded(viewerId: string): void {
+    for (const [bridgeId, { viewer, source, session }] of this.#byBridge) {
+      if (viewer.plan.sinkId === viewerId && source.leg?.history.flowed === true) this.#run(bridgeId, session.ended(this.#deps.clock.now()));
+    }
+  }
+
+  closed(bridgeId: string): void {
+    this.#byBridge.get(bridgeId)?.alarm[Symbol.dispose]();
+    this.#byBridge.delete(bridgeId);
+  }
+
+  /** MediaStatus: in the dialog of the recorder, or outside it under whatever ID (quirk 63). True: it was one of ours. */
+  mediaStatus(message: Manscdp, from: { readonly bridgeId: string } | { readonly deviceId: string }): boolean {
+    if (message.root !== 'Notify' || message.cmdType !== 'MediaStatus') return false;
+    const { counters, clock } = this.#deps;
+    const all = [...this.#byBridge].filter(([bridgeId, { source }]) => ('bridgeId' in from ? bridgeId === from.bridgeId : source.leg?.plan.deviceId === from.deviceId));
+    const named = all.filter(([, { source }]) => source.leg?.plan.channelId === message.deviceId);
+    const meant = 'bridgeId' in from ? all : named.length > 0 ? named : all;
+    counters.add(meant.length === 1 ? 'recording.media-status' : 'recording.media-status-unclear');
+    // Of several of one channel nobody can say which: they end by silence.
+    if (meant.length === 1) this.#run(meant[0]![0], meant[0]![1].session.ended(clock.now()));
+    return true;
+  }
+
+  /** INFO inside the dialog of a platform. */
+  async steer(viewer: Viewer, incoming: IncomingRequest): Promise<void> {
+    const { counters } = this.#deps;
+    const recording = this.#byBridge.get(viewer.source.bridgeId);
+    const asked = parseMansrtsp(toByteString(incoming.request.body));
+    if (recording === undefined) return incoming.respond(asked.ok ? 481 : 200);
+    if (!asked.ok || asked.value.kind !== 'request') return this.#refuse(incoming, 400, 'unreadable');
+    if (recording.pending >= MAX_PENDING) return this.#refuse(incoming, 503, 'too-many');
+    const { value: request } = asked;
+    const device = this.#deps.reach(recording.source.leg?.plan.deviceId ?? '');
+    if (device?.config.steering === false) return this.#unsupported(incoming, request);
+    counters.add(`recording.steer.${request.method}`);
+    recording.pending += 1;
+    const body = formatMansrtspRequest({ ...request, cseq: (recording.cseq += 1) }, device?.config.mansrtsp);
+    const outcome = await this.#within(recording.source.leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
+    recording.pending -= 1;
+    this.#answer(recording, incoming, request, outcome);
+  }
+
+  #refuse(incoming: IncomingRequest, status: number, why: string): void {
+    this.#deps.counters.add(`recording.steer-refused.${why}`);
+    incoming.respond(status);
+  }
+
+  /** Said by us: the recorder would only refuse, or worse. */
+  #unsupported(incoming: IncomingRequest, { cseq }: MansrtspRequest): void {
+    this.#deps.counters.add('recording.steer-refused.unsupported');
+    incoming.respond(501, answerParts(formatMansrtspResponse({ status: 501, reason: 'Not Implemented', cseq, range: undefined, scale: undefined })));
+  }
+
+  async #within(answer: Promise<Outcome> | undefined): Promise<Outcome | undefined> {
+    if (answer === undefined) return undefined;
+    const { clock } = this.#deps;
+    const late = Promise.withResolvers<undefined>();
+    using _limit = clock.schedule(addMs(clock.now(), ANSWER_MS), () => late.resolve(undefined));
+    return await Promise.race([answer, late.promise]);
+  }
+
+  /** What the recorder said, and no more than that: a refusal stays one. */
+  #answer(recording: Recording, incoming: IncomingRequest, request: MansrtspRequest, outcome: Outcome | undefined): void {
+    const { clock, counters, log } = this.#deps;
+    if (outcome?.type !== 'response') {
+      counters.add('recording.steer-unanswered');
+      return incoming.respond(408);
+    }
+    const { status, body } = outcome.response;
+    const said = parseMansrtsp(toByteString(body));
+    const answer = said.ok && said.value.kind === 'response' ? said.value : undefined;
+    const taken = status < 300 && (answer === undefined || answer.status < 300);
+    const { channelId } = recording.source.channel;
+    log.info({ channelId, method: request.method, scale: request.scale ?? null, from: request.range?.from ?? null, status, rtsp: answer?.status ?? null }, 'recording.steered');
+    if (!taken) counters.add('recording.steer-rejected');
+    if (taken) recording.session.steered({ ...request, scale: answer?.scale ?? request.scale }, clock.now());
+    const parts = answer ?? { status: taken ? 200 : 400, reason: taken ? 'OK' : 'Bad Request', range: undefined, scale: undefined };
+    incoming.respond(status < 300 ? 200 : status, status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
+    if (taken) recording.source.changed();
+    this.#run(recording.source.bridgeId, []);
+  }
+
+  #run(bridgeId: string, outputs: readonly PlaybackOutput[]): void {
+    const recording = this.#byBridge.get(bridgeId);
+    if (recording === undefined) return;
+    for (const output of outputs) this.#carryOut(recording, output);
+    recording.alarm.arm(recording.session.deadline);
+  }
+
+  #carryOut(recording: Recording, output: PlaybackOutput): void {
+    const { viewer, source } = recording;
+    switch (output.type) {
+      case 'tell-end':
+        this.#deps.counters.add('recording.ended');
+        this.#deps.log.info({ ...source.channel, upstream: viewer.plan.upstream }, 'recording.ended');
+        viewer.tell({ contentType: MANSCDP_TYPE, body: encodeBody(buildManscdp('Notify', 'MediaStatus', { sn: (recording.sn += 1), deviceId: viewer.plan.mappedId }, END_OF_FILE), 'gb2312') });
+        return source.changed();
+      case 'hang-up':
+        return viewer.feed({ type: 'stop', why: output.why });
+      case 'fail':
+        return source.feed({ type: 'abort', failure: { code: 'MEDIA_SILENT', why: `no packet of the recording for ${Math.round(output.silentMs)} ms` } });
+      default:
+        return assertNever(output);
+    }
+  }
+}
+
+const answerParts = (body: string): { contentType: string; body: Uint8Array } => ({ contentType: MANSRTSP_TYPE, body: fromByteString(body) });
