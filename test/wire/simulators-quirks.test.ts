@@ -64,6 +64,7 @@ interface Case {
   readonly quirks: readonly Quirk[];
   readonly transport?: PlayTransport;
   readonly camera?: Partial<CameraOptions>;
+  readonly mischief?: readonly Mischief[];
   /** The pictures must be the source's although the stream is odd. */
   readonly intact?: false;
   readonly report?: Readonly<Record<string, unknown>>;
@@ -96,6 +97,7 @@ const STREAMS: readonly Case[] = [
   { quirks: ['garbage-f', 'setup-on-udp'], also: (t, { answer }) => t.match(answer, { media: { setup: 'active' } }) },
   { quirks: ['other-payload-type'], report: { payloadTypeMismatch: 0 }, also: (t, { answer }) => t.same(answer!.media.payloadTypes, [98]) },
   { quirks: ['no-rtpmap'], also: (t, { answer }) => t.equal(answer!.media.rtpmaps.size, 0) },
+  { quirks: ['elementary'], mischief: ['elementary'], camera: { footage: 'h265-aac' }, intact: false, report: { damaged: 0, codec: 'h265', audioFrames: 0 }, also: (t, { answer }) => t.same(answer!.media.payloadTypes, [100]) },
   { quirks: ['third-party-media'], also: (t, { answer }) => t.equal(answer!.connectionAddress, '203.0.113.77') },
   { quirks: ['wrong-source-port'], also: (t, { answer, report }) => t.not(report.mediaFrom, `127.0.0.1:${answer!.media.port}`) },
   { quirks: ['content-length-zero', 'header-spaces', 'lower-case-headers'] },
@@ -111,7 +113,7 @@ t.test('streams and answers', BESIDES, async t => {
     STREAMS.map(async (each, index) => {
       const name = each.quirks.join(' + ');
       const camera = await openCamera(t, platform, each.quirks, each.camera);
-      const playing = await play(platform, camera, { transport: each.transport ?? 'udp', recordTo: join(directory, String(index)) });
+      const playing = await play(platform, camera, { transport: each.transport ?? 'udp', recordTo: join(directory, String(index)), ...(each.mischief !== undefined && { mischief: each.mischief }) });
       await playing.waitFrames(VIDEO_FRAMES);
       const report = await playing.stop();
       if (each.intact ?? true) {

@@ -1,5 +1,6 @@
 /** SDP of the camera's 200: correct first, then as cameras write it. */
 import { fromByteString, toByteString } from '#core/bytes.ts';
+import { ok } from '#core/result.ts';
 import { buildAnswer } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import type { VideoCodec } from '#core/media/h26x.ts';
@@ -21,12 +22,12 @@ export interface AnswerPlan {
 
 /** Undefined when the offer has no payload that we send. `ownSsrc` is used where the quirks want one. */
 export function planAnswer(offer: GbSdp, quirks: Quirks, ownSsrc: number, codec: VideoCodec): AnswerPlan | undefined {
-  const payload = choosePayload(offer.media);
+  const payload = quirks.has('elementary') ? ok(codec === 'h264' ? H264_PAYLOAD : H265_PAYLOAD) : choosePayload(offer.media);
   if (!payload.ok) return undefined;
   const asked = offer.ssrc ?? ownSsrc;
   return {
     transport: answerTransport(offer.media),
-    payload: quirks.has('elementary') ? (codec === 'h264' ? H264_PAYLOAD : H265_PAYLOAD) : quirks.has('other-payload-type') ? OTHER_PAYLOAD : payload.value,
+    payload: quirks.has('other-payload-type') ? OTHER_PAYLOAD : payload.value,
     answeredSsrc: quirks.has('own-y') ? ownSsrc : asked,
     sentSsrc: quirks.has('own-ssrc') || quirks.has('own-y') ? ownSsrc : asked,
   };
