@@ -97,7 +97,7 @@ t.test('show', async t => {
   t.same(JSON.parse((await vlink(directory, 'show', 'devices', '--json')).out), [device], 'the raw form is the answer itself');
 
   t.match((await vlink(directory, 'show', 'upstreams')).out, /city .* TCP +127\.0\.0\.2:5060  waiting: 403 Forbidden, again in 60 s .* 2 +1 +1 +0 +0 +-\nin all: 2500 channels below, 2400 of them online; 2 shared, 1 accessed, 0 playing\n/);
-  t.match((await vlink(directory, 'show', 'sessions')).out, /s1 +city .* 60 s  udp flowing  h264 g711a +990  10 \(1\.00 %\)  tcp-active flowing +1\n/);
+  t.match((await vlink(directory, 'show', 'sessions')).out, /s1 +city .* 60 s +- .* udp flowing .* h264 g711a +990 +10 \(1\.00 %\) .* tcp-active flowing +1\n/);
 
   const all = await vlink(directory, 'show', 'channels', '--device', device.id);
   t.equal(all.out.trimEnd().split('\n').length, 2501, 'every page');
