@@ -2,7 +2,7 @@
  * Answers to catalogue queries of platforms above us: IO around core/gb/catalog-pages, one answer of one platform after the other,
  * so that a platform which asks for everything again and again costs us no more than one answer at a time.
  */
-import { CatalogPager, MAX_UDP_MESSAGE_BYTES, type PagerInput, SIP_OVERHEAD_BYTES } from '#core/gb/catalog-pages.ts';
+import { CatalogPager, MAX_UDP_MESSAGE_BYTES, type PagerInput, type PagerOptions, SIP_OVERHEAD_BYTES, fitsOnePage } from '#core/gb/catalog-pages.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
@@ -59,29 +59,40 @@ export class CatalogAnswers implements Disposable {
     this.#lines.delete(upstream);
   }
 
-  /** Pages go out one after another, each when the one before was accepted. */
   #start(link: UpstreamLink, query: Query, waiting: Query[] = []): void {
-    const { clock, views } = this.#deps;
     const { config, dialect } = link;
-    const items = views.tree(config)?.select(query.deviceId) ?? [];
-    const pager = new CatalogPager({
+    const options: PagerOptions = {
       head: query,
-      items,
+      items: this.#deps.views.tree(config)?.select(query.deviceId) ?? [],
       version: dialect.version,
       charset: config.charset,
       itemsPerMessage: config.catalog.itemsPerMessage,
       bodyBudget: config.transport === 'udp' ? MAX_UDP_MESSAGE_BYTES - SIP_OVERHEAD_BYTES : undefined,
       pauseMs: config.catalog.pauseMs,
-    });
+    };
+    const overTcp = config.transport === 'udp' && config.catalog.large === 'tcp' && !fitsOnePage(options);
+    this.#send(link, query, waiting, options, overTcp);
+  }
+
+  /** Pages go out one after another, each when the one before was accepted. Where nobody listens over TCP, in datagrams all the same. */
+  #send(link: UpstreamLink, query: Query, waiting: Query[], options: PagerOptions, overTcp: boolean): void {
+    const { clock, log } = this.#deps;
+    const { name } = link.config;
+    const pager = new CatalogPager(overTcp ? { ...options, bodyBudget: undefined } : options);
     const line: Line = { waiting, running: query, alarm: undefined };
-    this.#lines.set(config.name, line);
+    this.#lines.set(name, line);
+    const settled = (page: number, status: number | undefined): void => {
+      if (!overTcp || page > 1 || status !== undefined || this.#lines.get(name) !== line) return feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page });
+      line.alarm?.[Symbol.dispose]();
+      this.#deps.counters.add('upstream.catalog-no-tcp');
+      log.warn({ upstream: name }, 'upstream.catalog-no-tcp');
+      this.#send(link, query, waiting, options, false);
+    };
     const feed = (input: PagerInput): void => {
-      if (this.#lines.get(config.name) !== line) return;
+      if (this.#lines.get(name) !== line) return;
       for (const output of pager.handle(input, clock.now())) {
-        if (output.type === 'send') {
-          const { page } = output;
-          void link.message(output.body).then(status => feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page }));
-        } else return this.#done(link, line, { items: items.length, ...output });
+        if (output.type === 'send') void link.message(output.body, overTcp ? 'TCP' : undefined).then(status => settled(output.page, status));
+        else return this.#done(link, line, { items: options.items.length, ...output });
       }
       line.alarm!.arm(pager.deadline);
     };

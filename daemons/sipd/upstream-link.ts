@@ -120,11 +120,11 @@ export class UpstreamLink implements Disposable {
     this.#alarm[Symbol.dispose]();
   }
 
-  /** One MESSAGE with this XML to the platform; its final status, undefined when none came. */
-  async message(xml: string): Promise<number | undefined> {
+  /** One MESSAGE with this XML to the platform; its final status, undefined when none came. `transport`: another one than usual, at the same place. */
+  async message(xml: string, transport = this.target.transport): Promise<number | undefined> {
     const outcome = await this.#deps.endpoint.request(
       { method: 'MESSAGE', uri: this.peerUri, from: this.own, to: nameAddr(this.peerUri), contentType: MANSCDP_TYPE, body: encodeBody(xml, this.config.charset) },
-      this.target,
+      { ...this.target, transport },
     );
     return outcome.type === 'response' ? outcome.response.status : undefined;
   }

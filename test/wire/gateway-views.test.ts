@@ -8,7 +8,7 @@ import { formatDeviceControl } from '#core/gb/device-control.ts';
 import { PTZ_STOP, type PtzCommand } from '#core/gb/ptz.ts';
 import { CITY_ID, CITY_LOCAL_ID, openRelayRig } from '../rig/relay-rig.ts';
 import { LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
-import { GbDevice, item } from '../rig/gb-peer.ts';
+import { GbDevice, GbPlatform, item, xml } from '../rig/gb-peer.ts';
 import { until } from '../rig/until.ts';
 
 t.setTimeout(120_000);
@@ -258,4 +258,28 @@ await t.test('what came from a platform does not go back to it, and what comes b
   t.equal(routes.get(far[0]), '34020000002000000001-44030000002000000002', 'the way of what goes on');
   t.equal(routes.get(ours.city[0]!), '34020000002000000001');
   for (const device of [mutual, ring]) t.ok((await device.keepalive()) === 200);
+});
+
+await t.test('large answers over TCP where the platform listens, in datagrams where it does not', async t => {
+  const devices = DEVICES;
+  await using deaf = await GbPlatform.open({ id: '33010000002000000009' }, { address: rig.gateway.address, port: rig.gateway.sipPort });
+  const config = (large: string): object => {
+    const all = rig.configOf({ devices, upstream: { catalog: { civilTree: false, large } } }) as { upstreams: object[] };
+    return { ...all, upstreams: [...all.upstreams, { name: 'deaf', id: deaf.id, address: deaf.raw.place.address, port: deaf.raw.place.port, localId: OWN[0].replace('0099', '0090'), catalog: { civilTree: false, large } }] };
+  };
+  const apply = async (large: string): Promise<void> => {
+    await rig.gateway.rewrite(config(large) as never);
+    t.equal((await rig.rpc.call('reload', { sections: [] })).refused, null);
+  };
+  await apply('tcp');
+  const { items, messages } = await city.catalog();
+  t.equal(messages, 1, 'the whole of it at once');
+  t.equal((await city.catalog({ deviceId: items[0]!.deviceId })).items.length, 1, 'a small one goes as ever');
+  await until('the third platform has us', () => deaf.registers.length > 0);
+  t.equal(await deaf.message(xml('Query', 'Catalog', 7, OWN[0].replace('0099', '0090')), {}, OWN[0].replace('0099', '0090')), 200);
+  await until('it falls back', async () => (await counter('upstream.catalog-no-tcp')) === 1, 20_000);
+  await apply('udp');
+  const datagrams = await city.catalog();
+  t.same(listed(datagrams.items), listed(items));
+  t.ok(datagrams.messages > 1);
 });

@@ -62,6 +62,7 @@ function* checkUpstreams({ upstreams, sip }: GatewayConfig): Generator<FieldProb
     if (!one.enabled) continue;
     const ours = sip.listen.filter(listen => listen.transport === one.transport);
     if (ours.length === 0) yield { path: ['upstreams', i, 'transport'], why: `sip.listen has no ${one.transport}` };
+    else if (one.transport === 'udp' && one.catalog.large === 'tcp' && !sip.listen.some(listen => listen.transport === 'tcp')) yield { path: ['upstreams', i, 'catalog', 'large'], why: 'sip.listen has no tcp' };
     else if (!reaches(ours.map(listen => listen.address), one)) yield { path: ['upstreams', i, 'localAddress'], why: `sip.listen has no ${one.transport} at this address` };
   }
 }

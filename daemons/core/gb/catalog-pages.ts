@@ -38,6 +38,17 @@ export type PagerOutput =
   | { readonly type: 'send'; readonly page: number; readonly body: string }
   | { readonly type: 'done'; readonly pages: number; readonly accepted: number; readonly gaveUp: boolean };
 
+/** Whether all of it goes into one message. */
+export function fitsOnePage({ head, items, version, charset, itemsPerMessage, bodyBudget = Infinity }: PagerOptions): boolean {
+  if (items.length > itemsPerMessage) return false;
+  let bytes = PROLOGUE_BYTES + buildCatalogPage(head, items.length, []).length;
+  for (const item of items) {
+    bytes += encodedLength(formatCatalogItem(item, version), charset);
+    if (bytes > bodyBudget) return false;
+  }
+  return true;
+}
+
 export class CatalogPager {
   readonly #options: PagerOptions;
   /** Bytes of a page without items. */
