@@ -1,7 +1,7 @@
 /**
  * Asks for missing packets again, between two ViewLink gateways (RFC 4585; faults.md 2.1):
  *
- *   missing ──a moment, for packets that only changed places──► asked ──a round trip and some, nothing came──► asked again ...
+ *   missing ──a moment, for packets that only changed places──► asked ──a round trip and some, nothing came──► asked again, twice a round ...
  *      └── came, or the jitter buffer gave it up ──► forgotten
  *
  * The missing numbers are the jitter buffer's, and its wait is the deadline; it is told how long several rounds take. How often a
@@ -24,7 +24,9 @@ const RETRY_MARGIN = 1.15;
 const RETRY_EXTRA_MS = 4;
 /** Rounds that the jitter buffer is asked to wait for. */
 const ROUNDS = 8;
-const MAX_TRIES = 12;
+const MAX_TRIES = 20;
+/** What did not come after the first answer was due is hurried: requests and answers of one round are lost independently. */
+const HURRIED_AFTER = 2;
 /** Numbers asked for: a burst, and per second. */
 const MAX_BURST = 600;
 const PER_SECOND = 3000;
@@ -94,14 +96,15 @@ export class NackAsker {
       if (now - this.#buffer.missingSince(index) < REORDER_MS) return false;
       this.#index[place] = index;
       this.#tries[place] = 0;
-    } else if (this.#tries[place]! >= MAX_TRIES || now - this.#askedAt[place]! < retryMs) return false;
+    } else if (this.#tries[place]! >= MAX_TRIES || now - this.#askedAt[place]! < (this.#tries[place]! >= HURRIED_AFTER ? retryMs / 2 : retryMs)) return false;
     this.#askedAt[place] = now;
     this.#tries[place]!++;
     return true;
   }
 
-  /** RFC 6298 2 on round trips. What comes right after a second request answers the first. */
+  /** RFC 6298 2 and 3 on round trips. What comes right after a second request answers the first; of several nobody knows which. */
   #learn(sinceAskedMs: number, tries: number): void {
+    if (tries > HURRIED_AFTER) return;
     const sample = tries > 1 && sinceAskedMs < this.#roundTripMs / 2 ? sinceAskedMs + this.#retryMs : sinceAskedMs;
     this.#spreadMs += (Math.abs(sample - this.#roundTripMs) - this.#spreadMs) / 8;
     this.#roundTripMs += (sample - this.#roundTripMs) / 8;

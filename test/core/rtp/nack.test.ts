@@ -165,7 +165,7 @@ function simulate(lossPercent: number, roundTripMs: number, maxWaitMs: number, p
 }
 
 t.test('40 ms round trip: 5 % loss within 300 ms and 10 % within 400 ms leave next to nothing lost', async t => {
-  for (const [lossPercent, maxWaitMs, most] of [[1, 300, 0], [5, 300, 2], [10, 400, 4], [20, 500, 80]] as const) {
+  for (const [lossPercent, maxWaitMs, most] of [[1, 300, 0], [5, 300, 0], [10, 300, 1], [10, 400, 0], [20, 400, 4]] as const) {
     const outcome = simulate(lossPercent, 40, maxWaitMs, 20_000, 28_181);
     t.ok(outcome.abandoned <= most, `${lossPercent} %: ${JSON.stringify(outcome)}`);
     t.ok(outcome.longestMs <= maxWaitMs);
