@@ -36,6 +36,8 @@ export class Resources {
 
   /** All ways to this camera that a catalogue knows, best first; the channel alone when it is no resource. */
   sourcesOf(channel: ChannelRef): readonly ChannelRef[] {
+    // Asked several times for each channel of each catalogue; most installations join nothing.
+    if (this.#current.all.length === 0) return [channel];
     const known = this.#current.sourcesOf(channel).filter(source => this.#item(source) !== undefined);
     const others = known.length > 1 ? known.filter(source => !this.#isReturned(source)) : known;
     return others.length > 0 ? others : known.length > 0 ? known : [channel];
