@@ -19,6 +19,7 @@ import { type HeaderField, NO_BODY, REASONS, type RtspRequest, type RtspResponse
 import { controlOf, describeTracks, type RtspTrack, rtspTracks } from './sdp-write.ts';
 import type { ConnectionAccess } from './server-access.ts';
 import type { ServerInput, ServerOutput, TrackStart } from './server-steps.ts';
+import { chooseTransport } from './served-transport.ts';
 import { type TransportSpec, formatTransport, parseTransports } from './transport.ts';
 import { parseRtspUrl, splitTrack } from './url.ts';
 
@@ -216,20 +217,11 @@ export class ServerSession {
     if (media === undefined) return refuse(404);
     const specs = parseTransports(headerOf(request, 'transport') ?? '');
     if (!specs.ok) return refuse(400);
-    const { remoteAddress } = this.#options;
-    if (specs.value.some(({ destination }) => destination !== undefined && destination !== remoteAddress)) return refuse(403);
-    const chosen = specs.value.find(spec => this.#isServed(spec));
-    if (chosen === undefined) return refuse(461);
     const index = track ?? 0;
-    const transport: TransportSpec = { lower: chosen.lower, multicast: false, interleaved: chosen.lower === 'tcp' ? (chosen.interleaved ?? [2 * index, 2 * index + 1]) : undefined, clientPort: chosen.clientPort };
+    const taken = [...this.#legs.values()].flatMap(({ transport }) => [...(transport.interleaved ?? [])]);
+    const transport = chooseTransport(specs.value, { index, remoteAddress: this.#options.remoteAddress, takenChannels: taken });
+    if (typeof transport === 'number') return refuse(transport);
     this.#outputs.push({ type: 'bind', track: index, media, transport });
-  }
-
-  #isServed({ lower, multicast, clientPort, interleaved, mode }: TransportSpec): boolean {
-    if (multicast || (mode !== undefined && mode !== 'play')) return false;
-    if (lower === 'udp') return clientPort !== undefined && clientPort[0] >= 1024 && clientPort[1] >= 1024 && clientPort[0] !== clientPort[1];
-    const taken = [...this.#legs.values()].some(leg => leg.transport.interleaved?.some(channel => interleaved?.includes(channel)));
-    return lower === 'tcp' && !taken && (interleaved === undefined || interleaved[0] !== interleaved[1]);
   }
 
   #setUp(request: RtspRequest, track: number, transport: TransportSpec): void {
