@@ -299,6 +299,8 @@ export interface MediadLoad {
   /** Share of one core, 0..1. */
   readonly cpu: number;
   readonly portsFree: number;
+  /** Why it takes no new source now (media.maxBridges, maxBitrateMbps, maxCpuPercent); null: it takes one. */
+  readonly refuses: string | null;
 }
 
 /** Sent to every connected client as the notification `event`. */

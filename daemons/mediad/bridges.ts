@@ -4,13 +4,14 @@
  */
 import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
-import { type Ms, addMs } from '#core/units.ts';
+import type { CapacityLimits } from '#core/rtp/capacity.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import { Bridge } from './bridge.ts';
 import { Flusher } from './flusher.ts';
 import { InstanceCounters } from './leg-counters.ts';
+import { LoadMeter } from './load-meter.ts';
 import type { LossRules, Plane, Renderer } from './leg.ts';
 import { MediaBatch } from './media-batch.ts';
 import { packetStore } from './packet-memory.ts';
@@ -25,7 +26,7 @@ export interface BridgesOptions {
   readonly pid: number;
   readonly ports: MediaPorts;
   readonly strays: Strays;
-  readonly maxBridges: number;
+  readonly capacity: CapacityLimits;
   readonly loss: LossRules;
   readonly clock: Clock;
   readonly random: Random;
@@ -37,27 +38,14 @@ export interface BridgesOptions {
   readonly renderer?: Renderer | undefined;
 }
 
-const LOAD_WINDOW_MS = 1000;
-
-interface LoadSample {
-  readonly at: Ms;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly cpuMs: number;
-}
-
 export class Bridges implements AsyncDisposable {
   readonly #options: BridgesOptions;
   readonly #plane: Plane;
   readonly #bridges = new Map<string, Bridge>();
-  #maxBridges: number;
-  #previous: LoadSample;
-  #latest: LoadSample;
-  #sampling: Disposable | undefined;
+  readonly #load: LoadMeter;
 
   constructor(options: BridgesOptions) {
     this.#options = options;
-    this.#maxBridges = options.maxBridges;
     const { ports, clock, random, log, loss } = options;
     this.#plane = {
       ports,
@@ -76,16 +64,15 @@ export class Bridges implements AsyncDisposable {
       },
       renderer: options.renderer,
     };
-    this.#previous = this.#latest = this.#sample();
-    this.#scheduleSample();
+    this.#load = new LoadMeter({ clock, counters: this.#plane.counters, cpuMs: options.cpuMs, limits: options.capacity });
   }
 
   get size(): number {
     return this.#bridges.size;
   }
 
-  set maxBridges(limit: number) {
-    this.#maxBridges = limit;
+  set capacity(limits: CapacityLimits) {
+    this.#load.limits = limits;
   }
 
   set loss(rules: LossRules) {
@@ -96,7 +83,7 @@ export class Bridges implements AsyncDisposable {
     const { bridgeId } = params;
     if (params.replaces === true) return { local: await this.#bridge(bridgeId).openReplacement(params) };
     if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
-    if (this.#bridges.size >= this.#maxBridges) throw new GatewayError('CAPACITY_EXHAUSTED', { maxBridges: this.#maxBridges });
+    this.#load.admit(this.#bridges.size);
     const bridge = new Bridge(this.#plane, params);
     this.#bridges.set(bridgeId, bridge);
     try {
@@ -111,7 +98,7 @@ export class Bridges implements AsyncDisposable {
   openUnitBridge(options: UnitSourceOptions): UnitSource {
     const { bridgeId, label, transport } = options;
     if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
-    if (this.#bridges.size >= this.#maxBridges) throw new GatewayError('CAPACITY_EXHAUSTED', { maxBridges: this.#maxBridges });
+    this.#load.admit(this.#bridges.size);
     const bridge = new Bridge(this.#plane, { bridgeId, label, transport, localAddress: options.local?.address ?? '127.0.0.1', ssrc: 0, peer: { allowed: [], latch: 'strict' }, silenceMs: options.silenceMs });
     this.#bridges.set(bridgeId, bridge);
     return bridge.openFeed(options);
@@ -162,16 +149,13 @@ export class Bridges implements AsyncDisposable {
   }
 
   load(): MediadLoad {
-    const seconds = Math.max(1, this.#latest.at - this.#previous.at) / 1000;
-    const perSecond = (from: number, to: number): number => Math.round((to - from) / seconds);
     return {
       instance: this.#options.instance,
       pid: this.#options.pid,
       bridges: this.#bridges.size,
       sinks: [...this.#bridges.values()].reduce((sum, bridge) => sum + bridge.sinkCount, 0),
-      bitrateInBps: 8 * perSecond(this.#previous.bytesIn, this.#latest.bytesIn),
-      bitrateOutBps: 8 * perSecond(this.#previous.bytesOut, this.#latest.bytesOut),
-      cpu: Math.round(((this.#latest.cpuMs - this.#previous.cpuMs) / seconds / 1000) * 1000) / 1000,
+      ...this.#load.now,
+      refuses: this.#load.refusal(this.#bridges.size),
       portsFree: this.#plane.ports.free,
     };
   }
@@ -189,7 +173,7 @@ export class Bridges implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#sampling?.[Symbol.dispose]();
+    this.#load[Symbol.dispose]();
     await Promise.all([...this.#bridges.keys()].map(bridgeId => this.closeBridge({ bridgeId })));
     await this.#plane.ports.close();
   }
@@ -198,18 +182,5 @@ export class Bridges implements AsyncDisposable {
     const bridge = this.#bridges.get(bridgeId);
     if (bridge === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId });
     return bridge;
-  }
-
-  #sample(): LoadSample {
-    const { bytesIn, bytesOut } = this.#plane.counters;
-    return { at: this.#plane.clock.now(), bytesIn, bytesOut, cpuMs: this.#options.cpuMs() };
-  }
-
-  #scheduleSample(): void {
-    this.#sampling = this.#plane.clock.schedule(addMs(this.#latest.at, LOAD_WINDOW_MS), () => {
-      this.#previous = this.#latest;
-      this.#latest = this.#sample();
-      this.#scheduleSample();
-    });
   }
 }

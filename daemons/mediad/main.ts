@@ -77,7 +77,7 @@ function needsRestart(before: GatewayConfig, after: GatewayConfig): string | nul
 function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridges, orphans: OrphanWatch, log: Log): string | null {
   const refused = needsRestart(before, after);
   if (refused !== null) return refused;
-  bridges.maxBridges = after.media.maxBridges;
+  bridges.capacity = after.media;
   bridges.loss = after.media.loss;
   orphans.limitMs = after.media.orphanS * 1000;
   log.level = after.log.level;
@@ -105,7 +105,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       pid: process.pid,
       ports,
       strays,
-      maxBridges: config.media.maxBridges,
+      capacity: config.media,
       loss: config.media.loss,
       clock: systemClock,
       random: systemRandom,

@@ -12,6 +12,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { RpcLink } from '#kit/rpc-link.ts';
 import type { AnswerOf, ParamsOf, RpcClient } from '#kit/rpc.ts';
+import { isLessLoaded } from './media-load.ts';
 
 /** systemd restarts a daemon within 200 ms; twice that and some. */
 const GRACE_MS = 1000;
@@ -30,6 +31,8 @@ interface Instance {
   /** Bridges that we opened there and did not close. */
   readonly bridges: Set<string>;
   grace: Disposable | undefined;
+  /** What it said last. */
+  load: MediadLoad | undefined;
   /** It hung a moment ago. */
   suspectUntil: Ms;
 }
@@ -47,11 +50,13 @@ export interface MediaPoolOptions {
   readonly onGone: (instance: string) => void;
 }
 
+const LOAD_EVERY_MS = 1000;
 export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
 
 export class MediaPool implements AsyncDisposable {
   readonly #options: MediaPoolOptions;
   readonly #instances: Instance[];
+  #watch: Disposable | undefined;
 
   constructor(options: MediaPoolOptions) {
     this.#options = options;
@@ -69,20 +74,40 @@ export class MediaPool implements AsyncDisposable {
     using _limit = clock.schedule(addMs(clock.now(), START_MS), late.resolve);
     await Promise.race([tried, late.promise]);
     for (const instance of this.#instances) if (!instance.link.up) this.#armGrace(instance);
+    this.#watchLoad();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
     for (const instance of this.#instances) instance.grace?.[Symbol.dispose]();
     await Promise.all(this.#instances.map(instance => instance.link[Symbol.asyncDispose]()));
   }
 
-  /** The instance that is up and has the fewest bridges; MEDIA_UNAVAILABLE when none is up. */
+  /**
+   * The instance that is up and has the least to do, as it said a second ago and by what it was given since. MEDIA_UNAVAILABLE when none is
+   * up, CAPACITY_EXHAUSTED when none takes more.
+   */
   pick(): string {
     const running = this.#instances.filter(instance => instance.link.up);
     if (running.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
     const answering = running.filter(instance => this.#options.clock.now() >= instance.suspectUntil);
     const up = answering.length > 0 ? answering : running;
-    return up.reduce((best, instance) => (instance.bridges.size < best.bridges.size ? instance : best)).name;
+    const free = up.filter(({ load }) => load === undefined || load.refuses === null);
+    if (free.length === 0) throw new GatewayError('CAPACITY_EXHAUSTED', { why: up[0]!.load!.refuses! });
+    return free.reduce((best, instance) => (isLessLoaded(instance, best) ? instance : best)).name;
+  }
+
+  /** Asks every instance how it does, once a second. */
+  #watchLoad(): void {
+    const { clock } = this.#options;
+    this.#watch = clock.schedule(addMs(clock.now(), LOAD_EVERY_MS), () => {
+      for (const instance of this.#instances) if (instance.link.up) void this.#askLoad(instance);
+      this.#watchLoad();
+    });
+  }
+
+  async #askLoad(instance: Instance): Promise<void> {
+    instance.load = await instance.link.call('load', {}, { timeoutMs: PATIENCE_MS }).catch(() => undefined);
   }
 
   get instanceNames(): readonly { readonly name: string; readonly up: boolean }[] {
@@ -124,7 +149,7 @@ export class MediaPool implements AsyncDisposable {
 
   #pickOther(tried: ReadonlySet<string>, last: string): string {
     const others = this.#instances.filter(({ name, link }) => link.up && !tried.has(name));
-    return others.reduce<Instance | undefined>((best, each) => (best === undefined || each.bridges.size < best.bridges.size ? each : best), undefined)?.name ?? last;
+    return others.reduce<Instance | undefined>((best, each) => (best === undefined || isLessLoaded(each, best) ? each : best), undefined)?.name ?? last;
   }
 
   #suspect(name: string): void {
@@ -206,13 +231,14 @@ export class MediaPool implements AsyncDisposable {
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
-    const instance: Instance = { name, link, bridges: new Set(), grace: undefined, suspectUntil: ms(0) };
+    const instance: Instance = { name, link, bridges: new Set(), grace: undefined, load: undefined, suspectUntil: ms(0) };
     return instance;
   }
 
   #armGrace(instance: Instance): void {
     const { clock } = this.#options;
     instance.grace?.[Symbol.dispose]();
+    instance.load = undefined;
     instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => {
       this.#lose(instance, new Set());
       this.#options.onGone(instance.name);
@@ -227,8 +253,9 @@ export class MediaPool implements AsyncDisposable {
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
-    for (const bridge of bridges) this.#catchUp(bridge, instance.name);
+    // First what nobody knows any more is given up: what ended may want its place.
     this.#options.onAttached(instance.name, bridges);
+    for (const bridge of bridges) this.#catchUp(bridge, instance.name);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
   }
 
