@@ -26,14 +26,27 @@ if (modes.length === 0 || rows.length === 0 || !Number.isInteger(pictures) || pi
   process.exit(64);
 }
 
+/** What the machine itself did to packets: the longest delay on the network that does nothing. */
+const stallMs = (outcome: readonly Outcome[]): number => outcome.find(({ row }) => row === ROWS[0]!.name)?.delayMaxMs ?? 0;
+
+/** Waits of 300 ms cannot be measured on a machine that stands still for as long: such a run is made again. */
+async function calmest(mode: Mode): Promise<readonly Outcome[]> {
+  let best: readonly Outcome[] | undefined;
+  for (let run = 1; run <= RUNS && (best === undefined || stallMs(best) > CALM_MS); run++) {
+    if (!values.json) process.stderr.write(`  ${MODES[mode].title}: ${rows.length} viewers, ${(pictures * 40) / 1000} s${best === undefined ? '' : `, again: the machine stood still for ${Math.round(stallMs(best))} ms`}\n`);
+    const options = { rows, pictures, directory: join(directory, String(run)), clean };
+    const outcome = mode === 'gateways' ? await gatewayLeg(options) : await cameraLeg({ ...options, mode });
+    if (best === undefined || stallMs(outcome) < stallMs(best)) best = outcome;
+  }
+  return best!;
+}
+
+const RUNS = 3;
+const CALM_MS = 120;
 const directory = mkdtempSync(join(tmpdir(), 'bench-loss-'));
 const clean = await cleanPictures((await loadFootage('h264')).videoPath);
 const outcomes: Partial<Record<Mode, readonly Outcome[]>> = {};
-for (const mode of modes) {
-  if (!values.json) process.stderr.write(`  ${MODES[mode].title}: ${rows.length} viewers, ${(pictures * 40) / 1000} s\n`);
-  const options = { rows, pictures, directory, clean };
-  outcomes[mode] = mode === 'gateways' ? await gatewayLeg(options) : await cameraLeg({ ...options, mode });
-}
+for (const mode of modes) outcomes[mode] = await calmest(mode);
 if (values.keep) process.stderr.write(`  recordings and logs in ${directory}\n`);
 else rmSync(directory, { recursive: true, force: true });
 
