@@ -138,7 +138,7 @@ export class Alarms implements Disposable {
     return upstreams.links.flatMap(({ config }) => {
       if (!config.enabled || !config.alarms) return [];
       const upstream = config.name;
-      if (channelId === undefined) return views.seesAny(config, deviceId) ? [{ upstream, channelId: config.localId }] : [];
+      if (channelId === undefined) return views.permitsAny(config, deviceId, 'alarms') ? [{ upstream, channelId: config.localId }] : [];
       const mappedId = views.permits(upstream, { deviceId, channelId }, 'alarms') ? views.idOf(upstream, { deviceId, channelId }) : undefined;
       return mappedId === undefined ? [] : [{ upstream, channelId: mappedId }];
     });

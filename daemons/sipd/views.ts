@@ -115,9 +115,9 @@ export class Views implements Disposable {
     return [...(this.of(name)?.channels() ?? [])];
   }
 
-  seesAny({ name }: UpstreamConfig, deviceId: string): boolean {
-    const view = this.of(name);
-    for (const channelId of this.#deps.catalogs.channels(deviceId).keys()) if (view?.see({ deviceId, channelId }) !== undefined) return true;
+  /** Whether it may do this now with any channel of the device. */
+  permitsAny({ name }: UpstreamConfig, deviceId: string, what: Permission): boolean {
+    for (const channelId of this.#deps.catalogs.channels(deviceId).keys()) if (this.permits(name, { deviceId, channelId }, what)) return true;
     return false;
   }
 

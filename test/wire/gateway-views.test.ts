@@ -111,6 +111,11 @@ await t.test('permissions: live only, and by rule', async t => {
   await until('it moves', () => moving(1, 0) !== undefined);
   await city.control(rig.idOf(1, 0), steer(PTZ_STOP));
   await until('it stands', () => moving(1, 0) === undefined);
+  const alarm = { priority: 1, method: '5', time: '2026-03-10T08:14:02', description: 'road', longitude: undefined, latitude: undefined, type: '6', eventType: undefined };
+  await rig.cameras[1]!.device.sendAlarm({ source: camera(4).id, alarm });
+  await rig.cameras[1]!.device.sendAlarm({ source: camera(3).id, alarm: { ...alarm, description: 'other' } });
+  await until('both at the county, one at the city', () => county.notices.length === 2 && city.notices.length === 1);
+  t.equal(city.notices[0]!.deviceId, rig.idOf(1, 0), 'no alarm of what it may only look at');
   t.match(await city.ask('Query', 'PresetQuery', road).then(({ body }) => body), { kind: 'other' });
   await t.rejects(county.play(camera(2).id, { transport: 'udp' }), /403/, 'not in its view');
   await t.rejects(county.play('34020000001320000077', { transport: 'udp' }), /404/, 'nowhere');
