@@ -3,7 +3,8 @@
  * may be missing, stand still, jump, start again, or lack decoding times although pictures are reordered.
  *
  *   following ──stamp is missing or stands still──► following, one usual step on
- *   following ──jumps by more than 10 s, or back by more than 1 s──► anchored anew: where the other kind is, else one usual step on
+ *   following ──jumps by more than 10 s, or back by more than 1 s──► anchored anew: with the other kind where both count from one origin,
+ *                                                                    else one usual step on, or where the other kind is
  */
 import type { Ms } from '../units.ts';
 
@@ -63,7 +64,7 @@ export class UnitClock {
   }
 
   #begin(kind: 'video' | 'audio', raw: RawStamp, other: Line | undefined, now: Ms): UnitStamp {
-    const offset = other === undefined ? 0 : offsetNear(other, raw, -Infinity);
+    const offset = other === undefined ? 0 : offsetNear(other, raw);
     const dts = raw.dts90k + offset;
     const stepTicks = raw.ticks ?? DEFAULT_STEP_TICKS;
     this.#lines[kind] = { rawDts: raw.dts90k, rawPts: raw.pts90k, dts, offset, stepTicks, arrivalTicks: DEFAULT_STEP_TICKS, arrivedAt: now, reorders: false };
@@ -75,7 +76,7 @@ export class UnitClock {
     if (raw.estimated || (step === 0 && raw.pts90k === line.rawPts)) return stay(line, raw);
     if (step > MAX_STEP_TICKS || step < -MAX_BACK_TICKS) {
       this.jumps += 1;
-      line.offset = other === undefined ? line.dts + line.stepTicks - raw.dts90k : offsetNear(other, raw, line.dts + 1);
+      line.offset = offsetAfterJump(line, other, raw);
       line.reorders = false;
       return { dts90k: raw.dts90k + line.offset, pts90k: raw.pts90k + line.offset };
     }
@@ -95,9 +96,14 @@ function stay(line: Line, raw: RawStamp): UnitStamp {
   return { dts90k, pts90k: dts90k };
 }
 
-/** The other kind's offset when both count from the same origin, else the moment where the other kind is. Never before `earliest`. */
-function offsetNear(other: Line, raw: RawStamp, earliest: number): number {
-  const sameOrigin = Math.abs(raw.dts90k - other.rawDts) <= MAX_STEP_TICKS && !raw.estimated;
-  const dts = sameOrigin ? raw.dts90k + other.offset : other.dts;
-  return Math.max(dts, earliest) - raw.dts90k;
+const sameOrigin = (other: Line, raw: RawStamp): boolean => Math.abs(raw.dts90k - other.rawDts) <= MAX_STEP_TICKS && !raw.estimated;
+
+/** The other kind's offset when both count from the same origin, else the moment where the other kind is. */
+const offsetNear = (other: Line, raw: RawStamp): number => (sameOrigin(other, raw) ? other.offset : other.dts - raw.dts90k);
+
+function offsetAfterJump(line: Line, other: Line | undefined, raw: RawStamp): number {
+  const onward = line.dts + line.stepTicks;
+  if (other === undefined) return onward - raw.dts90k;
+  if (sameOrigin(other, raw)) return Math.max(other.offset, line.dts + 1 - raw.dts90k);
+  return (Math.abs(onward - other.dts) <= MAX_BACK_TICKS ? onward : Math.max(onward, other.dts)) - raw.dts90k;
 }

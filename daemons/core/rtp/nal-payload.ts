@@ -31,6 +31,10 @@ export abstract class NalDepacketizer implements Depacketizer {
   #afterGap = false;
   /** What is open holds a slice: SPS and PPS come with markers of their own from some cameras. */
   #hasPicture = false;
+  /** Of the picture that a marker ended. */
+  #markedTimestamp: number | undefined;
+  /** Each packet has one: another time tells where a picture ends. */
+  #markersLie = false;
   /** A fragmentation unit goes on. */
   #inFragment = false;
 
@@ -49,7 +53,10 @@ export abstract class NalDepacketizer implements Depacketizer {
     if (payload.length === 0) this.counters.malformed += 1;
     else if (beginsWithStartCode(payload)) for (const { at, end } of nalUnits(payload)) this.nal(payload.subarray(at, end));
     else this.read(payload);
-    if (marker && !this.#inFragment && this.#hasPicture) units.push(...this.#close());
+    if (marker && !this.#inFragment && this.#hasPicture && !this.#markersLie) {
+      units.push(...this.#close());
+      this.#markedTimestamp = timestamp;
+    }
     return units;
   }
 
@@ -75,8 +82,11 @@ export abstract class NalDepacketizer implements Depacketizer {
     this.#timestamp = timestamp;
     this.#used = 0;
     this.#hasPicture = false;
-    const first = this.#afterGap && payload.length > 0 ? this.firstNal(payload) : undefined;
-    this.#damaged = this.#afterGap && (first === undefined || !startsAccessUnit(this.codec, first, 0));
+    const goesOn = timestamp === this.#markedTimestamp;
+    const first = (this.#afterGap || goesOn) && payload.length > 0 ? this.firstNal(payload) : undefined;
+    const beginsInside = first === undefined || !startsAccessUnit(this.codec, first, 0);
+    this.#markersLie ||= goesOn && beginsInside;
+    this.#damaged = (this.#afterGap || goesOn) && beginsInside;
   }
 
   #close(): RawUnit[] {
