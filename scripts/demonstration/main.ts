@@ -17,6 +17,7 @@ import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import { controlOnce } from './controls.ts';
 import { type EventScene, alarmOnce, subscriptionOnce } from './events.ts';
+import { linkOnce } from './link.ts';
 import { lossOnce } from './loss.ts';
 import { outletsOnce } from './outlets.ts';
 import { LEGS, type Leg, type Row, playOnce } from './plays.ts';
@@ -149,7 +150,9 @@ async function showLoss({ gateway, city }: Cast, footage: readonly Footage[], di
   const clean = await cleanPictures(footage.find(each => each.videoCodec === 'h264')!.videoPath);
   const { ok, says } = await lossOnce({ gateway, upstream: CITY.name, platform: city, channels: NVRS.length * PLACES.length, clean, directory });
   say(`loss       ${says}`);
-  return ok;
+  const link = await linkOnce(clean, join(directory, 'link'));
+  say(`loss       ${link.says}`);
+  return ok && link.ok;
 }
 
 /** All nine combinations for both codecs, three legs upward at a time; between them a reload changes the leg downward. */
