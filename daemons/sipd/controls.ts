@@ -6,7 +6,6 @@
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Permission } from '#core/config/view-schema.ts';
-import { ControlLine, type Departure } from '#core/gb/control-line.ts';
 import { ControlPolicy, type DueStop, type Motion } from '#core/gb/control-policy.ts';
 import { ControlPriority } from '#core/gb/control-priority.ts';
 import { CONTROL_GROUP, type DeviceControl, describeControl, formatDeviceControl, parseDeviceControl, wantsResponse } from '#core/gb/device-control.ts';
@@ -20,6 +19,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
+import { ControlLines } from './control-lines.ts';
 import { Answers } from './control-answers.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
@@ -54,11 +54,6 @@ interface Asked {
   readonly reach: DeviceReach;
 }
 
-interface Line {
-  readonly line: ControlLine<string>;
-  readonly alarm: Alarm;
-}
-
 export class Controls implements AsyncDisposable {
   readonly #deps: ControlsDeps;
   readonly #policy = new ControlPolicy();
@@ -67,14 +62,14 @@ export class Controls implements AsyncDisposable {
   readonly #alarm: Alarm;
   readonly #answers: Answers;
   readonly #refused: CountedLog;
-  /** By device and channel; only while something is under way. */
-  readonly #lines = new Map<string, Line>();
+  readonly #lines: ControlLines;
   #closed = false;
 
   constructor(deps: ControlsDeps) {
     this.#deps = deps;
     this.#questions = new ForwardedQuestions(deps.random.int(MAX_FIRST_SN));
     this.#answers = new Answers(deps);
+    this.#lines = new ControlLines({ clock: deps.clock, ask: (deviceId, xml) => deps.catalogs.ask(deviceId, xml) });
     this.#refused = new CountedLog(deps.log, deps.clock, 'control.refused');
     this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
   }
@@ -83,7 +78,7 @@ export class Controls implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#alarm[Symbol.dispose]();
-    for (const { alarm } of this.#lines.values()) alarm[Symbol.dispose]();
+    this.#lines[Symbol.dispose]();
     const { catalogs, clock } = this.#deps;
     const stops = this.#policy.upstreamGone().map(({ channel, motion }) => catalogs.ask(channel.deviceId, this.#ptzXml(channel, stopOf(motion))));
     if (stops.length === 0) return;
@@ -181,7 +176,7 @@ export class Controls implements AsyncDisposable {
     if (command !== undefined) this.#policy.sent(link.config.name, channel, command);
     if (control.kind === 'ptz') this.#sendPtz(channel, control);
     else if (wantsResponse(control)) this.#ask(asked, { content: formatDeviceControl(control, reach.version) });
-    else this.#put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), group === 'ptz' ? 'move' : undefined, false);
+    else this.#lines.put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), group === 'ptz' ? 'move' : undefined, false);
     return true;
   }
 
@@ -268,34 +263,13 @@ export class Controls implements AsyncDisposable {
 
   #sendPtz(channel: ChannelRef, control: PtzControl): void {
     const { command } = control.instruction;
-    this.#put(channel, this.#ptzXml(channel, control), motionOf(command), isStop(command));
+    this.#lines.put(channel, this.#ptzXml(channel, control), motionOf(command), isStop(command));
   }
 
   /** The same in both editions. */
   #ptzXml = (channel: ChannelRef, control: PtzControl): string => this.#xmlOf(channel, formatDeviceControl(control, '2016'));
 
   #xmlOf = ({ channelId }: ChannelRef, content: string): string => buildManscdp('Control', 'DeviceControl', { sn: this.#questions.nextSn(), deviceId: channelId }, content);
-
-  #put(channel: ChannelRef, value: string, motion: Motion | undefined, stop: boolean): void {
-    const key = `${channel.deviceId}\n${channel.channelId}`;
-    let entry = this.#lines.get(key);
-    if (entry === undefined) {
-      const line = new ControlLine<string>();
-      entry = { line, alarm: new Alarm(this.#deps.clock, () => this.#depart(key, channel, line.tick(this.#deps.clock.now()))) };
-      this.#lines.set(key, entry);
-    }
-    this.#depart(key, channel, entry.line.put({ motion, stop, value }, this.#deps.clock.now()));
-  }
-
-  #depart(key: string, channel: ChannelRef, departure: Departure<string> | undefined): void {
-    const entry = this.#lines.get(key);
-    if (entry === undefined || this.#closed) return;
-    if (departure !== undefined) {
-      void this.#deps.catalogs.ask(channel.deviceId, departure.value).then(() => this.#depart(key, channel, entry.line.answered(departure.ticket, this.#deps.clock.now())));
-    }
-    entry.alarm.arm(entry.line.deadline);
-    if (entry.line.idle && this.#lines.get(key) === entry) this.#lines.delete(key);
-  }
 }
 
 const stopOf = (motion: Motion): PtzControl => ({ kind: 'ptz', instruction: { command: motion === 'move' ? PTZ_STOP : LENS_STOP, address: 1 } });

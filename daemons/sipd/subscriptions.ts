@@ -5,21 +5,20 @@
  *   a SUBSCRIBE of the same platform, topic and DeviceID replaces the one before
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import { type AlarmFilter, type AlarmNotice, readAlarmFilter, wants } from '#core/gb/alarm.ts';
+import { type AlarmNotice, readAlarmFilter, wants } from '#core/gb/alarm.ts';
 import { kindOf, normalizeCivilCode } from '#core/gb/device-id.ts';
-import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildResult } from '#core/gb/manscdp-write.ts';
-import { textOf } from '#core/gb/xml.ts';
 import type { SipRequest } from '#core/sip/message.ts';
 import { addMs } from '#core/units.ts';
-import { decodeBody, encodeBody } from '#kit/charset.ts';
+import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { EndCause, InDialogParts, IncomingSubscribe, Notifier, Outcome, SipEndpoint, SubscriptionState } from '#kit/sip-endpoint.ts';
+import type { EndCause, InDialogParts, IncomingSubscribe, Outcome, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import { CatalogSubscription } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
+import { DEFAULT_INTERVAL_S, type PositionTopic, type StoredSubscription, type SubscriptionEntry as Entry, TOPICS, isPositionTopic, readInterval, readQuery } from './subscription-entry.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
@@ -32,40 +31,6 @@ const LOOK_AFTER_MS = 150;
 /** Looking at everything takes at most this part of our time. */
 const LOOK_SHARE = 0.1;
 const MAX_FIRST_SN = 1_000_000;
-
-const TOPICS = ['Catalog', 'Alarm', 'MobilePosition', 'PTZPosition'] as const;
-type Topic = (typeof TOPICS)[number];
-type PositionTopic = 'MobilePosition' | 'PTZPosition';
-const isPositionTopic = (topic: Topic): topic is PositionTopic => topic === 'MobilePosition' || topic === 'PTZPosition';
-/** gb28181.md 3.11. */
-const DEFAULT_INTERVAL_S = 5;
-const MAX_INTERVAL_S = 86_400;
-
-/** Written as JSON. */
-interface Stored {
-  readonly upstream: string;
-  /** Another platform under the same name does not inherit it. */
-  readonly upstreamId: string;
-  readonly topic: Topic;
-  readonly deviceId: string;
-  readonly filter: AlarmFilter | undefined;
-  readonly intervalS?: number;
-  readonly state: SubscriptionState;
-  readonly savedAtWallMs: number;
-}
-
-interface Entry {
-  readonly id: string;
-  readonly upstream: string;
-  readonly upstreamId: string;
-  readonly topic: Topic;
-  deviceId: string;
-  filter: AlarmFilter | undefined;
-  /** Of positions. */
-  intervalS: number;
-  readonly notifier: Notifier;
-  catalog: CatalogSubscription | undefined;
-}
 
 /** Who hears of positions. */
 export interface PositionSubscriber {
@@ -257,7 +222,7 @@ export class Subscriptions implements Disposable {
     const upstreams = new Map(config().upstreams.filter(({ enabled }) => enabled).map(upstream => [upstream.name, upstream.id]));
     for (const { sessionId: id, kind, json } of store.loadSessions()) {
       if (kind !== KIND) continue;
-      const stored = JSON.parse(json) as Stored;
+      const stored = JSON.parse(json) as StoredSubscription;
       const remainingS = stored.state.remainingS - Math.max(0, clock.wall() - stored.savedAtWallMs) / 1000;
       if (remainingS > 0 && upstreams.get(stored.upstream) === stored.upstreamId) {
         const { upstream, upstreamId, topic, deviceId, filter, intervalS = DEFAULT_INTERVAL_S } = stored;
@@ -346,19 +311,7 @@ export class Subscriptions implements Disposable {
   #save(entry: Entry): void {
     if (!this.#entries.has(entry)) return;
     const { id, upstream, upstreamId, topic, deviceId, filter, intervalS, notifier } = entry;
-    const stored: Stored = { upstream, upstreamId, topic, deviceId, filter, intervalS, state: notifier.state, savedAtWallMs: this.#deps.clock.wall() };
+    const stored: StoredSubscription = { upstream, upstreamId, topic, deviceId, filter, intervalS, state: notifier.state, savedAtWallMs: this.#deps.clock.wall() };
     this.#deps.store.putSession({ sessionId: id, kind: KIND, json: JSON.stringify(stored) });
   }
-}
-
-function readQuery({ body }: SipRequest): Manscdp | undefined {
-  const parsed = body.length === 0 ? undefined : parseManscdp(decodeBody(body).text);
-  return parsed?.ok === true && parsed.value.root === 'Query' ? parsed.value : undefined;
-}
-
-/** Of a Query for positions; what cannot be read is the default. */
-function readInterval({ element }: Manscdp): number {
-  const text = textOf(element, 'interval');
-  const value = text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) : DEFAULT_INTERVAL_S;
-  return Math.min(MAX_INTERVAL_S, Math.max(1, value));
 }
