@@ -97,7 +97,11 @@ export class UnitAssembler implements PesSink {
   }
 
   lost(): void {
-    for (const track of this.#tracks.values()) track.damaged ||= track.open;
+    for (const track of this.#tracks.values()) {
+      // Pictures that ended before are whole.
+      if (track.cutter !== undefined && track.open) this.#cut(track, track.cutter);
+      track.damaged ||= track.open;
+    }
   }
 
   pes(streamId: number, pts90k: number | undefined, dts90k: number | undefined, head: Uint8Array): void {

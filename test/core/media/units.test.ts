@@ -289,7 +289,7 @@ t.test('whatever comes, what is given is in order and whole', async () => {
           intake.gap(ms(index * 40));
           return true;
         }
-        const raw = 'nals' in event ? picture(event.nals, event.pts, event.damaged, event.codec as RawUnit['codec']) : sound(event.bytes, event.pts, event.codec as RawUnit['codec']);
+        const raw = 'nals' in event ? picture(event.nals, event.pts, event.damaged, event.codec) : sound(event.bytes, event.pts, event.codec);
         const unit = intake.take(raw, ms(index * 40));
         if (unit?.kind !== 'video') return true;
         const fits = !unit.damaged && (open || unit.keyFrame);
