@@ -190,11 +190,11 @@ export class Controls implements AsyncDisposable {
   #steers({ link, message, channel }: Asked, control: DeviceControl): boolean {
     const { clock, config, counters, log } = this.#deps;
     const { name, priority } = link.config;
-    const operator = { upstream: name, priority, commandPriority: control.kind === 'ptz' ? (control.priority ?? 0) : 0 };
+    const operator = { upstream: name, priority, commandPriority: control.kind === 'ptz' ? control.priority : undefined };
     const holder = this.#priority.steer(channel, operator, config().devices.ptzHoldS * 1000, clock.now());
     if (holder === undefined) return true;
     counters.add('control.outranked');
-    log.info({ upstream: name, priority, commandPriority: operator.commandPriority, ...channel, command: describeControl(control), heldBy: holder.upstream, heldPriority: holder.priority, heldCommandPriority: holder.commandPriority }, 'control.outranked');
+    log.info({ upstream: name, priority, commandPriority: operator.commandPriority ?? null, ...channel, command: describeControl(control), heldBy: holder.upstream, heldPriority: holder.priority, heldCommandPriority: holder.commandPriority ?? null }, 'control.outranked');
     return !this.#refuse(link, message, `${holder.upstream} of higher priority steers it`, wantsResponse(control));
   }
 

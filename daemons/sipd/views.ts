@@ -19,7 +19,7 @@ import type { Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { Counters } from './counters.ts';
-import type { Resources } from './resources.ts';
+import { Resources } from './resources.ts';
 import { type SeenChannel, UpstreamView, type ViewWorld } from './upstream-view.ts';
 
 /** Catalogues of many devices that come together get their IDs together: each time waits for the disk. */
@@ -97,7 +97,8 @@ export class Views implements Disposable {
     const wanted = config.upstreams.find(({ name }) => name === upstream);
     if (wanted === undefined) return undefined;
     const mapping = this.#mapping.copyOf(upstream);
-    const view = new UpstreamView(wanted, config, factsOf(config), mapping, this.#world);
+    const { catalogs, isOnline } = this.#deps;
+    const view = new UpstreamView(wanted, config, factsOf(config), mapping, { ...this.#world, resources: new Resources({ catalogs, isOnline, config: () => config }) });
     mapping.assign(view.mapping, [...view.shares()]);
     return view;
   }

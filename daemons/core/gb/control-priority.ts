@@ -18,8 +18,8 @@ export interface Operator {
   readonly upstream: string;
   /** Of the upstream, 0 to 255. */
   readonly priority: number;
-  /** ControlPriority of the command; 0 when it names none. The higher number is taken for the higher priority. */
-  readonly commandPriority: number;
+  /** ControlPriority of the command; a command without one claims nothing, and is not below any other. The higher number is taken for the higher priority. */
+  readonly commandPriority: number | undefined;
 }
 
 interface Hold extends Operator {
@@ -50,6 +50,9 @@ export class ControlPriority {
   }
 }
 
-const isBelow = (one: Operator, other: Operator): boolean => one.priority < other.priority || (one.priority === other.priority && one.commandPriority < other.commandPriority);
+function isBelow(one: Operator, other: Operator): boolean {
+  if (one.priority !== other.priority) return one.priority < other.priority;
+  return one.commandPriority !== undefined && other.commandPriority !== undefined && one.commandPriority < other.commandPriority;
+}
 
 const keyOf = ({ deviceId, channelId }: ChannelKey): string => `${deviceId}\n${channelId}`;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { FIRST_PART_MS, GIVE_UP_MS, MAX_CATALOG_ITEMS, QUIET_MS, SETTLE_MS, type CatalogOutput, type CatalogResult, CatalogCollector } from '#core/gb/catalog-collector.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
-import { type PagerInput, type PagerOptions, type PagerOutput, CatalogPager } from '#core/gb/catalog-pages.ts';
+import { type PagerInput, type PagerOptions, type PagerOutput, CatalogPager, fitsOnePage } from '#core/gb/catalog-pages.ts';
 import { resolveParents, videoChannels } from '#core/gb/catalog-parents.ts';
 import { stateOf } from '#core/gb/catalog-changes.ts';
 import { type TreeChannel, type TreeOptions, CatalogTree } from '#core/gb/catalog-tree.ts';
@@ -189,6 +189,19 @@ await t.test('pages: each after the 200 of the one before', async t => {
   t.same(pager.handle({ type: 'accepted', page: 2 }, ms(1)), [], 'an outcome of another page');
   t.same(pager.handle({ type: 'start' }, ms(1)), []);
   t.same(pager.handle({ type: 'tick' }, ms(1)), []);
+});
+
+await t.test('pages: a pause between two', async t => {
+  const pager = new CatalogPager({ ...PAGES, pauseMs: 200 });
+  pager.handle({ type: 'start' }, ms(0));
+  t.same(pager.handle({ type: 'accepted', page: 1 }, ms(10)), []);
+  t.same([...pager.handle({ type: 'accepted', page: 1 }, ms(11)), ...pager.handle({ type: 'failed', page: 1 }, ms(12)), ...pager.handle({ type: 'tick' }, ms(209))], [], 'whatever is said of a page that is over');
+  t.equal(pager.deadline, 210);
+  t.match(pager.handle({ type: 'tick' }, ms(210)), [{ type: 'send', page: 2 }]);
+  pager.handle({ type: 'accepted', page: 2 }, ms(220));
+  pager.handle({ type: 'tick' }, ms(420));
+  t.match(pager.handle({ type: 'accepted', page: 3 }, ms(430)), [{ type: 'done', accepted: 3 }], 'none behind the last');
+  t.same([fitsOnePage(PAGES), fitsOnePage({ ...PAGES, itemsPerMessage: 7 }), fitsOnePage({ ...PAGES, itemsPerMessage: 7, bodyBudget: 400 }), fitsOnePage({ ...PAGES, items: [], bodyBudget: 800 })], [false, true, false, true]);
 });
 
 await t.test('pages: twice again, then the next, and in the end not at all', async t => {

@@ -135,7 +135,7 @@ await t.test('origin: what came from a platform does not go back, what was ours 
 
 await t.test('priority between operators (issue 4, 3): the upstream first, then the command, for as long as it is held', async t => {
   const camera = { deviceId: NVR, channelId: 'c' };
-  const operator = (upstream: string, priority: number, commandPriority = 0) => ({ upstream, priority, commandPriority });
+  const operator = (upstream: string, priority: number, commandPriority?: number) => ({ upstream, priority, commandPriority });
   const held = new ControlPriority();
   t.equal(held.steer(camera, operator('high', 200), 10_000, ms(0)), undefined);
   t.match(held.steer(camera, operator('low', 100, 255), 10_000, ms(9_999)), { upstream: 'high' }, 'whatever its operators claim');
@@ -144,6 +144,7 @@ await t.test('priority between operators (issue 4, 3): the upstream first, then 
   t.equal(held.steer(camera, operator('equal', 100), 10_000, ms(10_001)), undefined, 'an equal one may');
   t.equal(held.steer(camera, operator('equal', 100, 5), 10_000, ms(10_002)), undefined);
   t.match(held.steer(camera, operator('equal', 100, 4), 10_000, ms(10_003)), { commandPriority: 5 }, 'also within one upstream');
+  t.equal(held.steer(camera, operator('equal', 100), 10_000, ms(10_003)), undefined, 'a command that claims nothing is not below');
   t.equal(held.steer(camera, operator('high', 200), 10_000, ms(10_004)), undefined);
   held.upstreamGone('high');
   t.equal(held.steer(camera, operator('low', 100), 10_000, ms(10_005)), undefined);
