@@ -1,5 +1,6 @@
 /** What the schema cannot say: rules between fields of one configuration. */
 import { normalizeIp } from '../ip.ts';
+import { checkOutlets } from './check-outlets.ts';
 import { checkViews } from './check-view.ts';
 import type { FieldProblem } from './field-problem.ts';
 import type { DeviceConfig, GatewayConfig, UpstreamConfig } from './schema.ts';
@@ -15,7 +16,7 @@ type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config), ...checkOutlets(config)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {

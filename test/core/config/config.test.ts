@@ -43,6 +43,15 @@ const CROSS: readonly (readonly [string, Input, readonly (readonly [string, RegE
   ['SIP inside the media range', { sip: { listen }, media: { ports: { first: 5000, last: 6000 } } }, [['media.ports.first', /5060/]]],
   ['fixed media port is a SIP port', { sip: { listen }, media: { ports: { mode: 'fixed', fixedUdp: 5060, fixedTcp: 10000 } } }, [['media.ports.fixedUdp', /SIP port/]]],
   ['fixed media ports of later instances', { sip: { listen }, media: { instances: 8, ports: { mode: 'fixed', fixedUdp: 5056, fixedTcp: 65530 } } }, [['media.ports.fixedUdp', /5060/], ['media.ports.fixedTcp', /no ports/]]],
+  ['outlets meet each other', { media: { instances: 3 }, outlets: { address: '127.0.0.1', rtspPort: 8554, rtmpPort: 8556, httpPort: 65534 } }, [['outlets.rtmpPort', /rtspPort with 3/], ['outlets.httpPort', /no ports/]]],
+  ['an outlet on the SIP port', { sip: { listen: [{ transport: 'tcp', address: '127.0.0.1' }] }, outlets: { address: '127.0.0.1', httpPort: 5060 } }, [['outlets.httpPort', /SIP port/]]],
+  ['outlets that are off meet nobody', { outlets: { rtspPort: 8080, httpPort: 8080 } }, []],
+  [
+    'inlets that nobody can publish or pull',
+    { inlets: [{ id: '1', name: 'a', kind: 'rtmp' }, { id: '1', name: 'b', kind: 'rtsp' }, { id: '2', name: 'c', kind: 'rtmp', key: 'a&b=0123456789abc' }] },
+    [['inlets.1.id', /already/], ['inlets.0.key', /needs/], ['inlets.0.kind', /rtmpPort is off/], ['inlets.1.url', /needs/], ['inlets.2.key', /URL/], ['inlets.2.kind', /off/]],
+  ],
+  ['pushed twice', { outlets: { pushes: [{ channel: '34020000001320000001', url: 'rtmp://10.0.0.1/live/secret' }, { channel: '34020000001320000001', url: 'rtmp://10.0.0.1/live/secret' }] } }, [['outlets.pushes.1.url', /^this channel is already pushed there$/]]],
 ];
 
 t.test('rules between fields', async t => {
