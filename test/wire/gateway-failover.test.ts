@@ -2,6 +2,9 @@
 import t from 'tap';
 import type { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
 import type { Play, PlayFailed } from '../../scripts/simulators/platform/platform.ts';
+import { loadFootage } from '../../scripts/media/footage.ts';
+import { FootageUnits } from '../rig/footage-units.ts';
+import { PASSWORD, USER, openRtspRig } from '../rig/rtsp-outlet.ts';
 import { assertReleased, openRelayRig, type RelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
@@ -75,6 +78,42 @@ await t.test('the same channel ID under two devices: one camera by rule, ON as l
   const play = await platform.play('34020000001320000777', { transport: 'udp' });
   await play.waitFrames(5);
   await play.stop();
+});
+
+await t.test('an RTSP camera is one of the ways: it takes over from a GB/T 28181 one, and that one from it', async t => {
+  const units = new FootageUnits(await loadFootage('h264'));
+  await using rtsp = await openRtspRig({ stream: () => units });
+  const door = '34020000001310000501';
+  const sections = {
+    inlets: [{ id: door, name: 'by RTSP', kind: 'rtsp', url: rtsp.bareUrl, username: USER, password: PASSWORD }],
+    resources: [{ id: GATE, name: 'Gate', sources: [channelOf(0), { device: '34020000001180999999', channel: door }, channelOf(1)] }],
+  };
+  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], devices: { media: { lingerS: 0, silenceS: 2 } }, sections: sections as never });
+  await until('three ways', async () => (await rig.rpc.call('listResources', {}))[0]?.sources.every(source => source.status === 'ON'), 10_000);
+  const taken = (): Promise<unknown> => rig.gateway.sipd.next(line => line.msg === 'source.taken-over');
+  const play = await rig.platforms[0]!.play(GATE, { transport: 'udp' });
+  await play.waitFrames(10);
+  const first = taken();
+  await rig.cameras[0]![Symbol.asyncDispose]();
+  await first;
+  await goesOn(play);
+  t.match(await rig.rpc.call('listSessions', {}), [{ channelId: door, sourceState: 'flowing', bridge: { source: { state: 'flowing' } } }]);
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  await goesOn(play);
+  t.match(await rig.rpc.call('listSessions', {}), [{ channelId: door, sourceState: 'flowing' }], 'after a restart too');
+  const second = taken();
+  await rtsp[Symbol.asyncDispose]();
+  await second;
+  await goesOn(play);
+  t.match(await rig.rpc.call('listSessions', {}), [{ deviceId: channelOf(1).device, bridge: { source: { state: 'flowing' } } }]);
+  const { ended, lost } = play.report;
+  t.same({ ended, lost }, { ended: undefined, lost: 0 });
+  await play.stop();
+  units[Symbol.dispose]();
+  const mediad = await rig.gateway.mediadRpc();
+  await until('no bridge is left, nor one beside it', async () => (await mediad.call('listBridges', {})).bridges.length === 0, 10_000);
+  await mediad[Symbol.asyncDispose]();
 });
 
 await t.test('sipd dies between take-over and BYE: the new source is the one that is remembered', async t => {
