@@ -27,7 +27,7 @@ export interface Gateway extends AsyncDisposable {
 export async function startGateway(streams: number): Promise<Gateway> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-relay-'));
   const config = join(directory, 'gateway.yaml');
-  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, ports: { first: 20_000, last: 29_999 } } }));
+  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, maxCpuPercent: 0, ports: { first: 20_000, last: 29_999 } } }));
   // Its first log line says that it is ready.
   const daemon = await start(process.execPath, [...unitFlags(), fileURLToPath(new URL('daemons/mediad/main.ts', ROOT)), '--config', config]);
   const rpc = await connectRpc<MediadRequests>(join(directory, 'mediad-1.sock'));
@@ -46,6 +46,7 @@ export async function startGateway(streams: number): Promise<Gateway> {
 export interface BridgePlan {
   readonly source: 'udp' | 'tcp-passive';
   readonly sink: 'udp' | 'tcp-active';
+  readonly pictures: 'whole' | 'as-received';
   readonly streams: number;
   readonly cameraPort: number;
   /** Where stream i is to arrive. */
@@ -53,14 +54,14 @@ export interface BridgePlan {
 }
 
 /** Opens a bridge per stream; answers where the cameras send. */
-export async function openBridges({ rpc }: Gateway, { source, sink, streams, cameraPort, platformPort }: BridgePlan): Promise<StreamTarget[]> {
+export async function openBridges({ rpc }: Gateway, { source, sink, pictures, streams, cameraPort, platformPort }: BridgePlan): Promise<StreamTarget[]> {
   const targets: StreamTarget[] = [];
   for (let stream = 0; stream < streams; stream++) {
     const bridgeId = `bridge-${stream}`;
     const ssrc = 1000 + stream;
     const { local } = await rpc.call('openSource', { bridgeId, transport: source satisfies LegTransport, localAddress: LOOPBACK, ssrc, peer: PEER, silenceMs: SILENCE_MS, label: '' });
     await rpc.call('connectSource', { bridgeId, remote: { address: LOOPBACK, port: cameraPort }, ssrc, ssrcPolicy: 'exact', payloadType: 96 });
-    await rpc.call('openSink', { bridgeId, sinkId: 'sink', transport: sink, localAddress: LOOPBACK, remote: { address: LOOPBACK, port: platformPort(stream) }, ssrc: 5000 + stream, payloadType: 96, peer: PEER, connectTimeoutMs: 5000, label: '' });
+    await rpc.call('openSink', { bridgeId, sinkId: 'sink', transport: sink, localAddress: LOOPBACK, remote: { address: LOOPBACK, port: platformPort(stream) }, ssrc: 5000 + stream, payloadType: 96, peer: PEER, pictures, connectTimeoutMs: 5000, label: '' });
     await rpc.call('startSink', { bridgeId, sinkId: 'sink' });
     targets.push({ ssrc, port: local.port });
   }

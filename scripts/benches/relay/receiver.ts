@@ -1,8 +1,8 @@
 /** Many platforms in one process: counts what arrives and how long it was under way. */
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { Deframer } from '#core/rtp/tcp-framing.ts';
+import { openUdp } from '#kit/udp-batch.ts';
 import { LOOPBACK, monotonicMs, type ReceiverAnswer, type ReceiverCommand, stampOf } from './wire.ts';
 
 /** Streams share these sockets, so that their buffers bear a pause of this process. */
@@ -28,10 +28,19 @@ function percentileUs(share: number): number {
 
 const answer = (message: ReceiverAnswer): void => void process.send!(message);
 
-const sockets = Array.from({ length: SOCKETS }, () => createSocket('udp4').on('message', message => take(message, 0)));
-for (const socket of sockets) socket.bind(0, LOOPBACK);
-await Promise.all(sockets.map(socket => once(socket, 'listening')));
-for (const socket of sockets) socket.setRecvBufferSize(BUFFER_BYTES);
+const sockets = await Promise.all(
+  Array.from({ length: SOCKETS }, () =>
+    openUdp({
+      address: LOOPBACK,
+      port: 0,
+      receiveBufferBytes: BUFFER_BYTES,
+      onBatch: batch => {
+        for (let i = 0; i < batch.count; i++) take(batch.memory[i]!, batch.offset[i]!);
+      },
+      onError: () => undefined,
+    }),
+  ),
+);
 
 const server = createServer(stream => {
   const deframer = new Deframer();
@@ -52,4 +61,4 @@ process.on('message', (command: ReceiverCommand) => {
   answer({ type: 'reset' });
 });
 process.on('disconnect', () => process.exit());
-answer({ type: 'bound', udp: sockets.map(socket => socket.address().port), tcp: (server.address() as AddressInfo).port });
+answer({ type: 'bound', udp: sockets.map(({ port }) => port), tcp: (server.address() as AddressInfo).port });

@@ -1,18 +1,19 @@
 /** Many cameras in one process: paced, the packets of all streams in turn. Commands and answers over the process channel. */
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { LOOPBACK, PACKET_BYTES, PACKETS_PER_SECOND, type SenderAnswer, type SenderCommand, type StreamTarget, writePacket } from './wire.ts';
+import { DatagramBatch, openUdp } from '#kit/udp-batch.ts';
+import { LOOPBACK, PACKET_BYTES, PACKETS_PER_PICTURE, PACKETS_PER_SECOND, type SenderAnswer, type SenderCommand, type StreamTarget, writePacket } from './wire.ts';
 
 const answer = (message: SenderAnswer): void => void process.send!(message);
-const socket = createSocket({ type: 'udp4', lookup: ((host: string, _options: unknown, done: (error: null, address: string, family: number) => void) => done(null, host, 4)) });
-socket.bind(0, LOOPBACK, () => answer({ type: 'bound', port: socket.address().port }));
+const socket = await openUdp({ address: LOOPBACK, port: 0, sendBufferBytes: 4 * 1024 * 1024, onBatch: () => undefined, onError: () => undefined });
 
 let targets: readonly StreamTarget[] = [];
 let streams: Socket[] = [];
 let sent = 0;
 let timer: NodeJS.Timeout | undefined;
-const packet = Buffer.alloc(PACKET_BYTES, 0x55);
+const BATCH = 64;
+const packets = Array.from({ length: BATCH }, () => Buffer.alloc(PACKET_BYTES, 0x55));
+const batch = new DatagramBatch();
 
 async function open(transport: 'udp' | 'tcp', to: readonly StreamTarget[]): Promise<void> {
   for (const stream of streams) stream.destroy();
@@ -26,11 +27,23 @@ async function open(transport: 'udp' | 'tcp', to: readonly StreamTarget[]): Prom
   answer({ type: 'opened' });
 }
 
-function sendDatagram(index: number): void {
-  const stream = index % targets.length;
-  const { ssrc, port } = targets[stream]!;
-  writePacket(packet, 0, stream, ssrc, Math.floor(index / targets.length));
-  socket.send(packet, port, LOOPBACK);
+/** From one index to another, as many to a system call as it takes. */
+function sendDatagrams(from: number, to: number): void {
+  for (let index = from; index < to; ) {
+    batch.count = 0;
+    for (; index < to && batch.count < BATCH; index++) {
+      const stream = index % targets.length;
+      const { ssrc, port } = targets[stream]!;
+      const packet = packets[batch.count]!;
+      writePacket(packet, 0, stream, ssrc, Math.floor(index / targets.length));
+      batch.add(packet, 0, PACKET_BYTES, LOOPBACK, port);
+    }
+    socket.send(batch);
+  }
+}
+
+function sendFrames(from: number, to: number): void {
+  for (let index = from; index < to; index++) sendFrame(index);
 }
 
 function sendFrame(index: number): void {
@@ -41,12 +54,17 @@ function sendFrame(index: number): void {
   streams[stream]!.write(frame);
 }
 
+function sendUpTo(due: number): void {
+  if (streams.length > 0) sendFrames(sent, due);
+  else sendDatagrams(sent, due);
+  sent = due;
+}
+
 function go(): void {
   const perMs = (PACKETS_PER_SECOND * targets.length) / 1000;
-  const send = streams.length > 0 ? sendFrame : sendDatagram;
   const startedAt = performance.now();
   const tick = (): void => {
-    for (const due = Math.floor((performance.now() - startedAt) * perMs); sent < due; sent++) send(sent);
+    sendUpTo(Math.floor((performance.now() - startedAt) * perMs));
     timer = setTimeout(tick, 1);
   };
   tick();
@@ -57,7 +75,11 @@ process.on('message', (command: SenderCommand) => {
   else if (command.type === 'go') go();
   else {
     clearTimeout(timer);
+    // Whole pictures of every stream: half of one would be kept back by whom it is right to keep it back.
+    const perRound = targets.length * PACKETS_PER_PICTURE;
+    sendUpTo(Math.ceil(sent / perRound) * perRound);
     answer({ type: 'stopped', sent });
   }
 });
 process.on('disconnect', () => process.exit());
+answer({ type: 'bound', port: socket.port });

@@ -5,7 +5,7 @@ export const LOOPBACK = '127.0.0.1';
 /** One stream: 4 Mbit/s of RTP in datagrams of 1400 octets, 25 pictures a second. */
 export const PACKET_BYTES = 1400;
 export const PACKETS_PER_SECOND = 4_000_000 / (8 * PACKET_BYTES);
-const PACKETS_PER_PICTURE = 14;
+export const PACKETS_PER_PICTURE = 14;
 const PICTURES_PER_KEY = 50;
 /** Behind the headers of a key picture: when the packet was sent, and by which stream. */
 const STAMP_AT = 80;
