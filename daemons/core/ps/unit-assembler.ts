@@ -119,7 +119,7 @@ export class UnitAssembler implements PesSink {
     if (track.open && !continues(track, pts90k, head)) this.#emit(track);
     if (track.open) return;
     track.open = true;
-    track.damaged = track.afterGap && beginsInside(track, head);
+    track.damaged = beginsInside(track, head);
     track.afterGap = false;
     track.used = 0;
     track.afterMap = this.#mapSeen;
@@ -231,13 +231,13 @@ const open = (track: Track): Uint8Array => track.buffer.subarray(0, track.used);
 
 const codecOfOpen = (track: Track): VideoCodec | undefined => (isVideoCodec(track.codec) ? track.codec : sniffVideoCodec(open(track).subarray(0, SNIFF_BYTES)));
 
-/** What comes first after a loss is the rest of a picture, not its begin. */
+/** It opens with the rest of a picture whose begin is missing; after a loss that may look like a slice. */
 function beginsInside(track: Track, head: Uint8Array): boolean {
   if (!track.isVideo || head.length === 0) return false;
   const codec = isVideoCodec(track.codec) ? track.codec : track.codec === 'unknown' ? sniffVideoCodec(head) : undefined;
   if (codec === undefined) return false;
   const at = nalHeaderAt(head);
-  return at < 0 || !startsAccessUnit(codec, head, at);
+  return at < 0 || (track.afterGap && !startsAccessUnit(codec, head, at));
 }
 
 /** A packet with a time of its own that does not begin with a NAL unit goes on with the picture before it. */
@@ -245,11 +245,11 @@ function beginsAnywhere(track: Track, pts90k: number | undefined, head: Uint8Arr
   return track.isVideo && !track.damaged && pts90k !== undefined && pts90k !== track.rawPts && head.length > 0 && nalHeaderAt(head) < 0 && codecOfOpen(track) !== undefined;
 }
 
-/** Where the NAL header stands when the payload opens with a start code of three or four bytes. */
+/** Where the NAL header stands when the payload opens with a start code. */
 function nalHeaderAt(head: Uint8Array): number {
-  if (head[0] !== 0 || head[1] !== 0) return -1;
-  if (head[2] === 1) return 3;
-  return head[2] === 0 && head[3] === 1 ? 4 : -1;
+  let zeros = 0;
+  while (head[zeros] === 0) zeros += 1;
+  return zeros >= 2 && head[zeros] === 1 ? zeros + 1 : -1;
 }
 
 function append(track: Track, bytes: Uint8Array): boolean {
