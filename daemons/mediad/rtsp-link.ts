@@ -9,8 +9,8 @@ import { serialize } from '#core/rtsp/message.ts';
 import { INTERLEAVED, INTERLEAVED_HEADER_BYTES, RtspReader } from '#core/rtsp/reader.ts';
 import { parametersOf } from '#core/rtp/format-parameters.ts';
 import { type Ms, NEVER, addMs, earliest } from '#core/units.ts';
-import { Alarm } from '#kit/clock.ts';
-import { closeNow, closeSoon } from './tcp-close.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
+import { closeNow } from './tcp-close.ts';
 import { PullPorts } from './rtsp-pull-ports.ts';
 import { RtspTrack } from './rtsp-track.ts';
 import { JITTER_LIMITS, type PullWorld } from './source-rtsp.ts';
@@ -19,6 +19,8 @@ import type { UnitSource } from './unit-source.ts';
 const CONNECT_MS = 5000;
 /** A server that plays and sends nothing is asked anew. */
 const SILENT_MS = 10_000;
+/** A server that does not close when it was told goodbye. */
+const LEAVE_MS = 500;
 
 export interface RtspLinkOptions {
   readonly world: PullWorld;
@@ -207,7 +209,20 @@ export class RtspLink {
     this.#alarm[Symbol.dispose]();
     for (const track of this.#tracks) track.close();
     const socket = this.#socket;
-    this.#closed = Promise.all([failure === null ? closeSoon(socket, clock) : closeNow(socket), ...[...this.#ports.values()].map(ports => ports.close())]);
+    this.#closed = Promise.all([failure === null ? leave(socket, clock) : closeNow(socket), ...[...this.#ports.values()].map(ports => ports.close())]);
     this.#options.onEnded(failure, why);
   }
+}
+
+/** What was said last must arrive: a connection that is cut while media still comes is reset, and the goodbye with it. */
+function leave(socket: Socket, clock: Clock): Promise<void> {
+  if (socket.closed) return Promise.resolve();
+  return new Promise(resolve => {
+    const limit = clock.schedule(addMs(clock.now(), LEAVE_MS), () => socket.destroy());
+    socket.once('close', () => {
+      limit[Symbol.dispose]();
+      resolve();
+    });
+    socket.end();
+  });
 }

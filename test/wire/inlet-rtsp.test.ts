@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +16,7 @@ import { RtspWatch } from '../../daemons/mediad/rtsp-watch.ts';
 import { type PullWorld, RtspPull } from '../../daemons/mediad/source-rtsp.ts';
 import { Strays } from '../../daemons/mediad/strays.ts';
 import type { UnitSink } from '../../daemons/mediad/unit-stream.ts';
-import { type FootageName, loadFootage } from '../../scripts/media/footage.ts';
+import { type FootageName, type LoadedFootage, loadFootage } from '../../scripts/media/footage.ts';
 import { decodePictures, matchLoop } from '../../scripts/media/pictures.ts';
 import { FootageUnits } from '../rig/footage-units.ts';
 import { PASSWORD, USER, openRtspRig } from '../rig/rtsp-outlet.ts';
@@ -93,6 +94,36 @@ await t.test('pictures and sound come as they are at the source: TCP and UDP, bo
     await rig.bridges.closeBridge({ bridgeId: 'b1' });
     await until('the server is left', () => server.leases.size === 0 && server.outlet.connections === 0);
     t.ok((server.counters.get('rtsp.teardown') ?? 0) >= 1, 'with a word');
+  }
+});
+
+/** gst-rtsp-server in a process of its own; its standard input is its life. */
+async function openForeignServer(footage: LoadedFootage, scheme: 'basic' | 'digest'): Promise<{ readonly url: string } & Disposable> {
+  const [parse, pay] = footage.videoCodec === 'h264' ? ['h264parse', 'rtph264pay'] : ['h265parse', 'rtph265pay'];
+  const audio = footage.audioCodec === 'aac' ? 'aacparse ! rtpmp4gpay name=pay1 pt=97' : 'rawaudioparse use-sink-caps=false format=alaw sample-rate=8000 num-channels=1 ! audio/x-alaw,rate=8000,channels=1 ! rtppcmapay name=pay1 pt=8';
+  const launch = `( filesrc location=${footage.videoPath} ! ${parse} ! ${pay} name=pay0 pt=96 config-interval=-1 filesrc location=${footage.audioPath} ! ${audio} )`;
+  // Debian's own: its bindings belong to it.
+  const child = spawn('/usr/bin/python3', [join(import.meta.dirname, '../rig/gst-rtsp-server.py'), launch, scheme, USER, PASSWORD], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const port = await new Promise<string>(resolve => child.stdout.once('data', (text: Buffer) => resolve(text.toString().trim())));
+  return { url: `rtsp://127.0.0.1:${port}/cam`, [Symbol.dispose]: () => void child.stdin.end() };
+}
+
+await t.test('a server that is not ours: GStreamer, by basic and by digest', async t => {
+  for (const [name, transport, scheme] of [['h264-g711a', 'tcp', 'digest'], ['h265-aac', 'tcp', 'basic'], ['h264-aac', 'udp', 'basic']] as const) {
+    const footage = await loadFootage(name);
+    using server = await openForeignServer(footage, scheme);
+    const { rig, world } = openPuller();
+    t.equal(await failureOf(open(inletOf(server.url, { password: 'wrong' }), world)), 'SIP_REJECTED');
+    await open(inletOf(server.url, { transport }), world);
+    const taker = new Taker();
+    using _seat = rig.bridges.units('b1').join(taker);
+    await until('pictures and sound', () => taker.of('video').length >= 60 && taker.of('audio').length >= 20, 20_000);
+    const file = join(directory, `foreign-${name}.${footage.videoCodec}`);
+    await writeFile(file, Buffer.concat(taker.of('video').map(({ bytes }) => bytes)));
+    const got = await decodePictures(file);
+    const { same } = matchLoop((await decodePictures(footage.videoPath)).hashes, got.hashes);
+    t.same([same, got.complaints], [got.hashes.length, []], `${name} ${transport} ${scheme}`);
+    await rig.bridges.closeBridge({ bridgeId: 'b1' });
   }
 });
 
