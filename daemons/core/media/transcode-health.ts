@@ -23,7 +23,7 @@ export interface HealthLimits {
   readonly reshapeMs: number;
 }
 
-export const HEALTH_LIMITS: HealthLimits = { firstOutputMs: 5000, stallMs: 3000, firstDelayMs: 100, longestDelayMs: 800, maxFailures: 8, failureWindowMs: 30_000, reshapeMs: 1000 };
+export const HEALTH_LIMITS: HealthLimits = { firstOutputMs: 8000, stallMs: 4000, firstDelayMs: 100, longestDelayMs: 800, maxFailures: 8, failureWindowMs: 30_000, reshapeMs: 1000 };
 
 export type HealthState = 'down' | 'starting' | 'running' | 'waiting' | 'failed';
 
