@@ -20,6 +20,7 @@ import { type EventScene, alarmOnce, subscriptionOnce } from './events.ts';
 import { linkOnce } from './link.ts';
 import { lossOnce } from './loss.ts';
 import { outletsOnce } from './outlets.ts';
+import { playbackOnce } from './playback.ts';
 import { LEGS, type Leg, type Row, playOnce } from './plays.ts';
 import { formatTable } from './table.ts';
 
@@ -103,7 +104,7 @@ async function catalogued(gateway: LabGateway): Promise<void> {
   }
 }
 
-/** Each platform controls a camera of its own. */
+/** Each platform controls a camera of its own, and plays what it recorded. */
 async function showControls({ gateway, city, province, nvrs }: Cast): Promise<boolean> {
   const rpc = await gateway.rpc();
   const { rows } = await rpc.call('listChannels', {});
@@ -115,6 +116,9 @@ async function showControls({ gateway, city, province, nvrs }: Cast): Promise<bo
     const { ok, says } = await controlOnce({ upstream, platform, camera, channelId });
     good &&= ok;
     say(`control    ${says}`);
+    const playback = await playbackOnce({ upstream, platform, channelId });
+    good &&= playback.ok;
+    say(`playback   ${playback.says}`);
   }
   return good;
 }
