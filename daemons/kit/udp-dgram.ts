@@ -1,6 +1,7 @@
 /** UDP ports over Node's dgram: everywhere, and a batch is one datagram. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import { udpOverflows } from './udp-proc.ts';
 import { DatagramBatch, MAX_HELD_BYTES, type UdpPort, type UdpPortOptions } from './udp-port.ts';
 
 /** Odd, so that bursts of even length do not hide the errors. */
@@ -56,6 +57,10 @@ class DgramPort implements UdpPort {
     this.#onSent = error => {
       if (error !== null) onError(error);
     };
+  }
+
+  get overflows(): number {
+    return udpOverflows(this.address, this.port) ?? 0;
   }
 
   connect(address: string, port: number): Promise<void> {

@@ -6,8 +6,9 @@ import { DatagramBatch, MAX_HELD_BYTES, type UdpPort, type UdpPortOptions } from
 /** native/udp-batch.c; functions that return a number return a negative errno when they fail. */
 export interface UdpAddon {
   init(memory: Uint8Array, words: Int32Array, ready: (port: number, count: number, errno: number) => void): number;
-  open(address: string, port: number, receiveBufferBytes: number, sendBufferBytes: number, segments: 0 | 1): number;
+  open(address: string, port: number, receiveBufferBytes: number, sendBufferBytes: number, segments: 0 | 1, tos: number, freebind: 0 | 1): number;
   local(port: number): string;
+  overflows(port: number): number;
   connect(port: number, address: string, farPort: number): number;
   fromOf(datagram: number): string;
   destination(number: number, address: string): number;
@@ -149,6 +150,10 @@ class NativePort implements UdpPort {
     shared.ports[id] = this;
   }
 
+  get overflows(): number {
+    return this.#closing === undefined ? Math.max(0, this.#shared.addon.overflows(this.#id)) : 0;
+  }
+
   async connect(address: string, port: number): Promise<void> {
     const failed = this.#shared.addon.connect(this.#id, address, port);
     if (failed !== 0) throw systemError(failed, 'connect');
@@ -252,8 +257,8 @@ export function createNativeUdp(addon: UdpAddon): NativeUdp {
   const shared = new Shared(addon);
   return {
     open: async (options, segments = true) => {
-      const { address, port, receiveBufferBytes = 0, sendBufferBytes = 0 } = options;
-      const id = addon.open(address, port, receiveBufferBytes, sendBufferBytes, segments ? 1 : 0);
+      const { address, port, receiveBufferBytes = 0, sendBufferBytes = 0, tos = 0, freebind = false } = options;
+      const id = addon.open(address, port, receiveBufferBytes, sendBufferBytes, segments ? 1 : 0, tos, freebind ? 1 : 0);
       if (id < 0) throw systemError(id, 'bind');
       return new NativePort(shared, id, options);
     },

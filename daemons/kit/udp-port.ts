@@ -35,6 +35,10 @@ export interface UdpPortOptions {
   readonly port: number;
   readonly receiveBufferBytes?: number;
   readonly sendBufferBytes?: number;
+  /** Octet of IP_TOS or IPV6_TCLASS of what is sent. Over dgram it stays 0. */
+  readonly tos?: number;
+  /** The address need not be one of this machine yet. Over dgram binding it fails then (EADDRNOTAVAIL). */
+  readonly freebind?: boolean;
   readonly onBatch: (batch: DatagramBatch) => void;
   /** ICMP errors on a connected port (ECONNREFUSED, EHOSTUNREACH ...), and socket failures. The port stays usable. */
   readonly onError: (error: NodeJS.ErrnoException) => void;
@@ -46,6 +50,8 @@ export interface UdpPort {
   /** Fixes the far end: others are no longer heard, sends are cheaper, ICMP errors reach `onError`. */
   connect(address: string, port: number): Promise<void>;
   send(batch: DatagramBatch): boolean;
+  /** Datagrams that came and found the kernel's receive buffer full. A system call, or a file: for reports. */
+  readonly overflows: number;
   /** Datagrams not sent because more than MAX_HELD_BYTES waited for the kernel. */
   readonly dropped: number;
   /** Ends when the number is free again. Twice is once. */

@@ -2,7 +2,7 @@
 import type { BridgeStats, StrayReport } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
-import { udpNoPorts } from '#kit/udp-no-ports.ts';
+import { udpNoPorts } from '#kit/udp-proc.ts';
 import type { LegMemory } from './leg-memory.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { Source } from './source.ts';

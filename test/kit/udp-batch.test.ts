@@ -176,6 +176,7 @@ for (const udp of IMPLEMENTATIONS) {
       const first = numbersOf(far.heard);
       t.ok(first.length > 4 && first.length < 500, `${first.length} of 500`);
       t.same(first, [...first].sort((a, b) => a - b));
+      t.equal(far.port.overflows, 500 - first.length);
       near.port.send(batchOf(far.port, packet(1000, 1000)));
       await until('the last', () => numbersOf(far.heard).includes(1000));
       await Promise.all([near.port.close(), far.port.close()]);
@@ -204,6 +205,21 @@ for (const udp of IMPLEMENTATIONS) {
       await t.rejects(open(address === '::1' ? '2001:db8::1' : '192.0.2.1'), { code: 'EADDRNOTAVAIL' });
       t.match(port, { address, port: Number });
       await port.close();
+    });
+
+    test('an address that is to be ours later, where the kernel can be asked for that; a type of service', async t => {
+      const foreign = address === '::1' ? '2001:db8::1' : '192.0.2.1';
+      const opened = udp.open({ address: foreign, port: 0, freebind: true, onBatch: () => undefined, onError: () => undefined });
+      if (udp.name === 'native') {
+        const port = await opened;
+        t.equal(port.address, foreign);
+        await port.close();
+      } else await t.rejects(opened, { code: 'EADDRNOTAVAIL' });
+      const far = await open(address);
+      const near = await udp.open({ address, port: 0, tos: 0xb8, onBatch: () => undefined, onError: () => undefined });
+      near.send(batchOf(far.port, packet(7, 100)));
+      await until('heard', () => far.heard.length === 1);
+      await Promise.all([near.close(), far.port.close()]);
     });
 
     test('1,000 times opened and closed: descriptors and memory come back', async t => {
@@ -265,6 +281,7 @@ t.test('native: what the kernel has no room for is copied, keeps its order, and 
   let writable = false;
   const sent: string[] = [];
   const kernel: UdpAddon = {
+    overflows: () => 0,
     init: (_memory, shared, callback) => {
       words = shared;
       ready = callback;

@@ -23,6 +23,12 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
 
 /* Datagrams in a batch; a slot takes the usual ones. Not a power of two: headers would share a few lines of the cache. */
 enum { SLOTS = 64, SLOT_BYTES = 2112, LONG_BYTES = 65536, MEMORY_BYTES = SLOTS * (SLOT_BYTES + LONG_BYTES) };
@@ -33,6 +39,8 @@ enum { OUT = SLOTS * RECORD, ERROR = 2 * SLOTS * RECORD, PORT, WORDS };
 enum { FROM_MEMORY, FROM_ARRAY, FROM_SAME };
 enum { ADDRESSES = 1024, FRESH = 1 << 16, WRITABLE = -1, CLOSED = -2 };
 /* What fits an Ethernet frame. A longer one would be cut to fragments, and UDP_SEGMENT does not do that. */
+/* Of SO_MEMINFO: datagrams that found the receive buffer full (what SO_RXQ_OVFL counts, without a control message for each datagram). */
+enum { MEMINFO_DROPS = 8, MEMINFO_WORDS };
 enum { MAX_SEGMENT_V4 = 1472, MAX_SEGMENT_V6 = 1452, MAX_GROUP_BYTES = 64000 };
 
 typedef union {
@@ -187,11 +195,12 @@ static int set_buffer(int fd, int force, int name, int32_t bytes) {
   return bytes <= 0 ? 0 : setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof bytes) && setsockopt(fd, SOL_SOCKET, name, &bytes, sizeof bytes);
 }
 
-static int open_socket(const Address *local, int32_t receive_bytes, int32_t send_bytes) {
-  int on = 1, v6 = local->any.sa_family == AF_INET6, failed;
+static int open_socket(const Address *local, int32_t receive_bytes, int32_t send_bytes, int32_t tos, int freebind) {
+  int on = 1, v6 = local->any.sa_family == AF_INET6, failed, level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
   int fd = socket(local->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  if ((v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)) || bind(fd, &local->any, size_of(local)) ||
+  if ((v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)) || (freebind && setsockopt(fd, level, v6 ? IPV6_FREEBIND : IP_FREEBIND, &on, sizeof on)) ||
+      (tos > 0 && setsockopt(fd, level, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos)) || bind(fd, &local->any, size_of(local)) ||
       set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, receive_bytes) || set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, send_bytes)) {
     failed = -errno;
     close(fd);
@@ -231,13 +240,14 @@ static int add_port(Env *e, const Address *local, int fd, int segments) {
   return id;
 }
 
-/* open(address, port, receiveBufferBytes, sendBufferBytes, segments: 0 sends each packet by itself): the port's number; its own address: local(port). */
+/* open(address, port, receiveBufferBytes, sendBufferBytes, segments: 0 sends each packet by itself, tos, freebind): the port's number; its own
+   address: local(port). */
 static napi_value open_port(napi_env env, napi_callback_info info) {
-  napi_value values[5];
-  Env *e = arguments(env, info, 5, values);
+  napi_value values[7];
+  Env *e = arguments(env, info, 7, values);
   Address local;
   if (read_address(env, values[0], int_of(env, values[1]), &local)) return number(env, -EINVAL);
-  int fd = open_socket(&local, int_of(env, values[2]), int_of(env, values[3]));
+  int fd = open_socket(&local, int_of(env, values[2]), int_of(env, values[3]), int_of(env, values[5]), int_of(env, values[6]) == 1);
   int id = fd < 0 ? fd : add_port(e, &local, fd, int_of(env, values[4]) == 1);
   if (fd >= 0 && id < 0) close(fd);
   return number(env, id);
@@ -252,6 +262,18 @@ static napi_value local_address(napi_env env, napi_callback_info info) {
   if (p != NULL) getsockname(p->fd, &local.any, &length);
   e->words[PORT] = ntohs(local.v4.sin_port);
   return text_of(env, &local);
+}
+
+/* overflows(port): datagrams that the kernel dropped because the receive buffer was full. */
+static napi_value overflows(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Env *e = arguments(env, info, 1, &value);
+  Port *p = port_of(e, value);
+  uint32_t words[MEMINFO_WORDS] = {0};
+  socklen_t length = sizeof words;
+  if (p == NULL) return number(env, -EBADF);
+  if (getsockopt(p->fd, SOL_SOCKET, SO_MEMINFO, words, &length)) return number(env, -errno);
+  return number(env, (int32_t)(words[MEMINFO_DROPS] & INT32_MAX));
 }
 
 static napi_value connect_port(napi_env env, napi_callback_info info) {
@@ -459,7 +481,7 @@ static napi_value init(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
-      {"init", init}, {"open", open_port}, {"local", local_address}, {"connect", connect_port}, {"fromOf", from_of}, {"destination", set_destination},
+      {"init", init}, {"open", open_port}, {"local", local_address}, {"overflows", overflows}, {"connect", connect_port}, {"fromOf", from_of}, {"destination", set_destination},
       {"send", send_packets}, {"wantWritable", want_writable}, {"close", close_port}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value value;
