@@ -137,7 +137,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     const expiresAtS = Math.floor(this.#options.clock.wall() / 1000) + minutes * 60;
     const own = Number(this.#options.instance) - 1;
     const port = (first: number): number => (first === 0 ? 0 : first + own);
-    const ports = { rtspPort: port(config.rtspPort), rtmpPort: port(config.rtmpPort), httpPort: port(config.httpPort) };
+    const ports = { rtspPort: port(config.rtspPort), rtmpPort: port(config.rtmpPort), httpPort: port(config.httpPort), webrtcPort: port(config.webrtcPort) };
     const host = isWildcard(config.address) ? ownAddress() : config.address;
     return { expiresAtWallMs: expiresAtS * 1000, urls: outletUrls({ host, ports, channel, streamNumber, token: signToken(channel, expiresAtS, mac) }) };
   }

@@ -50,7 +50,7 @@ export class Browser implements AsyncDisposable {
     const url = await new Promise<string>((resolve, reject) => {
       let said = '';
       const limit = setTimeout(() => reject(new Error(`chromium did not start: ${said.slice(-500)}`)), START_MS);
-      child.stderr!.on('data', (data: Buffer) => {
+      child.stderr.on('data', (data: Buffer) => {
         said += data.toString();
         const found = /DevTools listening on (ws:\S+)/.exec(said);
         if (found === null) return;

@@ -104,7 +104,7 @@ t.test('a token opens its own channel until it ends; nothing else does', async t
   await using rig = await openDoor();
   const { urls, expiresAtWallMs } = rig.door.urls({ channel: CHANNEL, streamNumber: 0, minutes: 5 });
   t.ok(Math.abs(expiresAtWallMs - (Date.now() + 300_000)) < 2000);
-  t.same(urls.map(({ protocol }) => protocol), ['rtsp', 'flv', 'ws-flv', 'fmp4', 'ws-fmp4', 'hls'], 'RTMP is off');
+  t.same(urls.map(({ protocol }) => protocol), ['rtsp', 'flv', 'ws-flv', 'fmp4', 'ws-fmp4', 'hls', 'snapshot'], 'RTMP is off');
   const rtsp = new URL(urls[0]!.url);
   t.equal(rtsp.host, '127.0.0.1:8555', 'the second instance has the next port');
   t.ok(rig.door.tokenFits(path(rtsp.pathname + rtsp.search)));

@@ -5,6 +5,7 @@ export interface OutletPorts {
   readonly rtspPort: number;
   readonly rtmpPort: number;
   readonly httpPort: number;
+  readonly webrtcPort: number;
 }
 
 export interface OutletUrl {
@@ -12,14 +13,16 @@ export interface OutletUrl {
   readonly url: string;
 }
 
-const FORMS: readonly (readonly [protocol: string, scheme: string, port: keyof OutletPorts, behind: string])[] = [
-  ['rtsp', 'rtsp', 'rtspPort', ''],
-  ['rtmp', 'rtmp', 'rtmpPort', ''],
-  ['flv', 'http', 'httpPort', '.flv'],
-  ['ws-flv', 'ws', 'httpPort', '.flv'],
-  ['fmp4', 'http', 'httpPort', '.mp4'],
-  ['ws-fmp4', 'ws', 'httpPort', '.mp4'],
-  ['hls', 'http', 'httpPort', '/index.m3u8'],
+const FORMS: readonly (readonly [protocol: string, scheme: string, port: keyof OutletPorts, before: string, behind: string])[] = [
+  ['rtsp', 'rtsp', 'rtspPort', 'live', ''],
+  ['rtmp', 'rtmp', 'rtmpPort', 'live', ''],
+  ['flv', 'http', 'httpPort', 'live', '.flv'],
+  ['ws-flv', 'ws', 'httpPort', 'live', '.flv'],
+  ['fmp4', 'http', 'httpPort', 'live', '.mp4'],
+  ['ws-fmp4', 'ws', 'httpPort', 'live', '.mp4'],
+  ['hls', 'http', 'httpPort', 'live', '/index.m3u8'],
+  ['whep', 'http', 'httpPort', 'whep', ''],
+  ['snapshot', 'http', 'httpPort', 'snapshot', '.jpg'],
 ];
 
 export interface OutletUrlOptions {
@@ -35,5 +38,6 @@ export interface OutletUrlOptions {
 export function outletUrls({ host, ports, channel, streamNumber, token }: OutletUrlOptions): OutletUrl[] {
   const authority = host.includes(':') ? `[${host}]` : host;
   const query = `${streamNumber === 0 ? '' : `stream=${streamNumber}&`}token=${token}`;
-  return FORMS.filter(([, , port]) => ports[port] !== 0).map(([protocol, scheme, port, behind]) => ({ protocol, url: `${scheme}://${authority}:${ports[port]}/live/${channel}${behind}?${query}` }));
+  const isOn = (protocol: string, port: keyof OutletPorts): boolean => ports[port] !== 0 && (protocol !== 'whep' || ports.webrtcPort !== 0);
+  return FORMS.filter(([protocol, , port]) => isOn(protocol, port)).map(([protocol, scheme, port, before, behind]) => ({ protocol, url: `${scheme}://${authority}:${ports[port]}/${before}/${channel}${behind}?${query}` }));
 }

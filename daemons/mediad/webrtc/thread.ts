@@ -67,7 +67,7 @@ class RtcThread {
   onBatch(batch: DatagramBatch): void {
     const now = clock.now();
     for (let i = 0; i < batch.count; i++) {
-      const bytes = batch.memory[i]!.subarray(batch.offset[i]!, batch.offset[i]! + batch.length[i]!);
+      const bytes = batch.memory[i]!.subarray(batch.offset[i], batch.offset[i]! + batch.length[i]!);
       const from = { address: batch.address[i]!, port: batch.port[i]! };
       const key = `${from.address} ${from.port}`;
       if (!isStun(bytes)) {
