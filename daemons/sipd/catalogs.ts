@@ -93,6 +93,11 @@ export class Catalogs implements Disposable {
     return this.#devices.get(deviceId)?.channels ?? new Map<string, CatalogItem>();
   }
 
+  /** Everything that it lists, by ID. */
+  items(deviceId: string): ReadonlyMap<string, CatalogItem> {
+    return this.#devices.get(deviceId)?.items ?? new Map<string, CatalogItem>();
+  }
+
   /** What stands above a channel in its device's catalogue, the device last. */
   nodesOf(deviceId: string, item: CatalogItem): readonly string[] {
     return this.#devices.get(deviceId)?.nodesOf(item) ?? [deviceId];

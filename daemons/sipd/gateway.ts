@@ -13,6 +13,7 @@ import { SqliteStore } from '#kit/sqlite-store.ts';
 import { Alarms } from './alarms.ts';
 import { Bandwidth, type Stream } from './bandwidth.ts';
 import { AttemptLog } from './attempts.ts';
+import { Cascades } from './cascades.ts';
 import { Catalogs, type ChannelRef } from './catalogs.ts';
 import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
@@ -34,6 +35,7 @@ import { Upstreams } from './upstreams.ts';
 import { UpstreamRows } from './upstream-rows.ts';
 import { viewReport } from './view-report.ts';
 import { Views } from './views.ts';
+import { Voice } from './voice.ts';
 
 export class Gateway {
   readonly endpoint: SipEndpoint;
@@ -52,6 +54,7 @@ export class Gateway {
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
   readonly positions: Positions;
+  readonly voice: Voice;
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
   readonly upstreamRows: UpstreamRows;
@@ -76,10 +79,16 @@ export class Gateway {
         instances: config.media.instances,
         onEvent: (event, instance) => {
           this.inlets.onMediaEvent(event, instance);
+          cascades.onMediaEvent(event);
           this.relay.onMediaEvent(event);
           keyPictures.onMediaEvent(event);
+          this.voice.onMediaEvent(event);
         },
-        onLost: bridgeIds => this.relay.onMediaLost(bridgeIds),
+        onLost: bridgeIds => {
+          this.relay.onMediaLost(bridgeIds);
+          cascades.onMediaLost(bridgeIds);
+          this.voice.onMediaLost(bridgeIds);
+        },
         onAttached: (instance, bridges) => {
           this.relay.onMediaAttached(instance, bridges);
           void this.inlets.onAttached(instance);
@@ -87,6 +96,7 @@ export class Gateway {
         onGone: instance => this.inlets.onGone(instance),
       }),
     );
+    const cascades = new Cascades({ ...common, media: this.media });
     this.inlets = closer.use(new Inlets({ ...common, catalogs: this.catalogs, media: this.media }));
     const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
     const legMemory = new LegMemory(store, clock);
@@ -95,15 +105,19 @@ export class Gateway {
     this.relay = closer.use(new Relay({ ...common, media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
-    this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs }));
+    this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs, cascades }));
+    this.voice = closer.use(new Voice({ ...common, media: this.media, catalogs: this.catalogs, views: this.views, ssrcs: this.relay.ssrcs, ownAddresses: () => this.relay.ownAddresses() }));
     this.upstreams = closer.use(
       new Upstreams({
         ...common,
         catalogs: this.catalogs,
         views: this.views,
         isOnline,
-        onCommand: (link, message) => this.controls.command(link, message),
-        onOffline: name => this.controls.upstreamGone(name),
+        onCommand: (link, message) => this.voice.command(link, message) || this.controls.command(link, message),
+        onOffline: name => {
+          this.controls.upstreamGone(name);
+          this.voice.upstreamGone(name);
+        },
         onRemoved: name => {
           this.relay.stopUpstream(name, 'this upstream is no longer configured');
           this.subscriptions.dropUpstream(name);
@@ -153,6 +167,7 @@ export class Gateway {
     this.upstreams.configure();
     this.subscriptions.resync();
     this.alarms.restore();
+    this.controls.restore();
     this.deviceSubscriptions.configure();
   }
 
@@ -232,6 +247,7 @@ export class Gateway {
   #deviceOnline(deviceId: string, how: Arrival): void {
     if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
     this.catalogs.deviceOnline(deviceId, how !== 'back');
+    this.controls.deviceOnline(deviceId);
     this.subscriptions.statesChanged(deviceId);
     this.deviceSubscriptions.deviceOnline(deviceId, how !== 'back');
   }
@@ -248,6 +264,7 @@ export class Gateway {
     this.subscriptions.statesChanged(deviceId);
     this.deviceSubscriptions.deviceOffline(deviceId);
     this.relay.deviceOffline(deviceId, reason);
+    this.voice.deviceOffline(deviceId);
   }
 }
 

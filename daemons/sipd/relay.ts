@@ -58,7 +58,7 @@ export interface HeldSource extends Disposable {
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
   readonly recordings: Recordings;
-  readonly #ssrcs: SsrcLeases;
+  readonly ssrcs: SsrcLeases;
   readonly #sources: RelaySources;
   readonly #viewers = new Map<string, Viewer>();
   /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
@@ -68,15 +68,15 @@ export class Relay implements AsyncDisposable {
 
   constructor(deps: RelayDeps) {
     this.#deps = deps;
-    this.#ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
+    this.ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
     const mark = deps.random.hex(MARK_OCTETS);
     this.recordings = new Recordings(deps);
     this.#sources = new RelaySources({
       ...deps,
       recordings: this.recordings,
       mark,
-      ssrcs: this.#ssrcs,
-      ownAddresses: () => this.#ownAddresses(),
+      ssrcs: this.ssrcs,
+      ownAddresses: () => this.ownAddresses(),
       ready: viewerIds => {
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ready' });
       },
@@ -126,7 +126,7 @@ export class Relay implements AsyncDisposable {
   #admit(invite: IncomingInvite, upstream: UpstreamConfig, sourceAddress: string): { source: Source; plan: ViewerPlan; asked: Asked } | Refused {
     const { request } = invite;
     const allowed = [sourceAddress, upstream.address, ...upstream.mediaNetworks];
-    const asked = readInvite(request, upstream, allowed, this.#ownAddresses());
+    const asked = readInvite(request, upstream, allowed, this.ownAddresses());
     if ('refused' in asked) return asked;
     const verdict = judgePath(request, this.#traces);
     if (!verdict.ok) return refusal(verdict.status, verdict.why);
@@ -145,7 +145,7 @@ export class Relay implements AsyncDisposable {
     // Last, because a source that is started must get its viewer.
     const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path, history: asked.history });
     if (source instanceof GatewayError) {
-      this.#ssrcs.release(sinkId);
+      this.ssrcs.release(sinkId);
       return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
     }
     const plan: ViewerPlan = {
@@ -157,7 +157,7 @@ export class Relay implements AsyncDisposable {
       localAddress: this.#deps.config().media.upstreamAddress || invite.flow.localAddress,
       remote: asked.remote,
       ssrc,
-      ssrcIsOurs: this.#ssrcs.has(sinkId),
+      ssrcIsOurs: this.ssrcs.has(sinkId),
       rendition: renditionFor(upstream, asked.offer.f, this.#deps.config().transcode),
       allowed,
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
@@ -181,7 +181,7 @@ export class Relay implements AsyncDisposable {
   #sinkSsrc(sinkId: string, upstream: UpstreamConfig, { offer }: Asked): number | undefined {
     const taken = this.viewers.some(viewer => viewer.plan.upstream === upstream.name && viewer.plan.ssrc === offer.ssrc);
     if (upstream.ssrc === 'echo' && offer.ssrc !== undefined && !taken) return offer.ssrc;
-    return this.#ssrcs.take(sinkId, offer.sessionName === 'Play' ? 'live' : 'history');
+    return this.ssrcs.take(sinkId, offer.sessionName === 'Play' ? 'live' : 'history');
   }
 
   get #recordingOptions(): { readonly silenceMs: number; readonly maxPauseMs: number } {
@@ -297,7 +297,7 @@ export class Relay implements AsyncDisposable {
       const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
       const viewer = this.#orDropped(stored.plan.sinkId, () => Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now()));
       if (viewer === undefined) continue;
-      if (stored.plan.ssrcIsOurs) this.#ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
+      if (stored.plan.ssrcIsOurs) this.ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
       this.recordings.began(source, viewer, this.#recordingOptions, playback);
@@ -338,14 +338,15 @@ export class Relay implements AsyncDisposable {
       left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
       closed: (viewer, why) => {
         this.#viewers.delete(viewer.plan.sinkId);
-        this.#ssrcs.release(viewer.plan.sinkId);
+        this.ssrcs.release(viewer.plan.sinkId);
         store.deleteViewer(viewer.plan.sinkId);
         log.info({ upstream: upstream?.name ?? viewer.plan.upstream, mappedId: viewer.plan.mappedId, callId: viewer.callId, why }, 'session.closed');
       },
     };
   }
 
-  #ownAddresses(): readonly string[] {
+  /** Where media must not be sent: to ourselves. */
+  ownAddresses(): readonly string[] {
     const { downstreamAddress, upstreamAddress } = this.#deps.config().media;
     return [...this.#deps.endpoint.bound.map(bound => bound.address), downstreamAddress, upstreamAddress].filter(address => address !== '');
   }

@@ -25,6 +25,7 @@ import type { Relay } from './relay.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Voice } from './voice.ts';
 import type { Views } from './views.ts';
 
 const ALLOW = { name: 'Allow', value: 'INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY' };
@@ -44,6 +45,7 @@ export interface RoutesDeps {
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
   readonly positions: Positions;
+  readonly voice: Voice;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -99,7 +101,8 @@ export class Routes {
     const peer = this.#peerOf(request, flow);
     if (peer.kind === 'upstream') return this.#deps.relay.invite(incoming, peer.link.config, flow.remoteAddress);
     if (peer.kind !== 'device') return this.#stranger(incoming);
-    // Broadcast and talk are not offered: nobody asked this device to call us.
+    if (this.#deps.voice.invite(incoming, peer.deviceId)) return;
+    // Nobody told this device to call us.
     this.#deps.counters.add('invite.from-device');
     incoming.respond(403);
   }
@@ -163,6 +166,7 @@ export class Routes {
     if (message.root === 'Notify' && message.cmdType === 'Alarm') return this.#alarm(incoming, peer.deviceId, message);
     incoming.respond(200);
     if (this.#deps.relay.recordings.mediaStatus(message, { deviceId: peer.deviceId })) return;
+    if (this.#deps.voice.response(peer.deviceId, message)) return;
     if (this.#deps.positions.fromDevice(peer.deviceId, message)) return;
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }

@@ -23,7 +23,7 @@ const match = {
   civilCodes: z.array(civilCode).max(1000).default([]).describe('regions, with what lies in them'),
 };
 
-export const PERMISSIONS = ['live', 'playback', 'ptz', 'control', 'alarms', 'query', 'config', 'maintenance'] as const;
+export const PERMISSIONS = ['live', 'playback', 'ptz', 'control', 'alarms', 'query', 'voice', 'config', 'maintenance'] as const;
 export const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 
 const allowance = z.strictObject({

@@ -11,6 +11,7 @@ import { encodeXml } from './charsets.ts';
 import { type Channel, type DeviceFacts, catalogPages, controlResult, deviceInfo, deviceStatus } from './catalogue.ts';
 import { Registration, type RegistrationOptions, describeOutcome } from './registration.ts';
 import { FrontEnd } from './front-end.ts';
+import { Loudspeaker } from './loudspeaker.ts';
 import { CameraSession, type SessionHost } from './session.ts';
 import { type CatalogNotice, CameraSubscriptions } from './subscriptions.ts';
 
@@ -44,6 +45,7 @@ export class CameraDevice {
   /** The controls that came, newest last, at most 64. */
   readonly controls: { readonly channelId: string; readonly command: string; readonly value: string }[] = [];
   readonly frontEnd = new FrontEnd();
+  readonly loudspeaker: Loudspeaker;
   /** Messages in place of its own answer to a query or control; undefined: its own. */
   onCommand: ((message: Manscdp) => readonly string[] | undefined) | undefined;
   readonly subscriptions: CameraSubscriptions;
@@ -62,7 +64,8 @@ export class CameraDevice {
     this.#host = host;
     this.#channels = new Map(options.channels.map(channel => [channel.id, channel]));
     this.subscriptions = new CameraSubscriptions(xml => this.#encode(xml));
-    const { ambience, report } = host;
+    const { ambience, report, mediaAddress } = host;
+    this.loudspeaker = new Loudspeaker({ endpoint, target, clock: ambience.clock, deviceId: options.deviceId, domain: options.domain, mediaAddress, send: xml => this.#request(xml) });
     this.registration = new Registration(options, { endpoint, target, ambience, report, encode: xml => this.#encode(xml), nextSn: () => (this.#sn += 1) });
   }
 
@@ -127,6 +130,7 @@ export class CameraDevice {
 
   async #onMessage(message: Manscdp): Promise<void> {
     if (message.root === 'Query') this.counters.queries += 1;
+    if (this.loudspeaker.onMessage(message)) return;
     const answers = this.onCommand?.(message) ?? this.frontEnd.answers(message);
     if (answers !== undefined) return this.#sendAll(answers);
     switch (`${message.root} ${message.cmdType}`) {
@@ -204,6 +208,7 @@ export class CameraDevice {
   /** Ends the sessions with BYE, then the registration. */
   async stop(unregister: boolean): Promise<void> {
     await Promise.all([...this.sessions].map(session => session.stop()));
+    await this.loudspeaker[Symbol.asyncDispose]();
     await this.registration.stop(unregister);
   }
 }

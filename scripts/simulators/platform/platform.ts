@@ -13,15 +13,17 @@ import { MANSCDP_TYPE, buildCatalogQuery, buildDeviceInfoQuery, buildDeviceStatu
 import type { Charset } from '#core/gb/dialect.ts';
 import type { DeviceInfoBody, DeviceStatusBody, Manscdp } from '#core/gb/manscdp.ts';
 import { SsrcAllocator } from '#core/gb/ssrc.ts';
-import { formatSubject } from '#core/gb/subject.ts';
+import { buildBroadcast } from '#core/gb/broadcast.ts';
+import { formatSubject, parseSubject } from '#core/gb/subject.ts';
 import { formatSsrc } from '#core/sdp/build.ts';
 import type { DigestAlgorithm } from '#core/sip/digest.ts';
-import type { SipMessage } from '#core/sip/message.ts';
+import { type SipMessage, header } from '#core/sip/message.ts';
 import { Closer } from '#kit/closer.ts';
 import { decodeBody, encodeBody } from '#kit/charset.ts';
-import { type IncomingRequest, type NewRequest, type SipEndpoint, type Target, openSipEndpoint } from '#kit/sip-endpoint.ts';
+import { type IncomingInvite, type IncomingRequest, type NewRequest, type SipEndpoint, type Target, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { type Ambience, type Report, contact, defaultDomain, party, quietAmbience, recordOf, uriOf } from '../common/names.ts';
 import { within } from '../common/waiting.ts';
+import { Microphone } from './microphone.ts';
 import { duplicateInvites } from './duplicate-invites.ts';
 import { type Mischief, type Mischiefs, NO_MISCHIEF } from './mischief.ts';
 import { type HistoryAsked, writeOffer } from './offer.ts';
@@ -101,6 +103,7 @@ export class Platform implements AsyncDisposable {
   readonly endpoint: SipEndpoint;
   readonly registrar: PlatformRegistrar;
   readonly plays = new Set<Play>();
+  readonly microphones = new Set<Microphone>();
   /** Notify MESSAGEs except keepalives, as they came; each was answered 200. */
   readonly notices: Manscdp[] = [];
   /** Status for the next of these; `drop`: no answer. Undefined: 200. */
@@ -128,7 +131,7 @@ export class Platform implements AsyncDisposable {
     const { algorithms = ['MD5'], qop = true, version = '2016', password } = options;
     this.registrar = new PlatformRegistrar({ realm: this.domain, password, algorithms, qop, version, mischief: this.#mischief, ambience, report: this.#report });
     endpoint.onRequest = incoming => this.#onRequest(incoming);
-    endpoint.onInvite = invite => invite.respond(405);
+    endpoint.onInvite = invite => this.#onInvite(invite);
     endpoint.onTrace = options.onTrace;
   }
 
@@ -183,6 +186,23 @@ export class Platform implements AsyncDisposable {
   /** DeviceControl without an answer, such as `<IFameCmd>Send</IFameCmd>`. */
   async control(channelId: string, content: string, peer?: string): Promise<void> {
     await this.message(buildManscdp('Control', 'DeviceControl', { sn: this.#queries.begin('DeviceControl'), deviceId: channelId }, content), this.#peer(peer), channelId);
+  }
+
+  /** Speaks to a channel: its word on it, and what it is called back on. */
+  async speak(targetId: string, { peer, sourceId = this.id, refuseWith }: { readonly peer?: string; readonly sourceId?: string; readonly refuseWith?: number } = {}): Promise<{ readonly result: Manscdp; readonly microphone: Microphone }> {
+    const sn = this.#queries.begin('Broadcast');
+    const microphone = new Microphone(targetId, this.#options.mediaAddress ?? this.address, this.#ambience.clock);
+    microphone.refuseWith = refuseWith;
+    this.microphones.add(microphone);
+    await this.message(buildBroadcast(sn, { sourceId, targetId }), this.#peer(peer), targetId);
+    return { result: await this.#queries.single(sn, DEFAULT_TIMEOUT_MS), microphone };
+  }
+
+  #onInvite(invite: IncomingInvite): void {
+    const target = parseSubject(header(invite.request, 'Subject') ?? '')?.receiverId;
+    const microphone = [...this.microphones].findLast(({ targetId, ended }) => ended === undefined && targetId === target);
+    if (microphone === undefined) return invite.respond(405);
+    void microphone.onInvite(invite);
   }
 
   /** SUBSCRIBE; what comes of it is told by the subscription. */
@@ -321,6 +341,7 @@ export class Platform implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const farewell = Promise.all([...this.plays].map(play => play.stop()));
     await within(this.#ambience.clock, FAREWELL_MS, () => 'BYE unanswered', farewell).catch(() => undefined);
+    for (const microphone of this.microphones) await microphone[Symbol.asyncDispose]();
     await this.#closer[Symbol.asyncDispose]();
   }
 }
