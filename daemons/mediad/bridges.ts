@@ -148,6 +148,11 @@ export class Bridges implements AsyncDisposable {
     return { bridges: [...this.#bridges.values()].map(bridge => bridge.stats()), strays: this.#plane.strays.report() };
   }
 
+  /** What goes out to viewers of outlets counts as load too. */
+  set outletBytes(sent: () => number) {
+    this.#load.besideBytesOut = sent;
+  }
+
   load(): MediadLoad {
     return {
       instance: this.#options.instance,

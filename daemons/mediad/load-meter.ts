@@ -28,6 +28,8 @@ export class LoadMeter implements Disposable {
   #previous: Sample;
   #latest: Sample;
   #sampling: Disposable | undefined;
+  /** Bytes that went out beside the legs, since the start: to viewers of outlets. */
+  besideBytesOut: () => number = () => 0;
 
   constructor(options: LoadMeterOptions) {
     this.#options = options;
@@ -70,7 +72,7 @@ export class LoadMeter implements Disposable {
 
   #sample(): Sample {
     const { clock, counters, cpuMs } = this.#options;
-    return { at: clock.now(), bytesIn: counters.bytesIn, bytesOut: counters.bytesOut, cpuMs: cpuMs() };
+    return { at: clock.now(), bytesIn: counters.bytesIn, bytesOut: counters.bytesOut + this.besideBytesOut(), cpuMs: cpuMs() };
   }
 
   #schedule(): void {

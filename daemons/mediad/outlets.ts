@@ -62,6 +62,8 @@ export class Outlets implements OutletDoor, AsyncDisposable {
   readonly #keys = new Map<string, Uint8Array>();
   /** Those who wait for the link to sipd. */
   readonly #waiting = new Set<() => void>();
+  /** Of viewers that have left. */
+  #leftBytes = 0;
 
   constructor(options: OutletsOptions) {
     this.#options = options;
@@ -103,7 +105,14 @@ export class Outlets implements OutletDoor, AsyncDisposable {
   }
 
   counters(): Record<string, number> {
-    return { ...Object.fromEntries(this.#counters), 'outlet.viewers': this.#viewers.size, 'outlet.leases': this.#leases.size };
+    return { ...Object.fromEntries(this.#counters), 'outlet.viewers': this.#viewers.size, 'outlet.leases': this.#leases.size, 'outlet.bytes': this.sentBytes };
+  }
+
+  /** To all viewers since the start. */
+  get sentBytes(): number {
+    let bytes = this.#leftBytes;
+    for (const { viewer } of this.#viewers) bytes += viewer.report?.().sentBytes ?? 0;
+    return bytes;
   }
 
   count(name: string): void {
@@ -164,6 +173,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     let rendered: RenderedStream | undefined;
     const leave = (): void => {
       if (!this.#viewers.delete(row)) return;
+      this.#leftBytes += viewer.report?.().sentBytes ?? 0;
       rendered?.[Symbol.dispose]();
       seat[Symbol.dispose]();
       log.info({ protocol: viewer.protocol, remote: viewer.remote, channel: path.channel, ageMs: Math.round(clock.now() - row.since), why: ended ?? 'left' }, 'outlet.left');
