@@ -156,3 +156,23 @@ await t.test('VLC, as an ordinary user: over HTTP, for Debian builds it without 
   }
   await mediad[Symbol.asyncDispose]();
 });
+
+await t.test('a channel that runs in one media process is watched at the other', async t => {
+  await using setup = await openRig({ devices: { media: { lingerS: 1 } } }, 2);
+  const { rig } = setup;
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' });
+  await play.waitFrames(10);
+  const runs = await Promise.all([1, 2].map(async instance => watch(await setup.url(instance), 4)));
+  for (const { code, stderr } of runs) t.same([code, stderr], [0, '']);
+  t.equal(rig.cameras[0]!.device.counters.invites, 1);
+  t.equal((await rig.rpc.call('counters', {}))['outlet.cascades'], 1);
+  // The source ends: so does the bridge that it fed.
+  const watching = watch(await setup.url(2), 30);
+  const second = await rig.gateway.mediadRpc(2);
+  await until('it is watched there', async () => (await second.call('listOutlets', {})).some(({ sentBytes }) => (sentBytes ?? 0) > 0), 15_000);
+  await play.stop();
+  await rig.gateway.mediads[0]!.crash();
+  t.equal((await watching).code, 0);
+  await until('nothing is left', async () => (await second.call('listBridges', {})).bridges.length === 0, 10_000);
+  await second[Symbol.asyncDispose]();
+});
