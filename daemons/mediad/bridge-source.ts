@@ -12,7 +12,7 @@ import { LOSS_WINDOW_MS, LossWatch } from '#core/rtp/loss-watch.ts';
 import type { PayloadKind } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
-import { countersOf } from './bridge-stats.ts';
+import { countersOf, withOverflows } from './bridge-stats.ts';
 import { LegCounters } from './leg-counters.ts';
 import type { Plane, SourceClosedWhy, SourceLeg, SourceLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -195,7 +195,7 @@ export class BridgeSource {
       remote: this.#connected ? { address: gate.address, port: gate.port } : null,
       state: this.#state(),
       ssrc: this.#connected ? gate.ssrc : this.#params.ssrc,
-      ...countersOf(counters, now),
+      ...withOverflows(countersOf(counters, now), this.#leg?.overflows ?? 0),
       lost: tracker.lost + (buffer?.late ?? 0),
       reordered: tracker.reordered,
       duplicates: tracker.duplicates,

@@ -44,3 +44,7 @@ export function gateStats(gate: PacketGate, now: Ms): GateStats {
   const frozenForMs = gate.frozenForMs(now);
   return { state, frozenForMs: frozenForMs === null ? null : Math.round(frozenForMs), frozenMs: Math.round(gate.frozenMs(now)), freezes, pictures, keyPictures, picturesDropped };
 }
+
+/** What the kernel dropped before we saw it, among the reasons. */
+export const withOverflows = <Counters extends Pick<LegStats, 'dropped'>>(counters: Counters, overflows: number): Counters =>
+  overflows === 0 ? counters : { ...counters, dropped: { ...counters.dropped, 'receive-buffer-full': overflows } };

@@ -3,7 +3,7 @@ import type { Endpoint } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import { openUdp } from '#kit/udp-batch.ts';
-import { type DialPort, type LegListener, type ListenHandlers, type MediaPorts, type MediaPortsOptions, openTcp, type SourceListener, type UdpSinkPort, type UdpSourceHandlers, type UdpSourcePort } from './media-ports.ts';
+import { type DialPort, type LegListener, type ListenHandlers, type MediaPorts, type MediaPortsOptions, openTcp, type SourceListener, type UdpSinkPort, type UdpSourceHandlers, type UdpSourcePort, udpOptions } from './media-ports.ts';
 import { SharedTcp } from './shared-tcp.ts';
 import { SharedUdp } from './shared-udp.ts';
 
@@ -61,6 +61,7 @@ export class FixedPorts implements MediaPorts {
         port: udp,
         receiveBufferBytes,
         sendBufferBytes: receiveBufferBytes,
+        ...udpOptions(this.#options),
         onBatch: batch => shared.receive(batch),
         onError: error => log.warn({ why: error.code, address, port: udp }, 'fixed-port.socket-error'),
       });

@@ -78,6 +78,8 @@ export interface SourceTarget {
 
 export interface SourceLeg {
   readonly local: Endpoint;
+  /** Datagrams that found the receive buffer full; 0 for a stream. */
+  readonly overflows: number;
   /** Media is accepted from now on. Throws a GatewayError when the rule cannot be kept on this port. */
   connect(target: SourceTarget): void;
   /** Ends when every number and descriptor is back. Twice is once. */

@@ -52,7 +52,7 @@ import { WhepRoute } from './webrtc/whep-route.ts';
 const STRAY_LOG_MS = 10_000;
 
 function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log: Log): MediaPorts {
-  const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, clock: systemClock };
+  const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, tos: media.dscp << 2, freebind: media.freebind, clock: systemClock };
   const { mode, first, last, fixedUdp, fixedTcp } = media.ports;
   // Processes cannot share a port: further instances take the next numbers.
   if (mode === 'fixed') return new FixedPorts({ udp: fixedUdp + instance - 1, tcp: fixedTcp + instance - 1, log, ...common });
@@ -65,7 +65,7 @@ function rtcPlace({ outlets: { address, webrtcPort } }: GatewayConfig, instance:
 
 /** A sentence for what needs a restart. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
-  const restartOnly = ['instances', 'ports', 'receiveBufferKiB'] as const;
+  const restartOnly = ['instances', 'ports', 'receiveBufferKiB', 'dscp', 'freebind'] as const;
   const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
   if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
   const moved = (['address', 'rtspPort', 'rtmpPort', 'httpPort', 'webrtcPort'] as const).filter(key => before.outlets[key] !== after.outlets[key]);
@@ -131,6 +131,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       render: (stream, path) => transcoders.render(stream, transcoders.rendition(path.rendition!), path.channel),
     }),
   );
+  bridges.outletBytes = () => outlets.sentBytes;
   const snapshots = new Snapshots({ door: outlets, clock: systemClock, log, facts: () => transcoders.facts() });
   const rtmpInlets = new RtmpInlets({
     clock: systemClock,

@@ -20,6 +20,8 @@ export interface UdpSourcePort extends LegPort {
   expect(ssrc: number, remote: Endpoint, ssrcPolicy: 'exact' | 'adopt'): void;
   /** RTCP back to the sender, on the port that its packets come to. */
   send(batch: DatagramBatch): boolean;
+  /** Datagrams that found the receive buffer full: of all legs when they share the port. */
+  readonly overflows: number;
 }
 
 export interface UdpSinkPort extends LegPort {
@@ -72,8 +74,13 @@ export interface MediaPorts {
 export interface MediaPortsOptions {
   readonly strays: Strays;
   readonly receiveBufferBytes: number;
+  /** As in UdpPortOptions. */
+  readonly tos?: number;
+  readonly freebind?: boolean;
   readonly clock: Clock;
 }
+
+export const udpOptions = ({ tos = 0, freebind = false }: MediaPortsOptions): { readonly tos: number; readonly freebind: boolean } => ({ tos, freebind });
 
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
@@ -94,17 +101,20 @@ export class RangePorts implements MediaPorts {
   }
 
   async udpSource(address: string, _ssrc: number, handlers: UdpSourceHandlers): Promise<UdpSourcePort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...handlers }));
+    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...udpOptions(this.#options), ...handlers }));
     return {
       local: { address: bound.address, port: bound.port },
       expect: () => undefined,
       send: batch => bound.send(batch),
+      get overflows() {
+        return bound.overflows;
+      },
       close: () => bound.close().then(lease.release),
     };
   }
 
   async udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers): Promise<UdpSinkPort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...handlers }));
+    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...udpOptions(this.#options), ...handlers }));
     const close = (): Promise<void> => bound.close().then(lease.release);
     await bound.connect(remote.address, remote.port).catch(async (error: NodeJS.ErrnoException) => {
       await close();

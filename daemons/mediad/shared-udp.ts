@@ -88,7 +88,11 @@ export class SharedUdp {
     if (this.#bySsrc.has(ssrc)) throw ssrcTaken(ssrc);
     const entry: Entry = { ssrc, onBatch, adoptFrom: undefined };
     this.#bySsrc.set(ssrc, entry);
+    const { port } = this;
     return {
+      get overflows() {
+        return port.overflows;
+      },
       local: { address: this.port.address, port: this.port.port },
       send: batch => this.port.send(batch),
       expect: (wanted, remote, policy) => this.#expect(entry, wanted, remote, policy),

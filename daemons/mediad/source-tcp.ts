@@ -41,6 +41,7 @@ abstract class TcpSource implements SourceLeg {
   }
 
   abstract readonly local: Endpoint;
+  readonly overflows = 0;
   /** A connection with another SSRC is not the camera's. When there can be no other connection, its packets are dropped and the silence is told. */
   protected abstract readonly othersMayCome: boolean;
   /** Nobody else may connect: the leg has its connection, or is over. */

@@ -71,6 +71,10 @@ class UdpSource implements SourceLeg {
     return this.#port.local;
   }
 
+  get overflows(): number {
+    return this.#port.overflows;
+  }
+
   connect({ remote, ssrc, ssrcPolicy, payloadType, nack }: SourceTarget): void {
     const peer = this.#peer;
     this.#port.expect(ssrc, remote, ssrcPolicy);
