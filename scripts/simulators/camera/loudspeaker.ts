@@ -68,6 +68,7 @@ export class Loudspeaker implements AsyncDisposable {
 
   async #call({ sourceId, targetId }: BroadcastNotice, transport: PlayTransport): Promise<void> {
     const { endpoint, target, deviceId, domain, mediaAddress } = this.#host;
+    await this.#receiver?.[Symbol.asyncDispose]();
     this.#receiver = await openReceiver(transport, mediaAddress, { onPacket: packet => this.#onPacket(packet), onConnected: () => undefined, onClosed: why => (this.ended ??= why) });
     const here = endpoint.localAddressFor(target);
     const body = buildOffer({ originUser: targetId, address: mediaAddress, port: this.#receiver.port, sessionName: 'Play', kind: 'audio', payloads: [PCMA], transport, ssrc: SSRC, f: parseFLine('v/////a/1/8/1') });
@@ -92,6 +93,7 @@ export class Loudspeaker implements AsyncDisposable {
         if (incoming.request.method !== 'BYE') return;
         this.ended = 'BYE';
         dialog.close();
+        void this.#receiver?.[Symbol.asyncDispose]();
         this.#conditions.check();
       };
       ack();

@@ -68,6 +68,7 @@ export class Microphone implements AsyncDisposable {
     this.ended ??= why;
     this.#timer?.[Symbol.dispose]();
     this.#dialog?.close();
+    void this.#leg?.[Symbol.asyncDispose]();
     this.#conditions.check();
   }
 
