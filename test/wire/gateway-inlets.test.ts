@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,4 +134,34 @@ await t.test('the configuration takes inlets and gives them back without a resta
   const play = await rig.platforms[0]!.play(await upstreamId(rig, DOOR), { transport: 'udp' });
   await play.waitFrames(10);
   await play.stop();
+});
+
+await t.test('what is published over RTMP is a channel as long as somebody publishes it, in whichever media process', async t => {
+  const rtmpPort = await freePort();
+  const id = '34020000001310000503';
+  const key = 'publisher-of-the-tests';
+  await using rig = await openRig([{ id, name: '直播', kind: 'rtmp', key }], { instances: 2, sections: { outlets: { address: '127.0.0.1', rtmpPort } } as never });
+  t.equal(await statusOf(rig, id), 'OFF');
+  const footage = await loadFootage('h264');
+  const publish = (port: number): ReturnType<typeof spawn> =>
+    spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-stream_loop', '-1', '-framerate', '25', '-i', footage.videoPath, '-c', 'copy', '-f', 'flv', `rtmp://127.0.0.1:${port}/inlet/${id}?key=${key}`], { stdio: 'ignore' });
+  for (const instance of [2, 1]) {
+    const publisher = publish(rtmpPort + instance - 1);
+    await until('it is there', async () => (await statusOf(rig, id)) === 'ON', 15_000);
+    const recordTo = join(directory, `rtmp-${instance}`);
+    const play = await rig.platforms[0]!.play(await upstreamId(rig, id), { transport: 'udp', recordTo });
+    await play.waitFrames(60);
+    const [session] = await rig.rpc.call('listSessions', {});
+    t.equal(session?.instance, String(instance), 'where it is published');
+    const { files, damaged, lost } = await play.stop();
+    t.same({ damaged, lost }, { damaged: 0, lost: 0 });
+    const got = await decodePictures(files.ps!);
+    const source = (await decodePictures(footage.videoPath)).hashes;
+    t.same([got.hashes.filter(hash => !source.includes(hash)), got.complaints], [[], []]);
+    publisher.kill('SIGKILL');
+    await until('it is gone', async () => (await statusOf(rig, id)) === 'OFF', 15_000);
+  }
+  const failure = await rig.platforms[0]!.play(await upstreamId(rig, id), { transport: 'udp' }).then(() => undefined, (error: unknown) => error);
+  t.ok(failure instanceof PlayFailed);
+  await assertReleased(rig);
 });
