@@ -18,11 +18,13 @@ import { addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
+import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import { ControlLines } from './control-lines.ts';
 import { Answers } from './control-answers.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
+import { MovingStore } from './moving-store.ts';
 import { type QueryContent, readQuestion } from './questions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
@@ -38,6 +40,7 @@ export interface ControlsDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly store: StateStore;
   readonly counters: Counters;
   readonly catalogs: Catalogs;
   readonly upstreams: Upstreams;
@@ -63,6 +66,7 @@ export class Controls implements AsyncDisposable {
   readonly #answers: Answers;
   readonly #refused: CountedLog;
   readonly #lines: ControlLines;
+  readonly #moving: MovingStore;
   #closed = false;
 
   constructor(deps: ControlsDeps) {
@@ -70,6 +74,7 @@ export class Controls implements AsyncDisposable {
     this.#questions = new ForwardedQuestions(deps.random.int(MAX_FIRST_SN));
     this.#answers = new Answers(deps);
     this.#lines = new ControlLines({ clock: deps.clock, ask: (deviceId, xml) => deps.catalogs.ask(deviceId, xml) });
+    this.#moving = new MovingStore(deps.store);
     this.#refused = new CountedLog(deps.log, deps.clock, 'control.refused');
     this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
   }
@@ -81,6 +86,7 @@ export class Controls implements AsyncDisposable {
     this.#lines[Symbol.dispose]();
     const { catalogs, clock } = this.#deps;
     const stops = this.#policy.upstreamGone().map(({ channel, motion }) => catalogs.ask(channel.deviceId, this.#ptzXml(channel, stopOf(motion))));
+    this.#noteMoving();
     if (stops.length === 0) return;
     const patience = Promise.withResolvers<void>();
     const limit = clock.schedule(addMs(clock.now(), FAREWELL_MS), () => patience.resolve());
@@ -111,8 +117,19 @@ export class Controls implements AsyncDisposable {
     return true;
   }
 
+  /** After a restart: what moves since before it is stopped, as soon as its device can be told. */
+  restore(): void {
+    for (const deviceId of this.#moving.devicesLeft) this.deviceOnline(deviceId);
+  }
+
+  deviceOnline(deviceId: string): void {
+    if (this.#deps.reach(deviceId) === null) return;
+    this.#stop('before a restart', this.#moving.takeLeft(deviceId));
+  }
+
   deviceOffline(deviceId: string): void {
     this.#policy.deviceGone(deviceId);
+    this.#noteMoving();
     this.#feed({ type: 'device-gone', deviceId });
   }
 
@@ -141,6 +158,11 @@ export class Controls implements AsyncDisposable {
       this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
       this.#sendPtz(channel, stopOf(motion));
     }
+    this.#noteMoving();
+  }
+
+  #noteMoving(): void {
+    this.#moving.write(this.#policy.movements);
   }
 
   #question(asked: Asked, content: QueryContent): boolean {
@@ -174,6 +196,8 @@ export class Controls implements AsyncDisposable {
     if (group === 'ptz' && !stop && !this.#steers(asked, control)) return true;
     this.#audit(asked, describeControl(control));
     if (command !== undefined) this.#policy.sent(link.config.name, channel, command);
+    // Before it leaves: whoever comes after us has to know.
+    if (command !== undefined) this.#noteMoving();
     if (control.kind === 'ptz') this.#sendPtz(channel, control);
     else if (wantsResponse(control)) this.#ask(asked, { content: formatDeviceControl(control, reach.version) });
     else this.#lines.put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), group === 'ptz' ? 'move' : undefined, false);

@@ -108,7 +108,7 @@ t.test('show', async t => {
   t.match(counters.out, /sipd +sip\.accepted +9\nsipd +sip\.flood +3\nmediad-1 +rtp\.wrong-ssrc +5\nmediad-2 /);
   writeFileSync(join(directory, 'mediad-3.sock'), '');
   const some = await vlink(directory, 'show', 'counters', '--json');
-  t.equal(some.code, 69, 'one does not answer');
+  t.equal(some.code, 0, 'one does not answer');
   t.same(Object.keys(JSON.parse(some.out) as object), ['sipd', 'mediad-1', 'mediad-2'], 'the others are shown all the same');
   t.match(some.err, /viewlink-mediad@3 is not reachable/);
 });

@@ -215,6 +215,21 @@ await t.test('every control has its line in the log, with who, which and what', 
   t.match(lines[0], { upstream: 'city0', askedId: rig.idOf(0, 1), deviceId: udp.id, channelId: udp.channels[1]!.id, command: 'ptz move pan=left panSpeed=10 tiltSpeed=0 zoomSpeed=0' });
 });
 
+await t.test('kill -9 of sipd while a camera moves: it is stopped when we are back', async t => {
+  const { id } = stalling.channels[0]!;
+  await city.control(rig.idOf(2, 0), formatDeviceControl(ptz(left(50)), '2016'));
+  await until('it moves', () => stalling.frontEnd.of(id).moving !== undefined);
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  await until('it stands still', () => stalling.frontEnd.of(id).moving === undefined, 20_000);
+  const stops = (): number => stalling.controls.filter(({ value }) => value === formatPtz(ptz(PTZ_STOP).instruction)).length;
+  const before = stops();
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  await until('both platforms again', async () => (await rig.rpc.call('listUpstreams', {})).every(({ state }) => state === 'online'), 20_000);
+  t.equal(stops(), before, 'once');
+});
+
 await t.test('a gateway that is stopped leaves no camera moving', async () => {
   const { id } = stalling.channels[0]!;
   await city.control(rig.idOf(2, 0), formatDeviceControl(ptz(left(50)), '2016'));

@@ -93,6 +93,11 @@ export class ControlPolicy {
   get moving(): number {
     return this.#moving.size;
   }
+
+  /** Everything that moves. */
+  get movements(): { readonly channel: ChannelKey; readonly motions: readonly Motion[] }[] {
+    return [...this.#moving.values()].map(({ channel, by }) => ({ channel, motions: (['move', 'lens'] as const).filter(motion => by[motion] !== undefined) }));
+  }
 }
 
 const keyOf = ({ deviceId, channelId }: ChannelKey): string => `${deviceId}\n${channelId}`;
