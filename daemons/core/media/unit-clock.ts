@@ -18,7 +18,7 @@ const ARRIVAL_SHARE = 1 / 16;
 export interface RawStamp {
   readonly pts90k: number;
   readonly dts90k: number;
-  /** The source gave none: what stands there counts for nothing. */
+  /** The source gave none: what stands there is a guess by the steps before. */
   readonly estimated: boolean;
   /** How long it lasts, where its bytes tell. */
   readonly ticks: number | undefined;
@@ -39,6 +39,8 @@ interface Line {
   stepTicks: number;
   arrivalTicks: number;
   arrivedAt: Ms;
+  /** The source gave a time once: what it guesses from then on goes by its own steps. */
+  stamped: boolean;
   /** Pictures come in another order than they are shown, without decoding times. */
   reorders: boolean;
 }
@@ -67,13 +69,15 @@ export class UnitClock {
     const offset = other === undefined ? 0 : offsetNear(other, raw);
     const dts = raw.dts90k + offset;
     const stepTicks = raw.ticks ?? DEFAULT_STEP_TICKS;
-    this.#lines[kind] = { rawDts: raw.dts90k, rawPts: raw.pts90k, dts, offset, stepTicks, arrivalTicks: DEFAULT_STEP_TICKS, arrivedAt: now, reorders: false };
+    this.#lines[kind] = { rawDts: raw.dts90k, rawPts: raw.pts90k, dts, offset, stepTicks, arrivalTicks: DEFAULT_STEP_TICKS, arrivedAt: now, stamped: !raw.estimated, reorders: false };
     return { pts90k: raw.pts90k + offset, dts90k: dts };
   }
 
   #follow(line: Line, other: Line | undefined, raw: RawStamp): UnitStamp {
     const step = raw.dts90k - line.rawDts;
-    if (raw.estimated || (step === 0 && raw.pts90k === line.rawPts)) return stay(line, raw);
+    const guessed = raw.estimated && !(line.stamped && step > 0 && step <= MAX_BACK_TICKS);
+    if (guessed || (step === 0 && raw.pts90k === line.rawPts)) return stay(line, raw);
+    line.stamped ||= !raw.estimated;
     if (step > MAX_STEP_TICKS || step < -MAX_BACK_TICKS) {
       this.jumps += 1;
       line.offset = offsetAfterJump(line, other, raw);
