@@ -1,5 +1,5 @@
 /** Packets as columns: entry i is valid for i < count. What holds packets back gives them on in this form (mediad/media-batch.ts). */
-import type { PayloadKind } from './payload-probe.ts';
+import type { PayloadKind } from './payload-kind.ts';
 
 export interface PacketTaker {
   add(memory: Uint8Array, payloadOffset: number, payloadLength: number, marker: boolean, timestamp: number, index: number): void;

@@ -4,9 +4,10 @@
  */
 import { readPsm } from '../ps/psm.ts';
 import { codecOf, isAudioId, isVideoId, START_CODE } from '../ps/stream-types.ts';
+import type { PayloadKind } from './payload-kind.ts';
 import { PictureLook } from './picture-look.ts';
 
-export type PayloadKind = 'ps' | 'h264' | 'h265' | 'unknown';
+export type { PayloadKind } from './payload-kind.ts';
 
 /** Packets looked at before an answer that is not `ps` stands, and before the search for a PSM is given up. */
 const UNDECIDED_PACKETS = 2000;

@@ -4,7 +4,7 @@
  * works without a system header and a PSM. It looks until it knows, and not far.
  */
 import { isAudioId, isVideoId, START_CODE } from '../ps/stream-types.ts';
-import type { PayloadKind } from './payload-probe.ts';
+import type { PayloadKind } from './payload-kind.ts';
 
 /** Private data, parameter sets and SEI in front of a slice are shorter. */
 const MAX_LOOK_BYTES = 8192;
