@@ -1,4 +1,6 @@
 /** Rules between fields of `outlets` and `inlets`. */
+import { isIp } from '../ip.ts';
+import { parseRtspUrl } from '../rtsp/url.ts';
 import type { FieldProblem } from './field-problem.ts';
 import type { GatewayConfig } from './schema.ts';
 
@@ -31,12 +33,22 @@ function* checkPorts({ outlets, media, sip }: GatewayConfig): Generator<FieldPro
 
 function* checkInlets({ inlets, outlets }: GatewayConfig): Generator<FieldProblem> {
   yield* firstTwice(inlets.map(({ id }) => id), i => ({ path: ['inlets', i, 'id'], why: `${inlets[i]!.id} is already used` }));
-  for (const [i, { kind, url, key }] of inlets.entries()) {
-    if (kind === 'rtsp' && url === undefined) yield { path: ['inlets', i, 'url'], why: 'an inlet of kind rtsp needs the address of its stream' };
+  for (const [i, inlet] of inlets.entries()) {
+    const { kind, key } = inlet;
+    if (kind === 'rtsp') yield* checkUrls(inlet, i);
     if (kind !== 'rtmp') continue;
     if (key === undefined) yield { path: ['inlets', i, 'key'], why: 'an inlet of kind rtmp needs the secret of its publisher' };
     else if (!URL_SAFE.test(key)) yield { path: ['inlets', i, 'key'], why: 'has characters that cannot stand in a URL' };
     if (outlets.address === '' || outlets.rtmpPort === 0) yield { path: ['inlets', i, 'kind'], why: 'nobody can publish it: outlets.rtmpPort is off' };
+  }
+}
+
+/** The gateway asks no DNS (faults.md 5). */
+function* checkUrls({ url, subUrl }: GatewayConfig['inlets'][number], i: number): Generator<FieldProblem> {
+  if (url === undefined) yield { path: ['inlets', i, 'url'], why: 'an inlet of kind rtsp needs the address of its stream' };
+  for (const [key, text] of [['url', url], ['subUrl', subUrl]] as const) {
+    const parsed = text === undefined ? undefined : parseRtspUrl(text);
+    if (parsed !== undefined && !(parsed.ok && isIp(parsed.value.host))) yield { path: ['inlets', i, key], why: 'its host is not an IP address: no name is looked up' };
   }
 }
 

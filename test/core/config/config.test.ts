@@ -51,6 +51,7 @@ const CROSS: readonly (readonly [string, Input, readonly (readonly [string, RegE
     { inlets: [{ id: '1', name: 'a', kind: 'rtmp' }, { id: '1', name: 'b', kind: 'rtsp' }, { id: '2', name: 'c', kind: 'rtmp', key: 'a&b=0123456789abc' }] },
     [['inlets.1.id', /already/], ['inlets.0.key', /needs/], ['inlets.0.kind', /rtmpPort is off/], ['inlets.1.url', /needs/], ['inlets.2.key', /URL/], ['inlets.2.kind', /off/]],
   ],
+  ['inlets that would need DNS', { inlets: [{ id: '1', name: 'a', kind: 'rtsp', url: 'rtsp://[::1]:8554/x', subUrl: 'rtsp://camera.example/x' }] }, [['inlets.0.subUrl', /not an IP address/]]],
   ['pushed twice', { outlets: { pushes: [{ channel: '34020000001320000001', url: 'rtmp://10.0.0.1/live/secret' }, { channel: '34020000001320000001', url: 'rtmp://10.0.0.1/live/secret' }] } }, [['outlets.pushes.1.url', /^this channel is already pushed there$/]]],
 ];
 
