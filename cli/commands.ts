@@ -8,6 +8,7 @@ import why from './do/why.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
+import inlets from './show/inlets.ts';
 import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
 import transcoders from './show/transcoders.ts';
@@ -15,4 +16,4 @@ import upstreams from './show/upstreams.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];

@@ -235,6 +235,21 @@ export interface InletRow {
   readonly bridges: number;
 }
 
+/** A channel that this instance pushes to an RTMP server. */
+export interface PushRow {
+  readonly channel: string;
+  readonly streamNumber: number;
+  /** rtmp://ADDRESS:PORT/APP, never the stream's name. */
+  readonly server: string;
+  readonly state: 'connecting' | 'opening' | 'pushing' | 'waiting' | 'idle' | 'stopped';
+  /** In this state. */
+  readonly ageMs: number;
+  readonly sentBytes: number;
+  readonly failures: number;
+  /** Of the last failure; null: there was none. */
+  readonly why: string | null;
+}
+
 /** Requests. Every id is chosen by the caller; the same open twice with the same id is BAD_REQUEST; closing twice is once. */
 export interface MediadRequests {
   openSource(params: OpenSourceParams): { readonly local: Endpoint };
@@ -245,6 +260,7 @@ export interface MediadRequests {
   openInlet(params: OpenInletParams): null;
   /** Those that can be opened now. Instance 1 alone asks the ones that are pulled; any instance may pull them. */
   listInlets(params: Record<string, never>): readonly InletRow[];
+  listPushes(params: Record<string, never>): readonly PushRow[];
   /** Listens (TCP passive) or binds; sends nothing before `startSink`. */
   openSink(params: OpenSinkParams): { readonly local: Endpoint };
   /** Upstream's ACK came: connect or send from now on. */

@@ -172,6 +172,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeSource: params => bridges.closeSource(params),
     openInlet: params => openInlet(inlets, params),
     listInlets: () => [...rtmpInlets.rows(), ...rtspWatch.rows()],
+    listPushes: () => pushes.rows(),
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
     sourceTracks: params => bridges.sourceTracks(params),

@@ -1,5 +1,6 @@
 /** Channels that are pushed to RTMP servers for as long as the configuration says so (core/rtmp/push-course). */
 import { connect, type Socket } from 'node:net';
+import type { PushRow } from '#contracts/mediad.ts';
 import { diffList } from '#core/config/diff.ts';
 import type { OutletPushConfig } from '#core/config/schema.ts';
 import { parseOutletPath } from '#core/outlets/outlet-path.ts';
@@ -12,7 +13,7 @@ import { type Ms, addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
-import type { OutletDoor, OutletLease } from './outlet-door.ts';
+import type { OutletDoor } from './outlet-door.ts';
 import { RtmpPacker, RtmpPipe } from './rtmp-pipe.ts';
 import { StreamViewer } from './stream-viewer.ts';
 import { closeSoon } from './tcp-close.ts';
@@ -32,7 +33,6 @@ export interface RtmpPushesOptions {
 class Attempt {
   readonly socket: Socket;
   readonly session: RtmpClientSession;
-  lease: OutletLease | undefined;
   viewer: StreamViewer | undefined;
   over = false;
 
@@ -57,6 +57,11 @@ class RtmpPush {
   readonly #course: PushCourse;
   readonly #alarm: Alarm;
   #attempt: Attempt | undefined;
+  #stateSince: Ms;
+  /** Of attempts before this one. */
+  #sentBytes = 0;
+  #failures = 0;
+  #why: string | null = null;
 
   constructor(config: OutletPushConfig, url: RtmpUrl, options: RtmpPushesOptions) {
     this.#config = config;
@@ -64,12 +69,19 @@ class RtmpPush {
     this.#options = options;
     this.#course = new PushCourse(config.retryS * 1000);
     this.#alarm = new Alarm(options.clock, () => this.#tick());
+    this.#stateSince = options.clock.now();
     this.#course.start();
     this.#connect();
   }
 
   get isPushing(): boolean {
     return this.#course.state === 'pushing';
+  }
+
+  row(): PushRow {
+    const { channel, streamNumber } = this.#config;
+    const sentBytes = this.#sentBytes + (this.#attempt?.viewer?.report().sentBytes ?? 0);
+    return { channel, streamNumber, server: this.#url.shown, state: this.#course.state, ageMs: Math.round(this.#options.clock.now() - this.#stateSince), sentBytes, failures: this.#failures, why: this.#why };
   }
 
   stop(): Promise<void> {
@@ -95,6 +107,7 @@ class RtmpPush {
   #connect(): void {
     const { clock, random } = this.#options;
     const now = clock.now();
+    this.#stateSince = now;
     const { address, port, target } = this.#url;
     const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
     const attempt = new Attempt(socket, new RtmpClientSession('publish', target, random.bytes(HANDSHAKE_RANDOM_BYTES), now));
@@ -130,12 +143,13 @@ class RtmpPush {
     const { door, clock, log, count } = this.#options;
     const { channel, streamNumber, hevc } = this.#config;
     if (!this.#course.taken()) return;
+    this.#stateSince = clock.now();
     const path = parseOutletPath(`/live/${channel}?stream=${streamNumber}`);
     try {
       if (!path.ok) throw new GatewayError('BAD_REQUEST', { channel, why: path.error.why });
       const lease = await door.open(path.value, { protocol: 'push', remote: `${this.#url.address}:${this.#url.port}`, report: () => attempt.viewer?.report() ?? { sentBytes: 0, droppedUnits: 0 } });
       if (attempt.over || !this.#course.opened(clock.now())) return lease[Symbol.dispose]();
-      attempt.lease = lease;
+      this.#stateSince = clock.now();
       attempt.viewer = new StreamViewer(new RtmpPacker(attempt.session, hevc), new RtmpPipe(attempt.socket, attempt.session, clock), lease);
       attempt.viewer.start();
       count('outlet.push.begun');
@@ -152,6 +166,9 @@ class RtmpPush {
     void this.#giveUp(attempt);
     const waitMs = this.#course.failed(clock.now());
     if (waitMs === undefined) return;
+    this.#stateSince = clock.now();
+    this.#failures += 1;
+    this.#why = why;
     count('outlet.push.failed');
     log.warn({ channel: this.#config.channel, server: this.#url.shown, why, retryMs: waitMs }, 'push.failed');
     this.#arm();
@@ -161,6 +178,7 @@ class RtmpPush {
     if (attempt === undefined || attempt.over) return;
     attempt.over = true;
     if (this.#attempt === attempt) this.#attempt = undefined;
+    this.#sentBytes += attempt.viewer?.report().sentBytes ?? 0;
     attempt.viewer?.[Symbol.dispose]();
     attempt.session.end();
     attempt.flush();
@@ -182,6 +200,10 @@ export class RtmpPushes implements AsyncDisposable {
   counters(): Readonly<Record<string, number>> {
     const running = [...this.#running.values()];
     return running.length === 0 ? {} : { 'outlet.pushes': running.length, 'outlet.pushes.running': running.filter(push => push.isPushing).length };
+  }
+
+  rows(): readonly PushRow[] {
+    return [...this.#running.values()].map(push => push.row());
   }
 
   /** From now on these and no others. */

@@ -19,6 +19,8 @@ async function serve(test: Test): Promise<string> {
   const sipd: Partial<RpcHandlers<SipdRequests>> = { listChannels: ({ offset = 0 }) => ({ total: CHANNELS.length, rows: CHANNELS.slice(offset, offset + 2) }), listSessions: () => [] };
   const mediad: Partial<RpcHandlers<MediadRequests>> = {
     outletUrls: ({ channel, streamNumber, minutes }) => ({ expiresAtWallMs: 1, urls: [{ protocol: 'rtsp', url: `rtsp://h/live/${channel}?stream=${streamNumber}&m=${minutes}` }, { protocol: 'flv', url: `http://h/live/${channel}.flv` }] }),
+    listInlets: () => [{ inletId: '34020000001310000009', remote: { address: '10.0.0.9', port: 50000 }, ageMs: 90_000, codecs: ['h265', 'aac'], bytes: 12_000_000, bridges: 2 }],
+    listPushes: () => [{ channel: GATE, streamNumber: 0, server: 'rtmp://10.0.0.1:1935/live', state: 'waiting', ageMs: 4000, sentBytes: 0, failures: 3, why: 'ECONNREFUSED' }],
     listOutlets: () => [{ protocol: 'rtsp', remote: '127.0.0.1:40000', channel: GATE, streamNumber: 0, rendition: null, bridgeId: 'b1', ageMs: 5000, sentBytes: 2_500_000, droppedUnits: 0 }],
   };
   const servers = [
@@ -53,4 +55,16 @@ t.test('play: one line a protocol, or one alone', async t => {
 t.test('viewers of outlets stand under the sessions', async t => {
   const directory = await serve(t);
   t.match((await vlink(directory, 'show', 'sessions')).out, /^no sessions\n\nOUTLET +VIEWER .*\nrtsp +127\.0\.0\.1:40000 +34020000001320000001 +0 +5 s +2\.5 MB +0  b1 +1\n$/);
+});
+
+t.test('show inlets: what comes in, and what is pushed', async t => {
+  const directory = await serve(t);
+  const { code, out } = await vlink(directory, 'show', 'inlets');
+  t.equal(code, 0);
+  t.match(out, /^INLET .*\n34020000001310000009 +10\.0\.0\.9:50000 +90 s +h265 aac +12\.0 MB +2 +1\n\nPUSHED .*\n34020000001320000001 +0 +rtmp:\/\/10\.0\.0\.1:1935\/live +waiting +4 s +0\.0 MB +3 +ECONNREFUSED +1\n$/);
+  t.match(JSON.parse((await vlink(directory, 'show', 'inlets', '--json')).out), { inlets: [{ inletId: '34020000001310000009', instance: '1' }], pushes: [{ failures: 3 }] });
+  writeFileSync(join(directory, 'mediad-2.sock'), '');
+  const some = await vlink(directory, 'show', 'inlets');
+  t.equal(some.code, 69);
+  t.match(some.err, /viewlink-mediad@2 is not reachable/);
 });

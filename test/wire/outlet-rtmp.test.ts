@@ -291,8 +291,11 @@ t.test('push: H.265 into an inlet of another gateway; away and back; a changed c
   const arrived = source.units.filter((unit): unit is MediaUnit => unit.kind === 'video').map(({ bytes }) => Buffer.from(withoutDelimiters(bytes)).toString('hex'));
   t.ok(arrived.every(picture => sent.has(picture)), 'byte for byte');
   t.same(pushes.counters(), { 'outlet.pushes': 1, 'outlet.pushes.running': 1 });
+  t.match(pushes.rows(), [{ channel: OUTLET_CHANNEL, server: `${far.base}/inlet`, state: 'pushing', failures: 0, why: null }]);
+  t.ok(pushes.rows()[0]!.sentBytes > 0);
   await far[Symbol.asyncDispose]();
   await until('given up', () => rig.door.leases.size === 0);
+  await until('it says why', () => pushes.rows()[0]?.why === 'ECONNREFUSED', 10_000);
   await using again = await open('h264', Number(new URL(url.replace('rtmp:', 'http:')).port));
   await until('and back', () => again.told.length === 1, 15_000);
   pushes.configure([pushOf(`${url}x`)]);
