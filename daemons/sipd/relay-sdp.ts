@@ -5,7 +5,7 @@ import { PATH_HEADER } from '#core/gb/invite-path.ts';
 import { formatSubject } from '#core/gb/subject.ts';
 import { type OfferParts, SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
-import type { Payload } from '#core/sdp/negotiate.ts';
+import { H264_PAYLOAD, H265_PAYLOAD, type Payload, PS_PAYLOAD } from '#core/sdp/negotiate.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import { sipUri } from '#core/sip/uri.ts';
 import type { NewRequest, ResponseParts, Target } from '#kit/sip-endpoint.ts';
@@ -13,6 +13,8 @@ import { ownAddress } from './devices.ts';
 import type { Asked } from './relay-plan.ts';
 import type { LegPlan } from './source-leg.ts';
 import type { ViewerPlan } from './viewer.ts';
+
+const PAYLOADS = { ps: PS_PAYLOAD, h264: H264_PAYLOAD, h265: H265_PAYLOAD } as const;
 
 export interface MediaAddress {
   readonly address: string;
@@ -40,7 +42,7 @@ export function cameraInvite(plan: LegPlan, local: MediaAddress, target: Target,
     contact: nameAddr(sipUri(sip.id, here.address, here.port, target.transport === 'TCP' ? { transport: 'tcp' } : {})),
     contentType: SDP_TYPE,
     headers: [{ name: 'Subject', value: formatSubject({ senderId: plan.channelId, senderStream: formatSsrc(plan.ssrc), receiverId: sip.id, receiverStream: '0' }) }, ...(path === undefined ? [] : [{ name: PATH_HEADER, value: path.header }])],
-    body: buildOffer({ originUser: sip.id, ...askedOf(plan), ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined, nack: plan.nack }),
+    body: buildOffer({ originUser: sip.id, ...askedOf(plan), ...local, transport: plan.transport, ssrc: plan.ssrc, streamNumber: plan.streamNumber ?? undefined, streamAttribute: plan.streamAttribute, nack: plan.nack, payloads: config.devices.media.payloads.map(name => PAYLOADS[name]) }),
   };
 }
 

@@ -130,7 +130,7 @@ export class Viewer {
     else this.#queue.feed(input);
   }
 
-  /** A program stream takes whatever comes; for anything else it must be known what the source sends before the upstream is answered. */
+  /** A program stream takes whatever comes; for anything else it must be certain what the source sends before the upstream is answered. */
   #choosePayload(ready: ViewerInput): void {
     const offered = this.#world.offered();
     const choose = (formats: readonly (string | null)[]): void => {
@@ -139,8 +139,8 @@ export class Viewer {
       const failure = { code: 'MEDIA_UNAVAILABLE', why: `${this.plan.upstream} takes nothing of what this source sends (${formats.filter(format => format !== null).join(', ') || 'unknown'})` } as const;
       this.#queue.feed({ type: 'sink-failed', failure });
     };
-    const sent = this.#world.sent(this);
-    if (sent !== undefined || formatOf(offered[0]!) === 'ps') return choose(sent ?? []);
+    const sent = this.#world.sent(this) ?? [];
+    if (this.plan.rendition !== undefined || pickPayload(offered, sent) !== undefined) return choose(sent);
     const { source } = this;
     // Not behind what else the bridge has to do: its camera is still to be connected.
     const look = this.#world.media.call(source.instance, 'sourceTracks', { bridgeId: source.bridgeId, withinMs: TRACKS_WITHIN_MS });

@@ -144,6 +144,7 @@ const sip = z.strictObject({
 
 const deviceMedia = z.strictObject({
   transport: legTransport.default('udp').describe('how devices send to us, in our role'),
+  payloads: z.array(z.enum(['ps', 'h264', 'h265'])).min(1).max(3).default(['ps', 'h264', 'h265']).describe('offered to devices, in this order; ps: everything in one stream, the others: pictures only, for devices that cannot do better'),
   ssrc: z.enum(['exact', 'adopt']).default('adopt').describe('adopt: take the SSRC that a device really sends; exact: only the one agreed'),
   inviteTimeoutS: z.int().min(1).max(120).default(15).describe('a device that does not answer our INVITE'),
   firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
@@ -259,7 +260,7 @@ const inlet = z.strictObject({
 });
 
 const resource = z.strictObject({
-  id: gbId.describe('ID of the camera, whichever way it is reached'),
+  id: gbId.describe('ID of the camera, whichever way it is reached; an upstream that already knows one of its sources by an ID keeps that'),
   name: z.string().min(1).max(128).optional().describe('its name; default: that of its first source'),
   sources: z
     .array(z.strictObject({ device: gbId.describe('device or platform ID'), channel: gbId.describe('channel ID there') }))
