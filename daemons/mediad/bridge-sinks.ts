@@ -5,7 +5,7 @@
 import type { BridgeStats, Endpoint, GateStats, LegTransport, OpenSinkParams, StartSinkParams } from '#contracts/mediad.ts';
 import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError } from '#core/result.ts';
-import { PacketGate } from '#core/rtp/packet-gate.ts';
+import { type GateState, PacketGate } from '#core/rtp/packet-gate.ts';
 import type { Ms } from '#core/units.ts';
 import { gateStats, sinkStats } from './bridge-stats.ts';
 import { ConvertedSink } from './converted-sink.ts';
@@ -161,9 +161,19 @@ export class BridgeSinks {
     whole.kind = batch.kind;
     whole.datagramPayloadBytes = batch.datagramPayloadBytes;
     gate.opaque = this.#options.source().intake.probe.codecs.some(codec => OPAQUE.has(codec));
+    const { state, picturesDropped } = gate;
     gate.take(batch, whole, now);
+    if (gate.picturesDropped !== picturesDropped) this.#plane.counters.countEvent('pictures.dropped', gate.picturesDropped - picturesDropped);
+    if (gate.state !== state) this.#onGate(state, now);
     if (gate.wantsKeyPicture) this.#options.onKeyPictureWanted('loss');
     return whole.count === 0 || this.#whole.relay(whole, now, gate.keyAt);
+  }
+
+  #onGate(before: GateState, now: Ms): void {
+    const { state, freezes } = this.#gate!;
+    this.#plane.counters.countEvent(`pictures.${state}`);
+    // A lossy camera changes it many times a minute: each freeze is for who looks closely.
+    this.#plane.log.debug({ bridgeId: this.#bridgeId, before, state, freezes, frozenMs: Math.round(this.#gate!.frozenMs(now)) }, 'pictures.state');
   }
 
   /** The first that wants whole pictures: what is held already goes through the gate for it. */

@@ -27,8 +27,8 @@ export class InstanceCounters {
   readonly dropped: Drops = {};
   readonly events: Drops = {};
 
-  countEvent(name: string): void {
-    this.events[name] = (this.events[name] ?? 0) + 1;
+  countEvent(name: string, count = 1): void {
+    this.events[name] = (this.events[name] ?? 0) + count;
   }
 
   snapshot(): Record<string, number> {

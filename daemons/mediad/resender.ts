@@ -41,6 +41,7 @@ export class Resender implements NackTaker {
     }
     if (outbound.count === 0) return;
     counters.repaired += outbound.count;
+    plane.counters.countEvent('nack.resent', outbound.count);
     send(outbound);
   }
 

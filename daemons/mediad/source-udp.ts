@@ -125,6 +125,7 @@ class UdpSource implements SourceLeg {
     missing.length = 0;
     nack.ask(missing, now);
     if (missing.length === 0) return;
+    this.#plane.counters.countEvent('nack.asked', missing.length);
     const { tracker, gate } = this.#intake;
     for (let i = 0; i < missing.length; i++) missing[i] = tracker.sequenceOf(missing[i]!);
     const requests = this.#requests;
