@@ -33,7 +33,7 @@ const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'SESSION', value: row => row.sessionId },
   { title: 'UPSTREAM', value: row => row.upstream },
   { title: 'CHANNEL', value: row => row.channelId },
-  { title: 'STATE', value: row => row.state },
+  { title: 'STATE', value: row => (row.sourceState === 'flowing' ? row.state : `${row.state}, ${row.sourceState}`) },
   { title: 'AGE', value: row => duration(row.ageMs), align: 'right' },
   { title: 'RECORDING', value: recording },
   { title: 'DEVICE', value: row => row.deviceId },

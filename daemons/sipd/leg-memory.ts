@@ -3,7 +3,6 @@
  * after TCP came to nothing. Kept over restarts, and forgotten in time: networks are mended.
  */
 import type { LegTransport } from '#contracts/mediad.ts';
-import type { WallMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { ChannelRef } from './catalogs.ts';
@@ -42,7 +41,7 @@ export class LegMemory {
   }
 
   learn({ deviceId, channelId }: ChannelRef, transport: LegTransport, forMs: number, why: string): void {
-    const experience: LegExperience = { deviceId, channelId, transport, why, untilWallMs: ((this.#clock.wall() as WallMs) + forMs) };
+    const experience: LegExperience = { deviceId, channelId, transport, why, untilWallMs: this.#clock.wall() + forMs };
     this.#known.set(keyOf(experience), experience);
     this.#store.putSession({ sessionId: keyOf(experience), kind: KIND, json: JSON.stringify(experience) });
   }

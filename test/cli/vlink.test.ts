@@ -53,6 +53,7 @@ async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
     totals: () => ({ channels: 2500, shared: 2, accessed: 1, online: 2400, playing: 0 }),
     view: ({ upstream: name, candidate }) => (calls.push(`view ${name} ${candidate ?? ''}`), viewAnswer(candidate)),
     listSessions: () => [session],
+    listResources: () => [{ id: '34020000001320009001', name: '北门', rule: 'configured', status: 'ON', sources: [{ deviceId: device.id, channelId: 'a', name: 'A', known: true, status: 'OFF' }, { deviceId: 'inlets', channelId: 'b', name: null, known: false, status: 'OFF' }] }],
     counters: () => ({ 'sip.flood': 3, 'sip.accepted': 9 }),
     why: ({ channel, probe }) => {
       calls.push(`why ${channel} ${probe}`);
@@ -98,6 +99,8 @@ t.test('show', async t => {
 
   t.match((await vlink(directory, 'show', 'upstreams')).out, /city .* TCP +127\.0\.0\.2:5060  waiting: 403 Forbidden, again in 60 s .* 2 +1 +1 +0 +0 +-\nin all: 2500 channels below, 2400 of them online; 2 shared, 1 accessed, 0 playing\n/);
   t.match((await vlink(directory, 'show', 'sessions')).out, /s1 +city .* 60 s +- .* udp flowing .* h264 g711a +990 +10 \(1\.00 %\) .* tcp-active flowing +1\n/);
+
+  t.match((await vlink(directory, 'show', 'resources')).out, /34020000001320009001 +北门 +ON +configured +\d{20}\/a OFF, inlets\/b unknown\n/);
 
   const all = await vlink(directory, 'show', 'channels', '--device', device.id);
   t.equal(all.out.trimEnd().split('\n').length, 2501, 'every page');

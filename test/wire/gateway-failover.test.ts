@@ -72,12 +72,20 @@ await t.test('the same channel ID under two devices: one camera by rule, ON as l
   const platform = rig.platforms[0]!;
   t.match(await rig.rpc.call('listResources', {}), [{ id: '34020000001320000777', rule: 'same-id', sources: [{}, {}] }]);
   t.equal((await platform.catalog()).items.filter(item => item.name === 'Bridge').length, 1);
+  const subscription = platform.subscribe('Catalog');
+  await subscription.when('the first NOTIFY', ({ notifications }) => notifications.length === 1);
+  const told = subscription.events.length;
   await rig.cameras[0]![Symbol.asyncDispose]();
   await until('the first device is gone', async () => (await rig.rpc.call('listDevices', {})).some(device => device.state === 'offline'));
+  t.equal((await rig.rpc.call('listResources', {}))[0]?.status, 'ON');
   t.match((await platform.catalog()).items.find(item => item.name === 'Bridge'), { deviceId: '34020000001320000777', status: 'ON' });
   const play = await platform.play('34020000001320000777', { transport: 'udp' });
   await play.waitFrames(5);
   await play.stop();
+  t.same(subscription.events.slice(told), [], 'nobody hears of the way that is gone');
+  await rig.cameras[1]![Symbol.asyncDispose]();
+  await subscription.when('OFF when the last one is gone', ({ events }) => events.length > told);
+  t.same(subscription.events.slice(told), ['OFF 34020000001320000777']);
 });
 
 await t.test('an RTSP camera is one of the ways: it takes over from a GB/T 28181 one, and that one from it', async t => {
