@@ -104,6 +104,9 @@ export function sentTo({ rendition }: Pick<ViewerPlan, 'rendition'>, answer: GbS
 /** Streams of one channel are sources of their own; the main stream is the usual one. */
 export const sourceKey = ({ deviceId, channelId }: ChannelRef, streamNumber: number | undefined): string => `${deviceId}/${channelId}/${streamNumber ?? 0}`;
 
+/** Recorders take so long to close a session (quirk 62). */
+const BUSY_RETRY_MS = 1000;
+
 export interface LegNames {
   readonly legId: string;
   readonly ssrc: number;
@@ -119,6 +122,7 @@ export function planLeg(device: DeviceReach, { channelId, transport }: { readonl
     deviceId: device.id,
     channelId,
     liveUri: device.config.liveUri,
+    streamAttribute: device.config.streamAttribute,
     transport,
     // A fixed port is shared by all: there only the SSRC tells whose packet it is.
     ssrcPolicy: config.media.ports.mode === 'fixed' ? 'exact' : (device.config.ssrc ?? media.ssrc),
@@ -126,6 +130,6 @@ export function planLeg(device: DeviceReach, { channelId, transport }: { readonl
     allowed: [device.target.address, ...device.config.mediaNetworks],
     silenceMs: media.silenceS * 1000,
     nack: device.isOurs && transport === 'udp' && config.media.loss.nack,
-    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000 },
+    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000, busyRetryMs: names.history !== undefined && device.config.busyRetry ? BUSY_RETRY_MS : undefined },
   };
 }

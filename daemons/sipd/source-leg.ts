@@ -37,6 +37,7 @@ export interface LegPlan {
   readonly history?: History | undefined;
   /** Some devices want u= in live offers too. */
   readonly liveUri?: boolean | undefined;
+  readonly streamAttribute?: 'streamnumber' | 'streamprofile' | 'streamMode' | 'stream' | undefined;
   readonly transport: LegTransport;
   readonly localAddress: string;
   readonly ssrc: number;

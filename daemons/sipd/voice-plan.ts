@@ -15,6 +15,7 @@ import type { AnswerReading, LegPlan } from './source-leg.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 
 export const PCMA: Payload = { payloadType: 8, encoding: 'PCMA', clockRate: 8000 };
+export const PCMU: Payload = { payloadType: 0, encoding: 'PCMU', clockRate: 8000 };
 /** G.711, 64 kbit/s, 8 kHz. */
 const VOICE_F = parseFLine('v/////a/1/8/1');
 
@@ -32,8 +33,8 @@ export function readCall(body: Uint8Array, allowed: readonly string[], own: read
   if (!parsed.ok) return refusal(parsed.error.status, parsed.error.why);
   const offer = parsed.value;
   const servable = servablePayloads(offer.media);
-  const payload = servable.ok ? servable.value.find(each => formatOf(each) === 'g711a') : undefined;
-  if (offer.media.kind !== 'audio' || payload === undefined) return refusal(488, 'no G.711 A-law among what it takes');
+  const payload = servable.ok ? (servable.value.find(each => formatOf(each) === 'g711a') ?? servable.value.find(each => formatOf(each) === 'g711u')) : undefined;
+  if (offer.media.kind !== 'audio' || payload === undefined) return refusal(488, 'no G.711 among what it takes');
   const transport = answerTransport(offer.media);
   const bad = checkMediaTarget(offer.connectionAddress, transport === 'tcp-passive' ? null : offer.media.port, { allowed, own, transport: transport === 'udp' ? 'udp' : 'tcp' });
   if (bad !== null) return refusal(SIP_STATUS.MEDIA_TARGET_REFUSED, bad);

@@ -24,10 +24,11 @@ import type { MediaPool } from './media-pool.ts';
 import { Source, type SourceWorld } from './source.ts';
 import type { LegPlan } from './source-leg.ts';
 import type { SsrcLeases } from './ssrc-leases.ts';
+import { TalkLeg } from './talk-leg.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 import type { Views } from './views.ts';
-import { type Call, allowedOf, callAnswer, readCall, readSpeaker, speakerInvite } from './voice-plan.ts';
+import { PCMA, PCMU, type Call, allowedOf, callAnswer, readCall, readSpeaker, speakerInvite } from './voice-plan.ts';
 
 /** Of one platform at once: an operator speaks to some, a siren to many. */
 const MAX_PER_UPSTREAM = 64;
@@ -50,6 +51,9 @@ export interface VoiceDeps {
   ownAddresses(): readonly string[];
 }
 
+/** The device, called or calling. */
+type Listener = Viewer | TalkLeg;
+
 interface Broadcast {
   readonly id: string;
   readonly link: UpstreamLink;
@@ -61,7 +65,7 @@ interface Broadcast {
   readonly told: BroadcastNotice & { readonly sn: number };
   readonly session: BroadcastSession;
   readonly alarm: Alarm;
-  media: { readonly source: Source; readonly viewer: Viewer } | undefined;
+  media: { readonly source: Source; readonly listener: Listener } | undefined;
 }
 
 export class Voice implements Disposable {
@@ -109,6 +113,8 @@ export class Voice implements Disposable {
     counters.add('voice.asked');
     log.info({ id, upstream: link.config.name, ...channel, ...told }, 'voice.asked');
     this.#run(broadcast, []);
+    const device = this.#deps.reach(channel.deviceId);
+    if (device?.config.talkMode === 'talk') return this.#talk(broadcast, device);
     void catalogs.ask(channel.deviceId, buildBroadcast(told.sn, told)).then(taken => {
       if (!taken) this.#run(broadcast, session.failed('the device did not take the notice'));
     });
@@ -151,7 +157,7 @@ export class Voice implements Disposable {
   onMediaEvent(event: MediadEvent): void {
     if (!('bridgeId' in event)) return;
     const media = this.#byBridge(event.bridgeId)?.media;
-    if ('sinkId' in event) media?.viewer.onMediaEvent(event);
+    if ('sinkId' in event) media?.listener.onMediaEvent(event);
     else media?.source.onMediaEvent(event);
   }
 
@@ -194,7 +200,7 @@ export class Voice implements Disposable {
           this.#deps.log.info({ id, upstream: link.config.name, ...broadcast.channel, why: output.why }, 'voice.over');
           this.#broadcasts.delete(id);
           alarm[Symbol.dispose]();
-          media?.viewer.feed({ type: 'stop', why: output.why });
+          if (media !== undefined) stop(media.listener, output.why);
           break;
         default:
           assertNever(output);
@@ -203,11 +209,44 @@ export class Voice implements Disposable {
     if (this.#broadcasts.has(id)) alarm.arm(session.deadline);
   }
 
+  /** A device that is called in place of being told. */
+  #talk(broadcast: Broadcast, device: DeviceReach): true {
+    const { endpoint, media, random, config, counters } = this.#deps;
+    this.#run(broadcast, broadcast.session.called());
+    const source = this.#newSource(broadcast);
+    const sinkId = `k${random.hex(8)}`;
+    const plan = {
+      sinkId, targetId: broadcast.told.targetId, device, payload: device.config.talkCodec === 'pcmu' ? PCMU : PCMA,
+      localAddress: config().media.downstreamAddress || endpoint.localAddressFor(device.target).address, ssrc: this.#deps.ssrcs.take(sinkId, 'live') ?? 0,
+    };
+    const listener = new TalkLeg(plan, source, {
+      endpoint,
+      media,
+      config,
+      talking: () => counters.add('voice.answered'),
+      over: why => {
+        this.#deps.ssrcs.release(sinkId);
+        this.#deps.log.info({ id: broadcast.id, deviceId: device.id, why }, 'voice.closed');
+        source.feed({ type: 'viewer-left', viewerId: sinkId });
+      },
+    });
+    broadcast.media = { source, listener };
+    counters.add('voice.talk');
+    source.begin();
+    listener.begin();
+    source.feed({ type: 'viewer-joined', viewerId: sinkId });
+    return true;
+  }
+
+  #newSource(broadcast: Broadcast): Source {
+    const { media, random } = this.#deps;
+    const plan = { bridgeId: `b${random.hex(8)}`, key: broadcast.id, channel: broadcast.channel, streamNumber: null, path: OWN_PATH, timing: { lingerMs: 0, takeOverMs: 0 } };
+    return Source.create(plan, media.pick(), false, this.#sourceWorld(broadcast));
+  }
+
   #connect(broadcast: Broadcast, invite: IncomingInvite, call: Call, device: DeviceReach): void {
-    const { media, random, clock, counters, config } = this.#deps;
-    const bridgeId = `b${random.hex(8)}`;
-    const plan = { bridgeId, key: broadcast.id, channel: broadcast.channel, streamNumber: null, path: OWN_PATH, timing: { lingerMs: 0, takeOverMs: 0 } };
-    const source = Source.create(plan, media.pick(), false, this.#sourceWorld(broadcast));
+    const { random, clock, counters, config } = this.#deps;
+    const source = this.#newSource(broadcast);
     const viewerPlan: ViewerPlan = {
       sessionId: broadcast.id,
       sinkId: `k${random.hex(8)}`,
@@ -223,8 +262,8 @@ export class Voice implements Disposable {
       pictures: 'as-received',
     };
     source.begin();
-    const viewer = Viewer.start(viewerPlan, source, invite, this.#viewerWorld(broadcast, call), clock.now());
-    broadcast.media = { source, viewer };
+    const viewer = Viewer.start(viewerPlan, source, invite, this.#viewerWorld(broadcast, call, device), clock.now());
+    broadcast.media = { source, listener: viewer };
     counters.add('voice.called');
     source.feed({ type: 'viewer-joined', viewerId: viewerPlan.sinkId });
   }
@@ -262,8 +301,14 @@ export class Voice implements Disposable {
       planLeg: (_source, because) => (because === 'start' ? this.#planLeg(broadcast) : null),
       invite: (_source, plan, local) => endpoint.invite(speakerInvite(plan, local, link, notice.targetId, endpoint.localAddressFor(link.target)), link.target),
       readAnswer: (plan, body) => readSpeaker(plan, body, ownAddresses()),
-      ready: () => broadcast.media?.viewer.feed({ type: 'source-ready' }),
-      ended: (_source, _viewerIds, failure) => broadcast.media?.viewer.feed({ type: 'source-ended', failure }),
+      ready: () => {
+        if (broadcast.media?.listener instanceof Viewer) broadcast.media.listener.feed({ type: 'source-ready' });
+      },
+      ended: (_source, _viewerIds, failure) => {
+        const listener = broadcast.media?.listener;
+        if (listener instanceof Viewer) listener.feed({ type: 'source-ended', failure });
+        else listener?.stop(failure.why);
+      },
       changed: nothing,
       legBegan: nothing,
       legFlows: nothing,
@@ -278,20 +323,30 @@ export class Voice implements Disposable {
     };
   }
 
-  #viewerWorld(broadcast: Broadcast, call: Call): ViewerWorld {
+  #viewerWorld(broadcast: Broadcast, call: Call, device: DeviceReach): ViewerWorld {
     const { media, log, counters } = this.#deps;
     return {
       media,
       log,
       answer: (viewer, local) => callAnswer(call, broadcast.told.sourceId, local, viewer.plan.ssrc),
       offered: () => [call.payload],
-      sent: () => ['g711a'],
-      answered: () => counters.add('voice.answered'),
+      // The other law of G.711 is made of the one that comes.
+      sent: () => ['g711a', 'g711u'],
+      answered: viewer => {
+        counters.add('voice.answered');
+        // Some wait for sound with the 200 and never look for more (quirk 68); the 200 itself leaves first.
+        if (device.config.talkStart === 'answer') queueMicrotask(() => viewer.feed({ type: 'ack' }));
+      },
       steer: (_viewer, incoming) => incoming.respond(200),
       left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
       closed: (viewer, why) => log.info({ id: broadcast.id, deviceId: viewer.plan.upstream, targetId: viewer.plan.mappedId, why }, 'voice.closed'),
     };
   }
+}
+
+function stop(listener: Listener, why: string): void {
+  if (listener instanceof Viewer) listener.feed({ type: 'stop', why });
+  else listener.stop(why);
 }
 
 /** Its Subject or origin names what we told it of. */

@@ -1,5 +1,7 @@
 /** Voice from a platform to a loudspeaker, through the real daemons and the simulators of both sides. */
 import t from 'tap';
+import { toLaw } from '#core/media/g711.ts';
+import { LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { voicePayload } from '../../scripts/simulators/platform/microphone.ts';
 import type { PlayTransport } from '../../scripts/simulators/platform/receivers.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
@@ -78,4 +80,30 @@ await t.test('not permitted, and a device that nobody told to call', async t => 
   t.match((await platform.speak(rig.idOf(0, 0))).result, { body: { result: 'ERROR' } });
   t.equal(speaker.notices.length, 0);
   t.match(await rig.rpc.call('counters', {}), { 'voice.refused.not-permitted': 1 });
+});
+
+await t.test('devices that want it otherwise: called in place of told, the other law, sound with the 200', async t => {
+  const ids = ['34020000001180000001', '34020000001180000002', '34020000001180000003'] as const;
+  const known = [{ id: ids[0], talkMode: 'talk' }, { id: ids[1], talkMode: 'talk', talkCodec: 'pcmu' }, { id: ids[2], talkStart: 'answer' }].map(device => ({ ...device, password: LAB_PASSWORD }));
+  await using rig = await openRelayRig({ cameras: ids.map(id => ({ id, channels: 1 })), devices: { known } });
+  const platform = rig.platforms[0]!;
+  const [called, other, early] = rig.cameras.map(({ device }) => device.loudspeaker);
+  early!.payload = { payloadType: 0, encoding: 'PCMU', clockRate: 8000 };
+  early!.neverAcks = true;
+  const spoken = [await platform.speak(rig.idOf(0, 0)), await platform.speak(rig.idOf(1, 0)), await platform.speak(rig.idOf(2, 0))];
+  for (const { result } of spoken) t.match(result, { body: { result: 'OK' } });
+  await Promise.all([called, other, early].map(speaker => speaker!.when('it hears', ({ heard }) => heard.length >= 20)));
+  t.ok(isSpeech(called!.heard));
+  const mu = toLaw(voicePayload(0), 'g711a', 'g711u');
+  for (const speaker of [other!, early!]) {
+    const first = toLaw(voicePayload(Array.from({ length: 256 }, (_, index) => index).find(index => toLaw(voicePayload(index), 'g711a', 'g711u')[2] === speaker.heard[0]![2]!)!), 'g711a', 'g711u');
+    t.same([...speaker.heard[0]!.subarray(0, 2)], [...mu.subarray(0, 2)], 'in mu-law');
+    t.equal(speaker.heard[0]!.length, first.length);
+  }
+  t.equal(called!.notices.length + other!.notices.length, 0);
+  await called!.stop();
+  t.equal(await spoken[0]!.microphone.waitEnded(), 'BYE');
+  await spoken[1]!.microphone.stop();
+  await other!.when('hung up', ({ ended }) => ended === 'BYE');
+  await spoken[2]!.microphone.stop();
 });

@@ -9,8 +9,9 @@
  *      ▼                        │ CANCEL              │ no packet in time: BYE  │ media closed: BYE
  *    ended ◄────────────────────┴─────────────────────┴─────────────────────────┘
  *
- * The ACK waits for mediad to know the camera's address: many cameras send from the ACK on, and their first packets are the key
- * picture. Whoever listens is told meanwhile. A leg that takes over flows when mediad says that it did.
+ * A camera that is busy (486) may be asked once more: back to opening, and on after a while. The ACK waits for mediad to know the
+ * camera's address: many cameras send from the ACK on, and their first packets are the key picture. Whoever listens is told
+ * meanwhile. A leg that takes over flows when mediad says that it did.
  */
 import type { ErrorCode } from '../result.ts';
 import { assertNever } from '../result.ts';
@@ -58,14 +59,19 @@ export interface SourceLegTiming {
   readonly inviteTimeoutMs: number;
   /** From the answer to the first packet. */
   readonly firstPacketMs: number;
+  /** A camera that is busy is asked once more after this; absent: it is not. */
+  readonly busyRetryMs?: number | undefined;
 }
 
-type Timer = 'invite' | 'first-packet';
+type Timer = 'invite' | 'first-packet' | 'again';
+/** 486 (RFC 3261 21.4.24). */
+const BUSY_HERE = 486;
 
 export class SourceLegSession {
   readonly #timing: SourceLegTiming;
   readonly #timers = new TimerTable<Timer>();
   #phase: SourceLegPhase = 'opening';
+  #askedAgain = false;
   /** The 2xx has not been acknowledged yet. */
   #ackOwed = false;
 
@@ -105,7 +111,7 @@ export class SourceLegSession {
       case 'stop':
         return this.#end(input.failure, 'by-us');
       case 'invite-failed':
-        return this.#end(input.failure, 'by-peer');
+        return this.#refused(input.failure, now);
       case 'invite-accepted':
         return this.#accepted(input.unusable, now);
       case 'media-connected':
@@ -141,6 +147,17 @@ export class SourceLegSession {
     return [{ type: 'connect-media' }, { type: 'answered' }];
   }
 
+  /** It may still be closing the session before (quirk 62). */
+  #refused(failure: SourceFailure, now: Ms): SourceLegOutput[] {
+    const { busyRetryMs } = this.#timing;
+    if (failure.status !== BUSY_HERE || busyRetryMs === undefined || this.#askedAgain) return this.#end(failure, 'by-peer');
+    this.#askedAgain = true;
+    this.#timers.stop('invite');
+    this.#timers.set('again', addMs(now, busyRetryMs));
+    this.#phase = 'opening';
+    return [];
+  }
+
   #connected(): SourceLegOutput[] {
     if (!this.#ackOwed) return [];
     this.#ackOwed = false;
@@ -167,6 +184,8 @@ export class SourceLegSession {
         return [];
       case 'invite':
         return this.#end({ code: 'SIP_TIMEOUT', why: `the camera gave no final answer in ${this.#timing.inviteTimeoutMs} ms` }, 'by-us');
+      case 'again':
+        return this.#mediaOpened(now);
       case 'first-packet':
         return this.#end({ code: 'MEDIA_SILENT', why: `no packet from the camera in ${this.#timing.firstPacketMs} ms after its answer` }, 'by-us');
       default:

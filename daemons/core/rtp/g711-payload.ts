@@ -1,4 +1,5 @@
 /** G.711 in RTP (RFC 3551 4.5.14): one octet a sample at 8 kHz. */
+import { isG711, toLaw } from '../media/g711.ts';
 import type { RawUnit } from '../media/unit-intake.ts';
 import type { MediaUnit } from '../media/unit.ts';
 import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './elementary.ts';
@@ -36,6 +37,7 @@ export class G711Depacketizer implements Depacketizer {
   }
 }
 
+/** Takes both laws: some loudspeakers want the one that nobody speaks (quirk 67). */
 export class G711Packetizer implements Packetizer {
   readonly clockHz = CLOCK_HZ;
   readonly #codec: 'g711a' | 'g711u';
@@ -45,11 +47,12 @@ export class G711Packetizer implements Packetizer {
   }
 
   packets(unit: MediaUnit): EsPacket[] {
-    if (unit.codec !== this.#codec) return [];
+    if (!isG711(unit.codec)) return [];
+    const bytes = toLaw(unit.bytes, unit.codec, this.#codec);
     const packets: EsPacket[] = [];
     const first = timestampOf(unit.pts90k, CLOCK_HZ);
-    for (let at = 0; at < unit.bytes.length; at += MAX_PAYLOAD_BYTES) {
-      packets.push({ payload: unit.bytes.subarray(at, at + MAX_PAYLOAD_BYTES), marker: false, timestamp: (first + at) >>> 0 });
+    for (let at = 0; at < bytes.length; at += MAX_PAYLOAD_BYTES) {
+      packets.push({ payload: bytes.subarray(at, at + MAX_PAYLOAD_BYTES), marker: false, timestamp: (first + at) >>> 0 });
     }
     return packets;
   }

@@ -32,6 +32,8 @@ export interface OfferParts extends CommonParts {
   readonly direction?: Direction;
   readonly downloadSpeed?: number | undefined;
   readonly streamNumber?: number | undefined;
+  /** How the receiver wants to be asked for it; default: the standard's. */
+  readonly streamAttribute?: 'streamnumber' | 'streamprofile' | 'streamMode' | 'stream' | undefined;
 }
 
 export interface AnswerParts extends CommonParts {
@@ -54,7 +56,7 @@ export function buildOffer(parts: OfferParts): Uint8Array {
     ...setupLines(parts.transport),
     ...nackLines(parts),
     ...(parts.downloadSpeed === undefined ? [] : [`a=downloadspeed:${parts.downloadSpeed}`]),
-    ...(parts.streamNumber === undefined ? [] : [`a=streamnumber:${parts.streamNumber}`]),
+    ...(parts.streamNumber === undefined ? [] : [streamLine(parts.streamNumber, parts.streamAttribute)]),
     ...tailLines(parts),
   ]);
 }
@@ -81,6 +83,9 @@ function sessionLines(parts: CommonParts, sessionName: string, uri: string | und
     `t=${time.startS} ${time.stopS}`,
   ];
 }
+
+/** gb28181.md 6.1: the standard's attribute and those of some makers. */
+const streamLine = (number: number, attribute: OfferParts['streamAttribute'] = 'streamnumber'): string => `a=${attribute}:${attribute === 'streamMode' ? (number === 0 ? 'main' : 'sub') : number}`;
 
 function mediaLine(kind: string, { port, transport }: CommonParts, payloads: readonly Payload[]): string {
   const protocol = transport === 'udp' ? 'RTP/AVP' : 'TCP/RTP/AVP';

@@ -120,6 +120,7 @@ export class CameraDevice {
       this.counters.unknownChannel += 1;
       return invite.respond(404);
     }
+    if (this.loudspeaker.onInvite(invite)) return;
     const session = new CameraSession(invite, channel, { ...this.#host, send: xml => this.#request(xml) }, () => this.sessions.delete(session));
     this.sessions.add(session);
     session.answer().catch((error: unknown) => {

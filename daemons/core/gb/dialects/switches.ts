@@ -11,7 +11,7 @@ export const deviceSwitches = z.strictObject({
   charset: z.enum(['gb2312', 'gb18030', 'utf-8']).optional().describe('overrides what its XML declares'),
   liveUri: z.boolean().optional().describe('true: u= with the channel in live offers too, some devices need it; default false'),
   streamAttribute: z.enum(['streamnumber', 'streamprofile', 'streamMode', 'stream']).optional().describe('how a sub-stream is asked for in SDP; default streamnumber'),
-  busyRetry: z.boolean().optional().describe('true: 486 while it still closes the session before is tried once more after a second; default true'),
+  busyRetry: z.boolean().optional().describe('true: a recorder that is busy, it may still close the session before, is asked once more after a second; default true'),
   steering: z.boolean().optional().describe('false: its recordings cannot be steered, nobody is made to wait for its refusal; default true'),
   mansrtsp: z.enum(['RTSP/1.0', 'MANSRTSP/1.0']).optional().describe('start line of what steers recordings; default RTSP/1.0'),
   talkCodec: z.enum(['pcma', 'pcmu']).optional().describe('sound toward it; default pcma'),
@@ -39,11 +39,10 @@ export type EffectiveDeviceSwitches = DeviceSwitches & Required<Pick<DeviceSwitc
 /** Of platforms above us. */
 export const upstreamSwitches = z.strictObject({
   parentIds: z.boolean().optional().describe('false: items without ParentID, for platforms that build no tree; default true'),
-  notifySum: z.enum(['message', 'total']).optional().describe('SumNum of a NOTIFY: items of the message, or of all messages (old ones); default message'),
 });
 
 export type UpstreamSwitches = z.infer<typeof upstreamSwitches>;
 
-export const UPSTREAM_DEFAULTS = { parentIds: true, notifySum: 'message' } as const satisfies UpstreamSwitches;
+export const UPSTREAM_DEFAULTS = { parentIds: true } as const satisfies UpstreamSwitches;
 
 export type EffectiveUpstreamSwitches = Required<UpstreamSwitches>;
