@@ -87,6 +87,8 @@ export class RtmpConnection {
         return this.#inlet?.media(event.message);
       case 'metadata':
         return;
+      case 'ended':
+        return this.#leave(event.why);
       case 'closed':
         this.#why = event.why;
         this.#options.count(`outlet.rtmp.closed.${/^[a-z ]+$/i.test(event.why) ? event.why.replaceAll(' ', '-') : 'unreadable'}`);
@@ -152,8 +154,13 @@ export class RtmpConnection {
 
   #onClose(): void {
     this.#alarm[Symbol.dispose]();
+    this.#leave(this.#why);
+  }
+
+  #leave(why: string): void {
     this.#viewer?.[Symbol.dispose]();
-    if (this.#inlet !== undefined) this.#options.inlets.unpublish(this.#inlet, this.#why);
+    this.#viewer = undefined;
+    if (this.#inlet !== undefined) this.#options.inlets.unpublish(this.#inlet, why);
     this.#inlet = undefined;
   }
 }

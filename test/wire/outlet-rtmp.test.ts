@@ -203,6 +203,21 @@ t.test('publish: ffmpeg as camera, its pictures arrive as they were; who joins l
   t.ok(times.slice(1).every((time, i) => time - times[i]! === 3600), '40 ms from picture to picture');
 });
 
+t.test('GStreamer plays and publishes without a word', async t => {
+  await using rig = await open();
+  const { videoPath } = await footageUnits('h264');
+  const gst = (...pipeline: readonly string[]) => runTool('gst-launch-1.0', ['-q', ...pipeline], 20_000);
+  const publishing = gst('filesrc', `location=${videoPath}`, '!', 'h264parse', '!', 'video/x-h264,stream-format=avc,framerate=25/1', '!', 'identity', 'eos-after=75', '!', 'flvmux', 'streamable=true', '!', 'rtmp2sink', `location=${rig.inletUrl}`);
+  await until('online', () => rig.told.length > 0, 10_000);
+  const source = rig.take();
+  const played = await gst('rtmp2src', `location=${rig.url}`, 'num-buffers=150', '!', 'flvdemux', 'name=d', 'd.video', '!', 'queue', '!', 'h264parse', '!', 'avdec_h264', '!', 'fakesink', 'd.audio', '!', 'queue', '!', 'aacparse', '!', 'avdec_aac', '!', 'fakesink');
+  t.same([played.code, played.stdout + played.stderr], [0, '']);
+  const published = await publishing;
+  t.same([published.code, published.stdout + published.stderr], [0, '']);
+  await until('offline', () => rig.told.length > 1);
+  t.ok(source.units.filter(({ kind }) => kind === 'video').length >= 60);
+});
+
 t.test('publish: keys, a newer publisher, lock-out', async t => {
   await using rig = await open();
   using first = new Client('publish', rig.inletUrl);

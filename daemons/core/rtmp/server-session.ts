@@ -4,7 +4,8 @@
  *   handshake ──ready──► idle ──connect──► connected ──play, publish──► asked ──grant──► playing │ publishing
  *      │                   │                  │                           └──refuse──► closed
  *      └──HANDSHAKE_MS─────┴──COMMAND_MS──────┴──► closed      publishing ──nothing for SILENCE_MS──► closed
- *   any ──what cannot be read, deleteStream, closeStream──► closed
+ *   playing │ publishing ──deleteStream, closeStream, FCUnpublish──► connected: the far end closes, or asks again
+ *   any ──what cannot be read──► closed
  *
  * One stream a connection: its number is always 1.
  */
@@ -31,6 +32,8 @@ export type ServerEvent =
   | { readonly type: 'publish'; readonly path: string }
   | { readonly type: 'media'; readonly message: RtmpMessage }
   | { readonly type: 'metadata'; readonly values: ReadonlyMap<string, AmfValue> }
+  /** It plays or publishes no more; the connection stays. */
+  | { readonly type: 'ended'; readonly why: string }
   | { readonly type: 'closed'; readonly why: string };
 
 export type ServerState = 'handshake' | 'idle' | 'connected' | 'asked' | 'playing' | 'publishing' | 'closed';
@@ -126,11 +129,11 @@ export class RtmpServerSession {
       case 'data':
         return this.#onData(event.values);
       case 'command':
-        return this.#onCommand(event.name, event.transaction, event.values);
+        return this.#onCommand(event.name, event.transaction, event.values, now);
     }
   }
 
-  #onCommand(name: string, transaction: number, values: readonly AmfValue[]): ServerEvent[] {
+  #onCommand(name: string, transaction: number, values: readonly AmfValue[], now: Ms): ServerEvent[] {
     switch (name) {
       case 'connect':
         return this.#onConnect(transaction, values[0]);
@@ -147,7 +150,7 @@ export class RtmpServerSession {
       case 'deleteStream':
       case 'closeStream':
       case 'FCUnpublish':
-        return this.#state === 'playing' || this.#state === 'publishing' ? this.#close(name) : [];
+        return this.#onLeave(name, now);
       default:
         return [];
     }
@@ -179,6 +182,15 @@ export class RtmpServerSession {
     this.#timers.stop('command');
     const path = streamPath(this.#app, name);
     return [asks === 'play' ? { type: 'play', path, hevc: this.#hevc } : { type: 'publish', path }];
+  }
+
+  #onLeave(why: string, now: Ms): ServerEvent[] {
+    if (this.#state !== 'playing' && this.#state !== 'publishing') return [];
+    if (this.#state === 'publishing') this.#status('status', 'NetStream.Unpublish.Success', 'ended');
+    this.#state = 'connected';
+    this.#timers.stop('silence');
+    this.#timers.set('command', addMs(now, COMMAND_MS));
+    return [{ type: 'ended', why }];
   }
 
   /** Encoders wrap it: @setDataFrame, onMetaData, values. */

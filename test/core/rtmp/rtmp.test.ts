@@ -207,7 +207,9 @@ t.test('a publisher: granted, refused, silent, gone', async t => {
   leaving.run();
   leaving.client.end();
   leaving.run();
-  t.same(leaving.told.at(-1), { type: 'closed', why: 'FCUnpublish' });
+  t.same(leaving.told.at(-1), { type: 'ended', why: 'FCUnpublish' });
+  t.equal(leaving.server.state, 'connected');
+  t.same(leaving.server.tick(leaving.server.deadline), [{ type: 'closed', why: 'command timeout' }], 'who stays and asks for nothing is closed');
 
   const refused = new Pair('publish');
   refused.grants = false;
