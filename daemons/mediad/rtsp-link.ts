@@ -13,7 +13,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import { closeNow } from './tcp-close.ts';
 import { PullPorts } from './rtsp-pull-ports.ts';
 import { RtspTrack } from './rtsp-track.ts';
-import { JITTER_LIMITS, type PullWorld } from './source-rtsp.ts';
+import { JITTER_LIMITS, type PullWorld } from './pull-world.ts';
 import type { UnitSource } from './unit-source.ts';
 
 const CONNECT_MS = 5000;

@@ -12,13 +12,11 @@ import { GatewayError, type ErrorCode } from '#core/result.ts';
 import type { ClientFailure } from '#core/rtsp/client-session.ts';
 import { parseRtspUrl } from '#core/rtsp/url.ts';
 import { addMs } from '#core/units.ts';
-import type { Clock } from '#kit/clock.ts';
-import type { Hashes } from '#kit/hashes.ts';
-import type { Log } from '#kit/log.ts';
-import type { Random } from '#kit/random.ts';
-import type { MediaPorts } from './media-ports.ts';
+import type { PullWorld } from './pull-world.ts';
 import { RtspLink } from './rtsp-link.ts';
-import type { UnitSource, UnitSourceOptions } from './unit-source.ts';
+import type { UnitSource } from './unit-source.ts';
+
+export type { PullWorld } from './pull-world.ts';
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
@@ -26,22 +24,6 @@ const LONGEST_WAIT_MS = 10_000;
 const UNAUTHORIZED_WAIT_MS = 60_000;
 /** A connection that stood so long begins with the first wait again. */
 const STEADY_MS = 30_000;
-/** How long a missing datagram is waited for. */
-export const JITTER_LIMITS = { minWaitMs: 50, maxWaitMs: 500 };
-
-export interface PullWorld {
-  readonly ports: MediaPorts;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly hashes: Hashes;
-  readonly log: Log;
-  /** Address that connections come from; undefined: the system picks. */
-  readonly localAddress: string | undefined;
-  openUnitBridge(options: UnitSourceOptions): UnitSource;
-  closeBridge(bridgeId: string): Promise<unknown>;
-  count(name: string): void;
-}
-
 /** What sipd and an engineer are told when the first connection fails. */
 const CODES: Readonly<Record<ClientFailure | 'unreachable', ErrorCode>> = {
   'unreachable': 'PEER_OFFLINE',

@@ -106,7 +106,7 @@ await t.test('many viewers, one pull; the state goes up; a restart of the signal
 await t.test('a channel is watched at the outlet while it is played above', async t => {
   await using source = await openSource('h264-g711a');
   const rtspPort = await freePort();
-  await using rig = await openRig([inlet(DOOR, source.rtsp.bareUrl)], { sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) } } as never });
+  await using rig = await openRig([inlet(DOOR, source.rtsp.bareUrl)], { sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) } } });
   await until('the camera is there', async () => (await statusOf(rig, DOOR)) === 'ON', 10_000);
   const play = await rig.platforms[0]!.play(await upstreamId(rig, DOOR), { transport: 'udp' });
   await play.waitFrames(20);
@@ -140,7 +140,7 @@ await t.test('what is published over RTMP is a channel as long as somebody publi
   const rtmpPort = await freePort();
   const id = '34020000001310000503';
   const key = 'publisher-of-the-tests';
-  await using rig = await openRig([{ id, name: '直播', kind: 'rtmp', key }], { instances: 2, sections: { outlets: { address: '127.0.0.1', rtmpPort } } as never });
+  await using rig = await openRig([{ id, name: '直播', kind: 'rtmp', key }], { instances: 2, sections: { outlets: { address: '127.0.0.1', rtmpPort } } });
   t.equal(await statusOf(rig, id), 'OFF');
   const footage = await loadFootage('h264');
   const publish = (port: number): ReturnType<typeof spawn> =>

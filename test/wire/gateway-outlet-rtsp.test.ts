@@ -138,7 +138,7 @@ await t.test('sipd dies and comes back: who watches sees on', async t => {
 
 await t.test('VLC, as an ordinary user: over HTTP, for Debian builds it without RTSP', async t => {
   const httpPort = await freePort();
-  await using setup = await openRig({ footage: 'h264-aac', sections: { outlets: { address: '127.0.0.1', rtspPort: await freePort(), httpPort, tokenKey: KEY } } as never });
+  await using setup = await openRig({ footage: 'h264-aac', sections: { outlets: { address: '127.0.0.1', rtspPort: await freePort(), httpPort, tokenKey: KEY } } });
   const mediad = await setup.rig.gateway.mediadRpc();
   const { urls } = await mediad.call('outletUrls', { channel: setup.channel, streamNumber: 0, minutes: 5 });
   // VLC refuses to run as root.

@@ -29,7 +29,7 @@ const ID = '34020000001310000077';
 const directory = await mkdtemp(join(tmpdir(), 'viewlink-inlet-'));
 t.teardown(() => rm(directory, { recursive: true, force: true }));
 
-const inletOf = (url: string, more: Partial<InletConfig> = {}): InletConfig => ({ id: ID, name: '门口', kind: 'rtsp', url, username: USER, password: PASSWORD, transport: 'tcp', civilCode: '', ...more }) as InletConfig;
+const inletOf = (url: string, more: Partial<InletConfig> = {}): InletConfig => ({ id: ID, name: '门口', kind: 'rtsp', url, username: USER, password: PASSWORD, transport: 'tcp', civilCode: '', ...more });
 
 /** A mediad without its daemon, and the world that a pull needs. */
 function openPuller(): { readonly rig: Rig; readonly world: PullWorld; readonly counters: Map<string, number> } {
