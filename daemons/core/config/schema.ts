@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { DIALECT_NAMES } from '../gb/dialects/index.ts';
-import { deviceSwitches, upstreamSwitches } from '../gb/dialects/switches.ts';
+import { deviceSwitches } from '../gb/dialects/switches.ts';
 import { isIp, parseNetwork } from '../ip.ts';
 import { parseRtmpUrl } from '../rtmp/url.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
@@ -115,8 +115,6 @@ const upstream = z.strictObject({
     })
     .prefault({})
     .describe('what it may do with the cameras that it sees'),
-  dialect: z.enum(DIALECT_NAMES).default('standard').describe('whose habits it has; auto: by its User-Agent, where that is harmless. The switches below go before it'),
-  ...upstreamSwitches.shape,
   catalog: z
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),

@@ -1,7 +1,7 @@
 /** Whose habits a peer has, and what follows from that. */
 import t from 'tap';
-import { DIALECT_FILES, DIALECT_NAMES, chooseDialect, deviceSwitchesOf, upstreamSwitchesOf } from '#core/gb/dialects/index.ts';
-import { DEVICE_DEFAULTS, deviceSwitches, upstreamSwitches } from '#core/gb/dialects/switches.ts';
+import { DIALECT_FILES, DIALECT_NAMES, chooseDialect, deviceSwitchesOf } from '#core/gb/dialects/index.ts';
+import { DEVICE_DEFAULTS, deviceSwitches } from '#core/gb/dialects/switches.ts';
 
 const nobody = { userAgent: undefined, manufacturer: undefined };
 
@@ -10,7 +10,6 @@ await t.test('every file is well formed: a name of its own, switches that exist'
   t.same([...DIALECT_NAMES], ['auto', ...DIALECT_FILES.map(({ name }) => name)]);
   for (const file of DIALECT_FILES) {
     for (const part of [file.device, file.deviceByName ?? {}]) t.ok(deviceSwitches.safeParse(part).success, file.name);
-    for (const part of [file.upstream, file.upstreamByName ?? {}]) t.ok(upstreamSwitches.safeParse(part).success, file.name);
     t.ok(file.about.length > 10, file.name);
     for (const pattern of [file.userAgent, file.manufacturer]) t.notOk(pattern?.global, `${file.name}: a global pattern remembers where it was`);
   }
@@ -36,6 +35,4 @@ await t.test('configuration before dialect before defaults; what could harm only
   t.equal(deviceSwitchesOf({ talkMode: undefined }, named).talkMode, 'talk', 'left out is not said');
   t.equal(deviceSwitchesOf({}, chooseDialect('hikvision-recorder', nobody)).steering, false);
   t.equal(deviceSwitchesOf({}, auto).ssrc, undefined, 'what nobody sets stays with the configuration of all');
-  t.equal(upstreamSwitchesOf({}, chooseDialect('wvp', nobody)).parentIds, false);
-  t.equal(upstreamSwitchesOf({}, chooseDialect('auto', { ...nobody, userAgent: 'WVP' })).parentIds, true);
 });

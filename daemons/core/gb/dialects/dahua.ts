@@ -7,7 +7,6 @@ export const dahua: DialectFile = {
   userAgent: /dahua|\bDH-/i,
   manufacturer: /dahua|大华/i,
   device: { busyRetry: true },
-  upstream: {},
   // Quirk 68: silent when it is told by broadcast; sound has to begin with the 200.
   deviceByName: { talkMode: 'talk', talkStart: 'answer' },
 };

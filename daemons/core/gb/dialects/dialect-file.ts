@@ -1,5 +1,5 @@
 /** What one file of this folder says: how the products of one maker differ. Adding a dialect is adding a file and its line in index.ts. */
-import type { DeviceSwitches, UpstreamSwitches } from './switches.ts';
+import type { DeviceSwitches } from './switches.ts';
 
 export interface DialectFile {
   /** As configuration names it. */
@@ -13,8 +13,6 @@ export interface DialectFile {
   readonly manufacturer?: RegExp;
   /** Taken when it is configured, or, being harmless to those who would not need it, when it is recognized. */
   readonly device: DeviceSwitches;
-  readonly upstream: UpstreamSwitches;
   /** Taken only when it is configured by name. */
   readonly deviceByName?: DeviceSwitches;
-  readonly upstreamByName?: UpstreamSwitches;
 }

@@ -8,7 +8,6 @@ export const hikvision: DialectFile = {
   manufacturer: /hikvision|海康/i,
   // Quirk 38: a cluster answers with one SSRC and sends another.
   device: { ssrc: 'adopt', busyRetry: true },
-  upstream: {},
   // Quirk 59: recorders answer 400 to a change of speed. Quirk 67: speakers want PCMU. Quirk 4: platforms report wrong states.
   deviceByName: { talkCodec: 'pcmu' },
 };
@@ -19,7 +18,6 @@ export const hikvisionPlatform: DialectFile = {
   about: 'a Hikvision platform below us whose NOTIFYs carry wrong states',
   evidence: 'reported',
   device: { ssrc: 'adopt', notifiedStatus: 'ignore' },
-  upstream: {},
 };
 
 export const hikvisionRecorder: DialectFile = {
@@ -27,5 +25,4 @@ export const hikvisionRecorder: DialectFile = {
   about: 'a Hikvision recorder that cannot be steered while it plays',
   evidence: 'reported',
   device: { ssrc: 'adopt', steering: false },
-  upstream: {},
 };

@@ -4,7 +4,7 @@ import type { DialectFile } from './dialect-file.ts';
 import { hikvision, hikvisionPlatform, hikvisionRecorder } from './hikvision.ts';
 import { keda } from './keda.ts';
 import { standard } from './standard.ts';
-import { DEVICE_DEFAULTS, type DeviceSwitches, type EffectiveDeviceSwitches, type EffectiveUpstreamSwitches, UPSTREAM_DEFAULTS, type UpstreamSwitches } from './switches.ts';
+import { DEVICE_DEFAULTS, type DeviceSwitches, type EffectiveDeviceSwitches } from './switches.ts';
 import { tplink } from './tplink.ts';
 import { uniview } from './uniview.ts';
 import { wvp } from './wvp.ts';
@@ -47,10 +47,6 @@ export function chooseDialect(configured: string, { userAgent, manufacturer }: P
 /** Configuration goes before the dialect, the dialect before the defaults. A switch that none of them sets is absent. */
 export function deviceSwitchesOf(configured: DeviceSwitches, { file, byName }: ChosenDialect): EffectiveDeviceSwitches {
   return { ...DEVICE_DEFAULTS, ...file.device, ...(byName ? file.deviceByName : {}), ...present(configured) };
-}
-
-export function upstreamSwitchesOf(configured: UpstreamSwitches, { file, byName }: ChosenDialect): EffectiveUpstreamSwitches {
-  return { ...UPSTREAM_DEFAULTS, ...file.upstream, ...(byName ? file.upstreamByName : {}), ...present(configured) };
 }
 
 const present = <T extends object>(value: T): Partial<T> => Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;

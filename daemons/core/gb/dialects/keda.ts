@@ -7,5 +7,4 @@ export const keda: DialectFile = {
   userAgent: /\bkeda|kedacom/i,
   manufacturer: /\bkeda|科达/i,
   device: {},
-  upstream: {},
 };

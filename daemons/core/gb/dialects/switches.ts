@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 
-/** Of devices, NVRs and platforms below us. */
+/** Of devices, NVRs and platforms below us. What differs between platforms above us stands in upstreams[] and its view. */
 export const deviceSwitches = z.strictObject({
   ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
   notifiedStatus: z.enum(['take', 'ignore']).optional().describe('ignore: channel states in its NOTIFYs are wrong (some platforms below us); default take'),
@@ -35,14 +35,3 @@ export const DEVICE_DEFAULTS = {
 
 /** With the defaults filled in. */
 export type EffectiveDeviceSwitches = DeviceSwitches & Required<Pick<DeviceSwitches, keyof typeof DEVICE_DEFAULTS>>;
-
-/** Of platforms above us. */
-export const upstreamSwitches = z.strictObject({
-  parentIds: z.boolean().optional().describe('false: items without ParentID, for platforms that build no tree; default true'),
-});
-
-export type UpstreamSwitches = z.infer<typeof upstreamSwitches>;
-
-export const UPSTREAM_DEFAULTS = { parentIds: true } as const satisfies UpstreamSwitches;
-
-export type EffectiveUpstreamSwitches = Required<UpstreamSwitches>;

@@ -7,6 +7,5 @@ export const tplink: DialectFile = {
   userAgent: /tp-?link|mercury/i,
   manufacturer: /tp-?link|mercury|水星/i,
   device: {},
-  upstream: {},
   deviceByName: { streamAttribute: 'streamMode' },
 };

@@ -7,7 +7,6 @@ export const uniview: DialectFile = {
   userAgent: /uniview|\bUNV\b/i,
   manufacturer: /uniview|宇视/i,
   device: {},
-  upstream: {},
   // Quirk 20: names are GB 18030 whatever the declaration says.
   deviceByName: { charset: 'gb18030' },
 };
