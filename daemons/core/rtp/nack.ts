@@ -62,7 +62,7 @@ export class NackAsker {
 
   /** When to call `ask` next. */
   get deadline(): Ms {
-    return this.#buffer.held > 0 && !this.#buffer.opening ? (this.#nextLook as Ms) : NEVER;
+    return this.#buffer.held > 0 ? (this.#nextLook as Ms) : NEVER;
   }
 
   /** A packet came that was not the next one: did we ask for it? */
@@ -77,7 +77,7 @@ export class NackAsker {
   /** Indices to be asked for now, ascending, appended to `into`. */
   ask(into: number[], now: Ms): void {
     const buffer = this.#buffer;
-    if (buffer.held === 0 || buffer.opening || now < this.#nextLook) return;
+    if (buffer.held === 0 || now < this.#nextLook) return;
     this.#nextLook = now + LOOK_MS;
     this.#budget = Math.min(MAX_BURST, this.#budget + ((now - this.#budgetAt) * PER_SECOND) / 1000);
     this.#budgetAt = now;

@@ -174,6 +174,18 @@ t.test('40 ms round trip: 5 % loss within 300 ms and 10 % within 400 ms leave ne
   }
 });
 
+t.test('a hole in the first packets is asked for before it is known where a picture begins', async t => {
+  const store = new PacketStore();
+  const buffer = new JitterBuffer(store, { minWaitMs: 50, maxWaitMs: 400 });
+  const asker = new NackAsker(buffer);
+  const out = { add: (): void => undefined };
+  for (const index of [3, 5]) buffer.take(new Uint8Array(1), 0, 1, false, 1, index, ms(0), out, false, false);
+  t.ok(buffer.opening && asker.deadline < 20);
+  const asked: number[] = [];
+  asker.ask(asked, ms(10));
+  t.same(asked, [4]);
+});
+
 t.test('a peer that never answers is asked a bounded number of times', async t => {
   const store = new PacketStore();
   const buffer = new JitterBuffer(store, { minWaitMs: 50, maxWaitMs: 500 });
