@@ -41,6 +41,15 @@ function format({ upstream, rows, changes, problems }: ViewReport): string {
   return [...lines, ...changes.map(says), summary].join('\n');
 }
 
+const HIDDEN: readonly Column<ViewReport['hidden'][number]>[] = [
+  { title: 'CHANNEL', value: row => row.channelId },
+  { title: 'NAME', value: row => row.name },
+  { title: 'DEVICE', value: row => row.deviceId },
+  { title: 'WHY', value: row => row.why },
+];
+
+const formatHidden = ({ upstream, hidden }: ViewReport): string => table(hidden, HIDDEN, `${upstream} sees every channel`);
+
 /** Text of a file, as far as the daemon takes it. */
 async function candidateOf(path: string): Promise<string> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
@@ -56,12 +65,13 @@ export default defineCommand({
   args: {
     upstream: { type: 'argument', help: 'name of the upstream' },
     config: { type: 'option', help: 'a configuration file that is not applied yet: show the difference; exit code 2 when it would not be taken' },
+    hidden: { type: 'flag', help: 'the channels that it does not see, and why' },
     json: JSON_FLAG,
   },
-  async run(context, { upstream, config: path, json }) {
+  async run(context, { upstream, config: path, hidden, json }) {
     const candidate = path === undefined ? undefined : await candidateOf(path);
-    const report = await context.sipd(client => client.call('view', { upstream, ...(candidate !== undefined && { candidate }) }, { timeoutMs: TIMEOUT_MS }));
-    context.print(report, json, format);
+    const report = await context.sipd(client => client.call('view', { upstream, ...(candidate !== undefined && { candidate }), hidden }, { timeoutMs: TIMEOUT_MS }));
+    context.print(report, json, hidden && report.problems.length === 0 ? formatHidden : format);
     return report.problems.length === 0 ? 0 : EXIT_CODE.CONFIG_INVALID;
   },
 });

@@ -75,6 +75,8 @@ export interface ViewReport {
   readonly changes: readonly ViewChange[] | null;
   /** Why the other configuration would not be taken. */
   readonly problems: readonly string[];
+  /** Channels below us that it does not see, when they were asked for. */
+  readonly hidden: readonly { readonly deviceId: string; readonly channelId: string; readonly name: string; readonly why: string }[];
 }
 
 export interface RecordingRow {
@@ -153,8 +155,8 @@ export interface SipdRequests {
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
   listUpstreams(params: Record<string, never>): readonly UpstreamRow[];
   totals(params: Record<string, never>): UpstreamTotals;
-  /** `candidate`: text of another gateway.yaml, checked but not applied. PEER_UNKNOWN. */
-  view(params: { readonly upstream: string; readonly candidate?: string | undefined }): ViewReport;
+  /** `candidate`: text of another gateway.yaml, checked but not applied. `hidden`: also what it does not see. PEER_UNKNOWN. */
+  view(params: { readonly upstream: string; readonly candidate?: string | undefined; readonly hidden?: boolean | undefined }): ViewReport;
   listSessions(params: Record<string, never>): readonly SessionRow[];
   listResources(params: Record<string, never>): readonly ResourceRow[];
   counters(params: Record<string, never>): Readonly<Record<string, number>>;

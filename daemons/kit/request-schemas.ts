@@ -53,7 +53,7 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   listChannels: z.strictObject({ deviceId: id.exactOptional(), offset: z.int().min(0).exactOptional(), limit: z.int().min(0).exactOptional() }),
   listUpstreams: nothing,
   totals: nothing,
-  view: z.strictObject({ upstream: id, candidate: z.string().max(3 * 1024 * 1024).optional() }),
+  view: z.strictObject({ upstream: id, candidate: z.string().max(3 * 1024 * 1024).optional(), hidden: z.boolean().optional() }),
   listSessions: nothing,
   listResources: nothing,
   counters: nothing,

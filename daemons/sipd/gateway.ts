@@ -208,7 +208,7 @@ export class Gateway {
       listChannels: params => rows.channels(params),
       listUpstreams: () => this.upstreamRows.rows(),
       totals: () => this.upstreamRows.totals(),
-      view: ({ upstream, candidate }) => viewReport({ views: this.views, refusalOf: next => this.refusalOf(next) }, upstream, candidate),
+      view: params => viewReport({ views: this.views, catalogs: this.catalogs, refusalOf: next => this.refusalOf(next) }, params),
       listSessions: () => rows.sessions(),
       listResources: () => this.resources.rows(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),

@@ -10,7 +10,7 @@ import { CatalogTree, type TreeChannel, type TreeNode } from '#core/gb/catalog-t
 import { civilCodeOf, networkOf, normalizeCivilCode } from '#core/gb/device-id.ts';
 import type { ChannelKey, IdMapping, MappingUpstream, Share } from '#core/gb/id-mapping.ts';
 import { formatRoute, isPlatformId, isReturned, isSamePeer, mayOffer, parseRoute } from '#core/gb/origin.ts';
-import { type Seen, View } from '#core/gb/view.ts';
+import { type Seen, View, type ViewChannel } from '#core/gb/view.ts';
 import type { WeekMinute } from '#core/gb/view-times.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { Resources } from './resources.ts';
@@ -89,6 +89,24 @@ export class UpstreamView {
     const item = this.#known(primary, shown.item);
     const seen = this.#verdict(primary, item);
     return seen === undefined ? undefined : { ...primary, item, online: shown.online, seen };
+  }
+
+  /** Why a channel is not in its catalogue, for people. */
+  hiddenWhy(channel: ChannelRef): string {
+    const { resources } = this.#world;
+    const ways = resources.sourcesOf(channel);
+    const [primary = channel] = ways;
+    const shown = resources.shown(primary);
+    if (!resources.isPrimary(channel)) return `another way to ${primary.deviceId}/${primary.channelId}`;
+    if (!ways.some(way => this.view.isShared(way))) return 'not in share';
+    for (const way of ways) if (!this.#mayOffer(way)) return this.#isOwn(way) ? `${way.deviceId} has it from us` : 'it came from this platform, or through it';
+    const seen = this.see(channel);
+    if (seen === undefined) {
+      const rule = shown && this.view.ruleOf(this.#viewChannel(primary, this.#known(primary, shown.item)));
+      return rule === undefined ? 'no rule shows it' : `rule ${rule + 1} hides it`;
+    }
+    if (this.stateOf(seen) === undefined) return 'it is not ON';
+    return this.idOf(channel) === undefined ? 'no ID is left for it' : 'it is in no organisation';
   }
 
   /** Everything that it sees, one for each camera. */
@@ -173,11 +191,14 @@ export class UpstreamView {
   /** Neither back to whom it came from, nor to anybody what was ours in the first place. */
   #mayOffer({ deviceId, channelId }: ChannelRef): boolean {
     const { id, address, port } = this.config;
-    const { catalogs, placeOf } = this.#world;
+    const { placeOf } = this.#world;
     const fromThisPeer = isSamePeer({ id, at: { address, port } }, { id: deviceId, at: isPlatformId(deviceId) ? placeOf(deviceId) : undefined });
-    const route = parseRoute(catalogs.channels(deviceId).get(channelId)?.route) ?? [];
-    return mayOffer(id, { fromThisPeer, route }) && !isReturned(route, this.#own) && !this.#world.isOwn({ deviceId, channelId });
+    return mayOffer(id, { fromThisPeer, route: this.#wayOf({ deviceId, channelId }) }) && !this.#isOwn({ deviceId, channelId });
   }
+
+  #isOwn = (channel: ChannelRef): boolean => isReturned(this.#wayOf(channel), this.#own) || this.#world.isOwn(channel);
+
+  #wayOf = ({ deviceId, channelId }: ChannelRef): readonly string[] => parseRoute(this.#world.catalogs.channels(deviceId).get(channelId)?.route) ?? [];
 
   #routeOf({ deviceId, item }: SeenChannel): string | undefined {
     if (!this.config.view.route) return undefined;
@@ -190,10 +211,14 @@ export class UpstreamView {
     if (ofDevice === undefined) this.#verdicts.set(deviceId, (ofDevice = new Map()));
     let verdict = ofDevice.get(channelId);
     if (verdict === undefined) {
-      verdict = this.view.see({ deviceId, channelId, item, tags: this.#factsOf({ deviceId, channelId })?.tags ?? [], nodes: this.#world.catalogs.nodesOf(deviceId, item) }) ?? null;
+      verdict = this.view.see(this.#viewChannel({ deviceId, channelId }, item)) ?? null;
       ofDevice.set(channelId, verdict);
     }
     return verdict ?? undefined;
+  }
+
+  #viewChannel({ deviceId, channelId }: ChannelRef, item: CatalogItem): ViewChannel {
+    return { deviceId, channelId, item, tags: this.#factsOf({ deviceId, channelId })?.tags ?? [], nodes: this.#world.catalogs.nodesOf(deviceId, item) };
   }
 
   #factsOf({ deviceId, channelId }: ChannelKey): ChannelFacts | undefined {
@@ -222,14 +247,14 @@ export class UpstreamView {
     return `${localId.slice(0, 10)}215${networkOf(localId) ?? '0'}000000`;
   }
 
-  #usesDeviceGroups(): boolean {
+  get #usesDeviceGroups(): boolean {
     return this.view.shape === 'groups' && this.config.view.groupsFrom === 'devices';
   }
 
   /** What a channel stands under, as its device calls it. */
   *#nativeNodesOf(deviceId: string, item: CatalogItem): Generator<string> {
     if (this.config.view.devices && deviceId !== item.deviceId) yield deviceId;
-    const groups = this.#usesDeviceGroups() ? this.#world.catalogs.groupsOf(deviceId) : undefined;
+    const groups = this.#usesDeviceGroups ? this.#world.catalogs.groupsOf(deviceId) : undefined;
     for (const start of groups?.membershipOf(item) ?? []) {
       for (let here: string | undefined = start; here !== undefined; here = groups!.nodes.get(here)?.parent) {
         yield here;
@@ -241,7 +266,7 @@ export class UpstreamView {
 
   #memberOf({ deviceId, item, seen }: SeenChannel, nodes: Map<string, TreeNode>): readonly string[] {
     if (this.view.shape !== 'groups') return [];
-    if (!this.#usesDeviceGroups()) return seen.organisations;
+    if (!this.#usesDeviceGroups) return seen.organisations;
     const groups = this.#world.catalogs.groupsOf(deviceId);
     if (groups === undefined) return [];
     for (const id of this.#nativeNodesOf(deviceId, item)) this.#groupNode(deviceId, id, nodes);

@@ -20,7 +20,7 @@ const device: DeviceRow = { id: '34020000001110000001', name: '北门 NVR\x1b[2J
 const upstream: UpstreamRow = { name: 'city', id: '34010000002000000001', localId: '34020000002000000001', transport: 'TCP', address: '127.0.0.2:5060', state: 'waiting', reason: '403 Forbidden', retryInMs: 60_000, expiresInMs: null, lastKeepaliveAgeMs: null, sharedChannels: 2, onlineChannels: 1, accessedChannels: 1, playingChannels: 0, sessions: 0, bitrateBps: null };
 const channels: readonly ChannelRow[] = Array.from({ length: 2500 }, (_, n) => ({ deviceId: device.id, channelId: `3402000000131${String(n).padStart(7, '0')}`, name: `摄像机 ${n}`, status: 'ON', manufacturer: null, civilCode: '340200', mapped: n === 0 ? [{ upstream: 'city', id: '34010000001310000009' }] : [], playing: n === 1 }));
 const leg: LegStats = { transport: 'udp', local: { address: '127.0.0.1', port: 30000 }, remote: null, state: 'flowing', ssrc: 1, packets: 990, bytes: 1, lost: 10, reordered: 0, duplicates: 0, late: 0, waiting: 0, asked: 0, repaired: 0, waitMs: 0, dropped: {}, jitterMs: 1, lastPacketAgeMs: 1, firstPacketMs: 1 };
-const session: SessionRow = { sessionId: 's1', upstream: 'city', channelId: channels[1]!.channelId, mappedId: 'm', deviceId: device.id, bridgeId: 'b', instance: '1', state: 'streaming', sourceState: 'flowing', learnt: null, ageMs: 60_000, recording: null, upstreamCallId: 'c', downstreamCallId: null, bridge: { bridgeId: 'b', label: '', ageMs: 1, source: { ...leg, legId: 'b', payload: 'ps', codecs: ['h264', 'g711a'] }, replacement: null, units: null, gate: null, sinks: [{ ...leg, transport: 'tcp-active', sinkId: 's1', label: '' }] } };
+const session: SessionRow = { sessionId: 's1', upstream: 'city', channelId: channels[1]!.channelId, mappedId: 'm', deviceId: device.id, bridgeId: 'b', instance: '1', state: 'streaming', sourceState: 'flowing', learnt: null, ageMs: 60_000, recording: null, upstreamCallId: 'c', downstreamCallId: null, bridge: { bridgeId: 'b', label: '', ageMs: 1, source: { ...leg, legId: 'b', payload: 'ps', codecs: ['h264', 'g711a'] }, replacement: null, units: null, gate: null, sinks: [{ ...leg, transport: 'tcp-active', sinkId: 's1', label: '', format: 'ps' }] } };
 const report: WhyReport = { channel: channels[0]!.channelId, verdict: 'broken', firstBroken: 'invite', steps: [{ step: 'register', verdict: 'ok', says: 'the device is online', evidence: { secret: 'not shown' } }, { step: 'invite', verdict: 'broken', says: 'the device answered 486 Busy Here', evidence: { status: 486, address: null } }, { step: 'rtp', verdict: 'unknown', says: 'not reached', evidence: {} }] };
 
 const viewRow: ViewRow = { id: channels[0]!.channelId, kind: 'channel', depth: 1, under: '34020000002000000001', name: '北门', status: 'OFF', parentId: '34020000002000000001', civilCode: '340200', deviceId: device.id, channelId: channels[0]!.channelId, permitted: ['live'], atTimes: ['ptz'] };
@@ -28,7 +28,7 @@ const system: ViewRow = { ...viewRow, id: '34020000002000000001', kind: 'system'
 const changed: ViewRow = { ...viewRow, id: '34010000001320000009', name: '南门' };
 
 function viewAnswer(candidate: string | undefined): ViewReport {
-  const all = { upstream: 'city', rows: [system, viewRow], problems: [] };
+  const all = { upstream: 'city', rows: [system, viewRow], problems: [], hidden: [{ deviceId: device.id, channelId: '34020000001310000007', name: '后门', why: 'rule 2 hides it' }] };
   if (candidate === undefined) return { ...all, changes: null };
   if (candidate === 'same') return { ...all, changes: [] };
   if (candidate === 'bad') return { ...all, changes: null, problems: ['line 1: not a mapping'] };
@@ -127,6 +127,7 @@ t.test('view', async t => {
   t.equal(then.out, ['- 34020000001310000000 西门·[2J', '~ 34020000001310000000 北门: id 34020000001310000000 -> 34010000001320000009, name 北门 -> 南门', '+ 34010000001320000009 南门', 'city would see 1 channels: 1 items added, 1 removed, 1 changed', ''].join('\n'), 'the difference, and nothing of a name that would steer the terminal');
   t.equal((await vlink(directory, 'view', 'city', '--config', file('same'))).out, 'nothing would change for city\n');
   t.match(await vlink(directory, 'view', 'city', '--config', file('bad')), { code: 2, out: /^not a configuration that would be taken: line 1/ });
+  t.match((await vlink(directory, 'view', 'city', '--hidden')).out, /^CHANNEL .*\n34020000001310000007  后门 +34020000001110000001  rule 2 hides it\n$/);
   t.match(await vlink(directory, 'view', 'city', '--config', join(directory, 'none.yaml')), { code: 2, err: /ENOENT/ });
   t.equal(calls.filter(call => call.startsWith('view city other')).length, 1);
   t.match(await vlink('/nowhere', 'show', 'devices', '--config', join(directory, 'gateway.yaml')), { code: 0 }, 'the option of the program may still stand behind other commands');

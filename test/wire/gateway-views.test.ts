@@ -178,6 +178,8 @@ await t.test('a changed view: shown before, then ADD, DEL and UPDATE in order, u
   const shown = (await city.catalog({ deviceId: GROUP })).items.map(({ deviceId, name, parentId }) => `${deviceId} ${name} ${parentId}`).sort();
   t.same([...subscription.picture.values()].map(({ item }) => `${item?.deviceId} ${item?.name} ${item?.parentId}`).sort(), shown, 'the picture is the catalogue');
   t.match(await rig.rpc.call('view', { upstream: 'city0' }).then(({ rows }) => rows.map(({ name }) => name)), ['gateway', 'Traffic', 'West', '[340203] 北门']);
+  t.same((await rig.rpc.call('view', { upstream: 'city0', hidden: true })).hidden, [{ deviceId: '34020000001180000002', channelId: camera(4).id, name: '断桥 4', why: 'rule 1 hides it' }]);
+  t.same((await rig.rpc.call('view', { upstream: 'city1', hidden: true })).hidden.map(({ name, why }) => `${name} ${why}`), ['断桥 2 rule 1 hides it', '断桥 3 no rule shows it']);
   t.match(await rig.rpc.call('view', { upstream: 'city0', candidate: 'upstreams: 3\n' }), { changes: null, problems: [/upstreams/] });
   await t.rejects(rig.rpc.call('view', { upstream: 'nobody' }), /PEER_UNKNOWN/);
   await subscription.unsubscribe();
@@ -258,6 +260,7 @@ await t.test('what came from a platform does not go back to it, and what comes b
   t.same((await county.catalog()).items.map(({ deviceId }) => deviceId).sort(), [...ours.county, theirs, far[0]].sort(), 'only what is new');
   t.same((await city.catalog()).items.map(({ deviceId }) => deviceId).sort(), [...ours.city, far[0]].sort());
   await t.rejects(city.play(theirs, { transport: 'udp' }), /403/, 'nor can it be played there');
+  t.same((await rig.rpc.call('view', { upstream: 'city0', hidden: true })).hidden.map(({ why }) => why).sort(), [...Array<string>(3).fill('44030000002000000002 has it from us'), `${CITY_ID} has it from us`, 'it came from this platform, or through it'].sort());
   await rig.rewrite({ devices, upstreams: [{ catalog: { civilTree: false }, view: { route: true } }, { catalog: { civilTree: false } }] });
   const routes = new Map((await city.catalog()).items.map(({ deviceId, route }) => [deviceId, route]));
   t.equal(routes.get(far[0]), '34020000002000000001-44030000002000000002', 'the way of what goes on');

@@ -66,8 +66,8 @@ export class View {
   /** Undefined: no rule shows it. `isShared` and whether it may be offered at all (core/gb/origin) are asked before. */
   see(channel: ViewChannel): Seen | undefined {
     const { rules } = this.settings.view;
-    const region = this.regionOf(channel.item);
-    const target: MatchTarget = { deviceId: channel.deviceId, channelId: channel.channelId, name: channel.item.name ?? channel.channelId, tags: channel.tags, nodes: channel.nodes, region };
+    const target = this.#targetOf(channel);
+    const { region } = target;
     const index = this.#rules.findIndex(rule => rule.fits(target));
     if (rules.length > 0 && rules[index]?.show !== true) return undefined;
     const rule = rules[index];
@@ -78,6 +78,13 @@ export class View {
       allow: rule?.allow ?? [],
       organisations: this.#organisations.filter(([, matcher]) => matcher.fits(target)).map(([id]) => id),
     };
+  }
+
+  /** Index of the rule that decides about it; undefined: none fits, or there are none. */
+  ruleOf(channel: ViewChannel): number | undefined {
+    const target = this.#targetOf(channel);
+    const index = this.#rules.findIndex(rule => rule.fits(target));
+    return index < 0 ? undefined : index;
   }
 
   /** The engineer's ID for a channel; undefined: as others. */
@@ -119,6 +126,10 @@ export class View {
   /** Every window whose edges matter. */
   get allowances(): readonly Allowance[] {
     return this.settings.view.rules.flatMap(rule => rule.allow);
+  }
+
+  #targetOf({ deviceId, channelId, item, tags, nodes }: ViewChannel): MatchTarget {
+    return { deviceId, channelId, name: item.name ?? channelId, tags, nodes, region: this.regionOf(item) };
   }
 
   #grants(what: Permission): boolean {
