@@ -116,6 +116,9 @@ await t.test('an RTMP publisher is a channel above; a channel that is pushed com
   await until('no longer pushed', async () => (await rowOf(pushed))?.status === 'OFF', 10_000);
   t.equal((await mediad.call('counters', {}))['outlet.pushes'], undefined);
   await mediad[Symbol.asyncDispose]();
+  t.equal((await fetch(`http://127.0.0.1:${ports.http}/live/${setup.channel}.flv?user=admin&password=canary`)).status, 400, 'fault 90');
+  t.equal((await fetch(`http://127.0.0.1:${ports.http}/live/${setup.channel}.flv?token=canary`)).status, 401);
+  t.equal((await runTool('grep', ['-c', 'outlet.password-in-url', join(rig.gateway.directory, 'mediad-1.log')])).stdout.trim(), '1', 'it is logged');
   const logs = await runTool('grep', ['-rc', 'canary', rig.gateway.directory, '--include=*.log']);
   t.ok(logs.stdout.split('\n').filter(line => line !== '').every(line => line.endsWith(':0')), logs.stdout);
 });
