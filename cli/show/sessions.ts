@@ -15,7 +15,7 @@ const lost = ({ bridge }: SessionRow): string | null => {
 
 /** What a viewer of whole pictures sees: flowing, or since when not. */
 const pictures = ({ bridge }: SessionRow): string | null => {
-  const gate = bridge?.gate ?? null;
+  const gate = bridge?.gate ?? bridge?.units ?? null;
   if (gate === null) return null;
   const total = gate.frozenMs > 0 ? ` (frozen ${duration(gate.frozenMs)} in all)` : '';
   return gate.frozenForMs === null ? `${gate.state}${total}` : `frozen for ${duration(gate.frozenForMs)}${total}`;
@@ -29,6 +29,16 @@ const recording = ({ recording: row }: SessionRow): string | null => {
   return `${row.kind.toLowerCase()} ${row.state} at ${duration(row.positionS * 1000)} of ${duration(span * 1000)}${percent}${row.scale === 1 ? '' : ` x${row.scale}`}`;
 };
 
+/** By the map of the stream, else by the pictures and sounds themselves. */
+const codecs = ({ bridge }: SessionRow): string | null =>
+  bridge?.source.codecs.join(' ') || [bridge?.units?.video?.codec, bridge?.units?.audio?.codec].filter(codec => codec !== undefined).join(' ') || null;
+
+/** Its format where that is no program stream. */
+const sink = ({ bridge, sessionId }: SessionRow): string | null => {
+  const found = bridge?.sinks.find(each => each.sinkId === sessionId) ?? bridge?.sinks[0];
+  return found === undefined ? null : [leg(found), ...(found.format === 'ps' ? [] : [found.format])].join(' ');
+};
+
 const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'SESSION', value: row => row.sessionId },
   { title: 'UPSTREAM', value: row => row.upstream },
@@ -39,11 +49,11 @@ const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'DEVICE', value: row => row.deviceId },
   { title: 'SOURCE', value: source },
   { title: 'BECAUSE', value: row => row.learnt },
-  { title: 'CODECS', value: row => row.bridge?.source.codecs.join(' ') || null },
+  { title: 'CODECS', value: codecs },
   { title: 'PACKETS', value: row => row.bridge?.source.packets ?? null, align: 'right' },
   { title: 'LOST', value: lost, align: 'right' },
   { title: 'PICTURES', value: pictures },
-  { title: 'TO UPSTREAM', value: row => leg(row.bridge?.sinks.find(sink => sink.sinkId === row.sessionId) ?? row.bridge?.sinks[0]) },
+  { title: 'TO UPSTREAM', value: sink },
   { title: 'MEDIAD', value: row => row.instance, align: 'right' },
 ];
 

@@ -149,7 +149,7 @@ export interface BridgeStats {
   readonly units: UnitStats | null;
   /** Null while no sink wants whole pictures. */
   readonly gate: GateStats | null;
-  readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string })[];
+  readonly sinks: readonly (LegStats & { readonly sinkId: string; readonly label: string; readonly format: MediaFormat })[];
 }
 
 export interface UnitStats {

@@ -6,10 +6,11 @@ import type { LegCounters } from './leg-counters.ts';
 import type { SinkLeg } from './leg.ts';
 
 /** A sink loses, reorders and repeats nothing: what it did not send stands in `dropped`. */
-export function sinkStats({ sinkId, label, transport, localAddress, ssrc }: OpenSinkParams, leg: SinkLeg | undefined, state: LegStats['state'], counters: LegCounters, now: Ms): BridgeStats['sinks'][number] {
+export function sinkStats({ sinkId, label, format = 'ps', transport, localAddress, ssrc }: OpenSinkParams, leg: SinkLeg | undefined, state: LegStats['state'], counters: LegCounters, now: Ms): BridgeStats['sinks'][number] {
   return {
     sinkId,
     label,
+    format,
     transport,
     local: leg?.local ?? { address: localAddress, port: 0 },
     remote: leg?.remote ?? null,

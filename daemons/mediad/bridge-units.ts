@@ -19,6 +19,7 @@ const LINGER_MS = 5000;
 
 export interface BridgeUnitsOptions {
   readonly plane: Plane;
+  readonly bridgeId: string;
   readonly onKeyPictureWanted: () => void;
   /** Packets since the last key picture, as far as they were kept. */
   readonly held: (now: Ms) => MediaBatch;
@@ -78,10 +79,16 @@ export class BridgeUnits {
     if (this.#reader !== undefined) return;
     this.#reader = this.#newReader();
     this.#reader.read(this.#options.held(now), now);
+    const { plane, bridgeId } = this.#options;
+    plane.counters.countEvent('units.taken');
+    plane.log.debug({ bridgeId, format: this.#format }, 'units.taken');
     this.#options.onTaken(true);
   }
 
   #onNobody(): void {
+    const { plane, bridgeId } = this.#options;
+    const { pictures, sounds, picturesHeld, freezes, frozenMs, badSounds } = this.hub.stats(plane.clock.now());
+    plane.log.info({ bridgeId, pictures, sounds, picturesHeld, freezes, frozenMs, badSounds }, 'units.left');
     this.#reader = undefined;
     this.hub.restart();
     this.#options.onTaken(false);

@@ -93,6 +93,7 @@ export class Bridge {
     if (this.#units !== undefined) return this.#units;
     const units = new BridgeUnits({
       plane: this.#plane,
+      bridgeId: this.id,
       onKeyPictureWanted: () => this.#wantKeyPicture('join'),
       held: now => this.#sinks.held(now),
       onTaken: taken => {

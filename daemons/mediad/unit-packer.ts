@@ -25,6 +25,7 @@ export class PsPacker implements UnitPacker {
   #muxer = new PsMuxer({});
   #audio: AudioCodec | undefined;
   #hasVideo = false;
+  #mapVersion = -1;
   #index: number;
 
   /** `firstIndex`: where its numbers begin. */
@@ -35,7 +36,8 @@ export class PsPacker implements UnitPacker {
   tracks(tracks: MediaTracks): void {
     this.#audio = tracks.audio?.codec;
     this.#hasVideo = tracks.video !== null;
-    this.#muxer = new PsMuxer({ ...(tracks.video !== null && { video: tracks.video.codec }), ...(this.#audio !== undefined && { audio: this.#audio }) });
+    this.#mapVersion += 1;
+    this.#muxer = new PsMuxer({ mapVersion: this.#mapVersion, ...(tracks.video !== null && { video: tracks.video.codec }), ...(this.#audio !== undefined && { audio: this.#audio }) });
   }
 
   pack(unit: MediaUnit, into: MediaBatch): void {

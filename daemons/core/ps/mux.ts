@@ -62,6 +62,8 @@ export interface PsMuxerOptions {
   readonly audio?: AudioCodec;
   /** Default true. `false` makes the stream of a camera that sends none (quirk 47). */
   readonly map?: boolean;
+  /** Another one for other content (ISO/IEC 13818-1 2.5.4.2); its low 5 bits are sent. */
+  readonly mapVersion?: number;
   readonly maxPesPayloadBytes?: number;
 }
 
@@ -80,12 +82,12 @@ export class PsMuxer {
   readonly #maxPesPayloadBytes: number;
 
   constructor(options: PsMuxerOptions) {
-    const { video, audio, map = true } = options;
+    const { video, audio, map = true, mapVersion = 0 } = options;
     const streams = [
       ...(video === undefined ? [] : [{ streamType: streamTypeOf(video), streamId: START_CODE.firstVideo }]),
       ...(audio === undefined ? [] : [{ streamType: streamTypeOf(audio), streamId: START_CODE.firstAudio }]),
     ];
-    this.#keyFrameHeaders = join([systemHeader(audio !== undefined, video !== undefined), ...(map ? [writePsm(streams)] : [])]);
+    this.#keyFrameHeaders = join([systemHeader(audio !== undefined, video !== undefined), ...(map ? [writePsm(streams, mapVersion)] : [])]);
     this.#maxPesPayloadBytes = Math.min(options.maxPesPayloadBytes ?? MAX_PES_PAYLOAD_BYTES, MAX_PES_PAYLOAD_BYTES);
   }
 
