@@ -3,12 +3,13 @@
  * The same class shows what another configuration would give (`vlink view --config`): then over a copy of the IDs.
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import type { ChannelFacts, Permission } from '#core/config/view-schema.ts';
+import type { Permission } from '#core/config/view-schema.ts';
 import type { ItemState } from '#core/gb/catalog-changes.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import type { FactBook } from '#core/gb/channel-facts.ts';
 import { CatalogTree, type TreeChannel, type TreeNode } from '#core/gb/catalog-tree.ts';
 import { civilCodeOf, networkOf, normalizeCivilCode } from '#core/gb/device-id.ts';
-import type { ChannelKey, IdMapping, MappingUpstream, Share } from '#core/gb/id-mapping.ts';
+import type { IdMapping, MappingUpstream, Share } from '#core/gb/id-mapping.ts';
 import { formatRoute, isPlatformId, isReturned, isSamePeer, mayOffer, parseRoute } from '#core/gb/origin.ts';
 import { type Seen, View, type ViewChannel } from '#core/gb/view.ts';
 import type { WeekMinute } from '#core/gb/view-times.ts';
@@ -43,7 +44,7 @@ export class UpstreamView {
   readonly #gateway: GatewayConfig;
   readonly #world: ViewWorld;
   readonly #mapping: IdMapping;
-  readonly #facts: ReadonlyMap<string, ChannelFacts>;
+  readonly #facts: FactBook;
   readonly #own: ReadonlySet<string>;
   /** Verdicts of the rules; void when a catalogue changes. */
   readonly #verdicts = new Map<string, Map<string, Seen | null>>();
@@ -51,7 +52,7 @@ export class UpstreamView {
   readonly #scopes = new Map<string, ReadonlySet<string>>();
   #structure: CatalogTree | undefined;
 
-  constructor(config: UpstreamConfig, gateway: GatewayConfig, facts: ReadonlyMap<string, ChannelFacts>, mapping: IdMapping, world: ViewWorld) {
+  constructor(config: UpstreamConfig, gateway: GatewayConfig, facts: FactBook, mapping: IdMapping, world: ViewWorld) {
     this.config = config;
     this.view = new View(config);
     this.#gateway = gateway;
@@ -86,7 +87,7 @@ export class UpstreamView {
     const [primary = channel] = ways;
     const shown = resources.shown(primary);
     if (shown === undefined || !ways.some(way => this.view.isShared(way)) || !ways.every(way => this.#mayOffer(way))) return undefined;
-    const item = this.#known(primary, shown.item);
+    const item = this.#facts.complete(primary, shown.item);
     const seen = this.#verdict(primary, item);
     return seen === undefined ? undefined : { ...primary, item, online: shown.online, seen };
   }
@@ -102,7 +103,7 @@ export class UpstreamView {
     for (const way of ways) if (!this.#mayOffer(way)) return this.#isOwn(way) ? `${way.deviceId} has it from us` : 'it came from this platform, or through it';
     const seen = this.see(channel);
     if (seen === undefined) {
-      const rule = shown && this.view.ruleOf(this.#viewChannel(primary, this.#known(primary, shown.item)));
+      const rule = shown && this.view.ruleOf(this.#viewChannel(primary, this.#facts.complete(primary, shown.item)));
       return rule === undefined ? 'no rule shows it' : `rule ${rule + 1} hides it`;
     }
     if (this.stateOf(seen) === undefined) return 'it is not ON';
@@ -218,26 +219,7 @@ export class UpstreamView {
   }
 
   #viewChannel({ deviceId, channelId }: ChannelRef, item: CatalogItem): ViewChannel {
-    return { deviceId, channelId, item, tags: this.#factsOf({ deviceId, channelId })?.tags ?? [], nodes: this.#world.catalogs.nodesOf(deviceId, item) };
-  }
-
-  #factsOf({ deviceId, channelId }: ChannelKey): ChannelFacts | undefined {
-    return this.#facts.get(`${deviceId}\n${channelId}`) ?? this.#facts.get(`\n${channelId}`);
-  }
-
-  /** With what engineers know better. */
-  #known(channel: ChannelKey, item: CatalogItem): CatalogItem {
-    const facts = this.#factsOf(channel);
-    if (facts === undefined) return item;
-    const { name, civilCode, address, longitude, latitude } = facts;
-    return {
-      ...item,
-      ...(name !== '' && { name }),
-      ...(civilCode !== '' && { civilCode }),
-      ...(address !== '' && { address }),
-      ...(longitude !== undefined && { longitude: String(longitude) }),
-      ...(latitude !== undefined && { latitude: String(latitude) }),
-    };
+    return { deviceId, channelId, item, tags: this.#facts.of({ deviceId, channelId })?.tags ?? [], nodes: this.#world.catalogs.nodesOf(deviceId, item) };
   }
 
   // --- nodes -----------------------------------------------------------------------------------------------------------

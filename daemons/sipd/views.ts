@@ -6,9 +6,10 @@
  *   the edge of a time window -> onTime: what is permitted no more ends
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
-import type { ChannelFacts, Permission } from '#core/config/view-schema.ts';
+import type { Permission } from '#core/config/view-schema.ts';
 import type { ItemState } from '#core/gb/catalog-changes.ts';
 import type { CatalogTree } from '#core/gb/catalog-tree.ts';
+import { FactBook } from '#core/gb/channel-facts.ts';
 import { civilCodeOf } from '#core/gb/device-id.ts';
 import { IdMapping } from '#core/gb/id-mapping.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
@@ -68,7 +69,7 @@ export class Views implements Disposable {
 
   configure(): void {
     const config = this.#deps.config();
-    const facts = factsOf(config);
+    const facts = new FactBook(config.channels);
     this.#views.clear();
     this.#natives = undefined;
     this.#publishing = new Set(config.devices.known.filter(({ returned }) => returned === 'publish').map(({ id }) => id));
@@ -98,7 +99,7 @@ export class Views implements Disposable {
     if (wanted === undefined) return undefined;
     const mapping = this.#mapping.copyOf(upstream);
     const { catalogs, isOnline } = this.#deps;
-    const view = new UpstreamView(wanted, config, factsOf(config), mapping, { ...this.#world, resources: new Resources({ catalogs, isOnline, config: () => config }) });
+    const view = new UpstreamView(wanted, config, new FactBook(config.channels), mapping, { ...this.#world, resources: new Resources({ catalogs, isOnline, config: () => config }) });
     mapping.assign(view.mapping, [...view.shares()]);
     return view;
   }
@@ -271,5 +272,3 @@ export class Views implements Disposable {
     this.#timer.arm(addMs(clock.now(), Math.min(wait, LONGEST_WAIT_MS)));
   }
 }
-
-const factsOf = ({ channels }: GatewayConfig): ReadonlyMap<string, ChannelFacts> => new Map(channels.map(facts => [`${facts.device}\n${facts.id}`, facts]));
