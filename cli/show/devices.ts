@@ -12,6 +12,7 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
   { title: 'ADDRESS', value: row => row.address },
   { title: 'EXPIRES', value: row => duration(row.expiresInMs), align: 'right' },
   { title: 'KEEPALIVE', value: row => duration(row.lastKeepaliveAgeMs), align: 'right' },
+  { title: 'SPEAKS', value: row => `${row.edition} ${row.dialect}` },
   { title: 'CHANNELS', value: row => row.channels, align: 'right' },
   { title: 'CATALOGUE', value: catalogue },
 ];

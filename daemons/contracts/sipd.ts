@@ -8,6 +8,11 @@ export interface DeviceRow {
   readonly manufacturer: string | null;
   readonly model: string | null;
   readonly firmware: string | null;
+  /** Of GB/T 28181, as its last REGISTER said. */
+  readonly edition: '2016' | '2022';
+  /** How it is spoken to, and why so. */
+  readonly dialect: string;
+  readonly dialectBy: string;
   readonly state: 'online' | 'offline';
   /** Why it is offline: expired, unregistered, keepalive-lost, connection-lost, never-registered. */
   readonly reason: string | null;

@@ -29,6 +29,7 @@ import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
+import { SessionNotices } from './session-notices.ts';
 import { SessionStore } from './session-store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Upstreams } from './upstreams.ts';
@@ -55,6 +56,7 @@ export class Gateway {
   readonly alarms: Alarms;
   readonly positions: Positions;
   readonly voice: Voice;
+  readonly sessionNotices: SessionNotices;
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
   readonly upstreamRows: UpstreamRows;
@@ -113,7 +115,10 @@ export class Gateway {
         catalogs: this.catalogs,
         views: this.views,
         isOnline,
-        onCommand: (link, message) => this.voice.command(link, message) || this.controls.command(link, message),
+        onCommand: (link, message) => {
+          sessionNotices.command(link, message);
+          return this.voice.command(link, message) || this.controls.command(link, message);
+        },
         onOffline: name => {
           this.controls.upstreamGone(name);
           this.voice.upstreamGone(name);
@@ -125,6 +130,7 @@ export class Gateway {
         },
       }),
     );
+    const sessionNotices = (this.sessionNotices = new SessionNotices({ ...common, upstreams: this.upstreams }));
     this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams, views: this.views, onPositionWish: deviceId => this.deviceSubscriptions.wishesChanged(deviceId) }));
     this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));
     this.positions = closer.use(new Positions({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));

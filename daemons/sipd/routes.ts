@@ -22,6 +22,7 @@ import type { Counters } from './counters.ts';
 import type { Devices } from './devices.ts';
 import type { Positions } from './positions.ts';
 import type { Relay } from './relay.ts';
+import type { SessionNotices } from './session-notices.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
@@ -46,6 +47,7 @@ export interface RoutesDeps {
   readonly alarms: Alarms;
   readonly positions: Positions;
   readonly voice: Voice;
+  readonly sessionNotices: SessionNotices;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -166,6 +168,7 @@ export class Routes {
     if (message.root === 'Notify' && message.cmdType === 'Alarm') return this.#alarm(incoming, peer.deviceId, message);
     incoming.respond(200);
     if (this.#deps.relay.recordings.mediaStatus(message, { deviceId: peer.deviceId })) return;
+    if (this.#deps.sessionNotices.notice(peer.deviceId, message)) return;
     if (this.#deps.voice.response(peer.deviceId, message)) return;
     if (this.#deps.positions.fromDevice(peer.deviceId, message)) return;
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);

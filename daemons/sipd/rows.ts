@@ -50,6 +50,7 @@ export class Rows {
   #device(id: string): DeviceRow {
     const { devices, catalogs, clock } = this.#deps;
     const binding = devices.binding(id);
+    const speech = devices.speech(id);
     const isOnline = this.#deps.inlets.owns(id) || binding?.online === true;
     const { name, manufacturer, model, firmware } = catalogs.facts(id);
     const now = clock.now();
@@ -59,6 +60,9 @@ export class Rows {
       manufacturer,
       model,
       firmware,
+      edition: speech.version,
+      dialect: speech.dialect,
+      dialectBy: speech.by,
       state: isOnline ? 'online' : 'offline',
       reason: isOnline ? null : (binding?.reason ?? 'never-registered'),
       transport: binding?.source.transport ?? null,

@@ -16,7 +16,7 @@ import { main } from '../../cli/vlink.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const log = createLog('test', 'silent');
 
-const device: DeviceRow = { id: '34020000001110000001', name: '北门 NVR\x1b[2J', manufacturer: 'Maker', model: null, firmware: null, state: 'offline', reason: 'keepalive-lost', transport: 'UDP', address: '127.0.0.1:5060', expiresInMs: 3_500_000, lastKeepaliveAgeMs: 200_000, channels: 2, catalog: { state: 'partial', expected: 10, received: 7, atWallMs: 1 } };
+const device: DeviceRow = { id: '34020000001110000001', name: '北门 NVR\x1b[2J', manufacturer: 'Maker', model: null, firmware: null, edition: '2016', dialect: 'standard', dialectBy: 'nothing known of it', state: 'offline', reason: 'keepalive-lost', transport: 'UDP', address: '127.0.0.1:5060', expiresInMs: 3_500_000, lastKeepaliveAgeMs: 200_000, channels: 2, catalog: { state: 'partial', expected: 10, received: 7, atWallMs: 1 } };
 const upstream: UpstreamRow = { name: 'city', id: '34010000002000000001', localId: '34020000002000000001', transport: 'TCP', address: '127.0.0.2:5060', state: 'waiting', reason: '403 Forbidden', retryInMs: 60_000, expiresInMs: null, lastKeepaliveAgeMs: null, sharedChannels: 2, onlineChannels: 1, accessedChannels: 1, playingChannels: 0, sessions: 0, bitrateBps: null };
 const channels: readonly ChannelRow[] = Array.from({ length: 2500 }, (_, n) => ({ deviceId: device.id, channelId: `3402000000131${String(n).padStart(7, '0')}`, name: `摄像机 ${n}`, status: 'ON', manufacturer: null, civilCode: '340200', mapped: n === 0 ? [{ upstream: 'city', id: '34010000001310000009' }] : [], playing: n === 1 }));
 const leg: LegStats = { transport: 'udp', local: { address: '127.0.0.1', port: 30000 }, remote: null, state: 'flowing', ssrc: 1, packets: 990, bytes: 1, lost: 10, reordered: 0, duplicates: 0, late: 0, waiting: 0, asked: 0, repaired: 0, waitMs: 0, dropped: {}, jitterMs: 1, lastPacketAgeMs: 1, firstPacketMs: 1 };
@@ -94,7 +94,7 @@ t.test('show', async t => {
   const { directory, calls } = await fakeDaemons(t);
   const devices = await vlink(directory, 'show', 'devices');
   t.equal(devices.code, 0);
-  t.match(devices.out, /^DEVICE +NAME +STATE .*\n34020000001110000001  北门 NVR·\[2J  offline: keepalive-lost  UDP +127\.0\.0\.1:5060 +58 min +3 min +2  partial, 7 of 10\n$/);
+  t.match(devices.out, /^DEVICE +NAME +STATE .*\n34020000001110000001  北门 NVR·\[2J  offline: keepalive-lost  UDP +127\.0\.0\.1:5060 +58 min +3 min  2016 standard +2  partial, 7 of 10\n$/);
   t.same(JSON.parse((await vlink(directory, 'show', 'devices', '--json')).out), [device], 'the raw form is the answer itself');
 
   t.match((await vlink(directory, 'show', 'upstreams')).out, /city .* TCP +127\.0\.0\.2:5060  waiting: 403 Forbidden, again in 60 s .* 2 +1 +1 +0 +0 +-\nin all: 2500 channels below, 2400 of them online; 2 shared, 1 accessed, 0 playing\n/);

@@ -29,9 +29,12 @@ const NAMES: ReadonlyMap<string, string> = new Map(
     'HeartBeatInterval', 'HeartBeatCount', 'PositionCapability', 'Longitude', 'Latitude', 'DownloadSpeed', 'Resolution', 'StreamNumber', 'VideoFormat', 'FrameRate', 'BitRateType', 'VideoBitRate',
     'RecordEnable', 'RecordScheduleSumNum', 'RecordSchedule', 'WeekDayNum', 'TimeSegmentSumNum', 'TimeSegment', 'StartHour', 'StartMin', 'StartSec', 'StopHour', 'StopMin', 'StopSec', 'RecordTime',
     'PreRecordTime', 'On', 'RegionList', 'Seq', 'Point', 'MotionDetection', 'FieldDetection', 'Length', 'Width', 'TimeX', 'TimeY', 'TimeEnable', 'TimeType', 'TextEnable', 'Text', 'X', 'Y', 'SnapNum',
-    'Interval', 'UploadURL', 'SessionID', 'AlarmPriority', 'AlarmMethod', 'AlarmTime', 'AlarmDescription', 'AlarmType', 'AlarmTypeParam', 'EventType',
+    'Interval', 'UploadURL', 'SessionID', 'AlarmPriority', 'AlarmMethod', 'AlarmTime', 'AlarmDescription', 'AlarmType', 'AlarmTypeParam', 'EventType', 'UpgradeResult', 'Firmware', 'SnapShotList', 'SnapShotFileID',
   ].map(name => [name.toLowerCase(), name]),
 );
+
+/** Elements whose text is an ID of the sender's, or begins with one (SnapShotFileID: the camera's, then what makes it unique). */
+const IDS: ReadonlySet<string> = new Set(['deviceid', 'snapshotfileid']);
 
 /** The ID that the receiver knows for one of the sender's; undefined: none. */
 export type MapId = (id: string) => string | undefined;
@@ -40,9 +43,9 @@ export type MapId = (id: string) => string | undefined;
 const MAX_LIST = 1024;
 const LISTS: ReadonlySet<string> = new Set(['presetlist', 'cruisetracklist', 'cruisepointlist', 'sdcardstatusinfo']);
 
-/** A Response of a device under the upstream's SN and ID; a list that makes it longer than `fits` allows goes in several, each with the sum. */
+/** What a device says, mostly a Response, under the upstream's SN and ID; a list that makes it longer than `fits` allows goes in several, each with the sum. */
 export function relayResponse(message: Manscdp, head: Head, mapId: MapId, fits: (body: string) => boolean): string[] {
-  const build = (element: XmlElement): string => buildManscdp('Response', message.cmdType, head, contentOf(element, () => true, mapId));
+  const build = (element: XmlElement): string => buildManscdp(message.root, message.cmdType, head, contentOf(element, () => true, mapId));
   const whole = build(message.element);
   const list = message.element.children.find(({ key }) => LISTS.has(key));
   if (list === undefined || list.children.length < 2 || (list.children.length <= MAX_LIST && fits(whole))) return [whole];
@@ -89,7 +92,7 @@ const contentOf = (element: XmlElement, wanted: (key: string) => boolean, mapId:
 function write(element: XmlElement, mapId: MapId): string | undefined {
   if (PRIVATE.has(element.key)) return '';
   const name = NAMES.get(element.key) ?? element.name;
-  const ids = new Map(element.children.filter(({ key }) => key === 'deviceid').map(child => [child, mapId(child.text)]));
+  const ids = new Map(element.children.filter(({ key }) => IDS.has(key)).map(child => [child, mapId(child.text)]));
   if (element.key === 'item' && [...ids.values()].includes(undefined)) return undefined;
   const children = element.children.map(child => (ids.has(child) ? idElement(child, ids.get(child)) : write(child, mapId)));
   const dropped = children.filter(child => child === undefined).length;
