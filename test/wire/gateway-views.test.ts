@@ -122,6 +122,16 @@ await t.test('permissions: live only, and by rule', async t => {
   await t.rejects(city.play(camera(1).id, { transport: 'udp' }), /403/, 'an ID that it does not know it by');
 });
 
+await t.test('a right that is withdrawn ends what it was for', async t => {
+  const watching = await county.play(rig.idOf(1, 0, 1), { transport: 'udp' });
+  await watching.waitFrames(2);
+  await rig.rewrite({ devices: DEVICES, upstreams: [CITY, { ...COUNTY, permissions: { live: false } }] });
+  await watching.waitEnded(5000);
+  await t.rejects(county.play(rig.idOf(1, 0, 1), { transport: 'udp' }), /403/);
+  t.equal((await county.catalog()).items.length, 10, 'what it may not watch it still sees');
+  await rig.rewrite({ devices: DEVICES, upstreams: [CITY, COUNTY] });
+});
+
 await t.test('quota: one stream, then 486', async t => {
   const first = await county.play(rig.idOf(1, 0, 1), { transport: 'udp' });
   await t.rejects(county.play(rig.idOf(1, 1, 1), { transport: 'udp' }), /486/);

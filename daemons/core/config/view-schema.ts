@@ -82,7 +82,7 @@ export const viewSchema = z.strictObject({
   replace: z.array(z.strictObject({ find: line(64).min(1).describe('text in a name'), with: line(64).describe('what stands there instead') })).max(64).default([]).describe('replaced in names, one after the other'),
   status: z.enum(['actual', 'always-on', 'device', 'hide-offline']).default('actual').describe('device: OFF only when the device is offline; hide-offline: what is not ON is not seen'),
   quota: quota.prefault({}).describe('how much it may have at once'),
-  route: z.boolean().default(false).describe('items name the platforms that they came through: for an upstream that is a ViewLink gateway'),
+  route: z.boolean().default(false).describe('items name the platforms that they came through: for an upstream that is a ViewLink gateway; needed where platforms in a ring all make IDs of their own'),
 });
 
 export const channelFactsSchema = z.strictObject({

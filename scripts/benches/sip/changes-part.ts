@@ -33,7 +33,7 @@ export async function changeFigures(): Promise<Figure[]> {
   await using camera = await CameraSimulator.open({ id: '34020000002000000002', platform: { id: LAB_ID, address: lab.address, port: lab.sipPort }, password: LAB_PASSWORD, transport: 'tcp', channels: CHANNELS });
   await until(async () => (await rpc.call('listChannels', { limit: 0 })).total === CHANNELS && camera.device.subscriptions.topics.includes('Catalog'));
   const { pid } = lab.sipd;
-  await using inspector = await Inspector.open(lab.sipd, join(lab.directory, 'sipd.log'));
+  using inspector = await Inspector.open(lab.sipd, join(lab.directory, 'sipd.log'));
   const heapBefore = await inspector.collectGarbage();
   const cpuBefore = cpuSeconds(pid);
   const told = await change(platform, camera);
