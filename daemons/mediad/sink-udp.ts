@@ -9,6 +9,7 @@ import type { LegCounters } from './leg-counters.ts';
 import type { SinkLeg, SinkLegOptions } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
 import type { UdpSinkPort } from './media-ports.ts';
+import { Pacer } from './pacer.ts';
 import { Resender } from './resender.ts';
 
 /** A datagram cannot be longer (65,535 - IPv4 20 - UDP 8 - RTP 12). */
@@ -39,6 +40,8 @@ class UdpSink implements SinkLeg {
   readonly remote: Endpoint;
   /** Where the peer may ask for packets again. */
   readonly #resender: Resender | undefined;
+  /** Where whole pictures leave at once. */
+  readonly #pacer: Pacer | undefined;
   #port!: UdpSinkPort;
   #udp!: UdpSinkPort['udp'];
   #refusedSince: Ms | undefined;
@@ -54,6 +57,7 @@ class UdpSink implements SinkLeg {
     this.#counters = options.counters;
     this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
     const { plane, ssrc, remote, counters } = options;
+    if (options.whole) this.#pacer = new Pacer(plane.clock, batch => this.#udp.send(batch));
     if (options.nack) this.#resender = new Resender({ plane, ssrc, payloadType: () => this.payloadType, ...remote, counters });
   }
 
@@ -95,8 +99,9 @@ class UdpSink implements SinkLeg {
     }
     if (this.#resender !== undefined) this.#keep(now);
     const droppedBefore = this.#udp.dropped;
-    const taken = this.#udp.send(outbound);
-    const dropped = this.#udp.dropped - droppedBefore;
+    const paced = this.#pacer?.push(outbound);
+    const taken = paced === undefined ? this.#udp.send(outbound) : paced.taken;
+    const dropped = this.#udp.dropped - droppedBefore + (paced?.dropped ?? 0);
     if (dropped > 0) counters.drop('queue-full', dropped);
     counters.sent(outbound.count - dropped, dropped === 0 ? bytes : 0, now);
     return taken;
@@ -143,6 +148,7 @@ class UdpSink implements SinkLeg {
   }
 
   close(): Promise<void> {
+    this.#pacer?.close();
     this.#resender?.ring.clear();
     return this.#port.close();
   }

@@ -11,8 +11,8 @@ const PICTURES = 250;
 
 for (const fixed of [false, true]) {
   t.test(`5 % lost both ways, 40 ms round trip, ${fixed ? 'one port for all' : 'a port a leg'}: everything arrives`, { timeout: 60_000 }, async t => {
-    const lower = openRig({ fixed, range: { first: 8000, last: 8099 } });
-    const upper = openRig({ fixed, range: { first: 8100, last: 8199 }, loss: { maxWaitMs: 300 } });
+    const lower = openRig({ fixed, range: { first: 9400, last: 9499 } });
+    const upper = openRig({ fixed, range: { first: 9500, last: 9599 }, loss: { maxWaitMs: 300 } });
     const [camera, viewer] = [await UdpPeer.open(), await UdpPeer.open()];
     const below = await lower.bridges.openSource(sourceParams('b'));
     lower.bridges.connectSource({ bridgeId: 'b', remote: camera.endpoint, ssrc: SOURCE_SSRC, ssrcPolicy: 'exact', payloadType: 96 });

@@ -116,6 +116,20 @@ t.test('who joins a running stream begins with a key picture, and one is asked f
   t.equal(picturesOf(second.packets).size, 15);
 });
 
+t.test('a key picture of 400 packets does not leave in one breath: a small receive buffer takes it', async t => {
+  await using scene = await openScene();
+  const viewer = await scene.sink('s', 'whole');
+  // The kernel doubles it; the picture takes a megabyte there.
+  viewer.socket.setRecvBufferSize(160 * 1024);
+  for (let i = 0; i < 10; i++) await scene.camera.send(scene.local, ...nextPicture(scene.stream));
+  await until('flowing', () => viewer.packets.length === 30);
+  await scene.camera.send(scene.local, ...nextPicture(scene.stream, { bytes: 560_000, key: true }));
+  for (let i = 0; i < 10; i++) await scene.camera.send(scene.local, ...nextPicture(scene.stream, { key: false }));
+  await until('all of it', () => viewer.packets.length === 30 + 400 + 30);
+  t.ok(consecutive(viewer.packets));
+  t.ok(viewer.payload.equals(Buffer.concat(scene.stream.sent)));
+});
+
 t.test('over TCP: a viewer of whole pictures that reads slowly loses whole pictures', { timeout: 30_000 }, async t => {
   const rig = openRig();
   const { local } = await rig.bridges.openSource(sourceParams('b', { transport: 'tcp-passive' }));
