@@ -66,7 +66,7 @@ const PLAY = `async (url, token, withAudio) => {
   const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp', Authorization: 'Bearer ' + token }, body: pc.localDescription.sdp });
   if (answer.status !== 201) throw new Error('status ' + answer.status);
   window.session = answer.headers.get('Location');
-  await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+  await pc.setRemoteDescription({ type: 'answer', sdp: (window.rewrite ?? (sdp => sdp))(await answer.text()) });
 }`;
 
 interface Decoded {
@@ -128,6 +128,59 @@ t.test('H.265 and AAC are turned into what a browser takes; the camera leaves, a
   t.match(scene.transcoders.rows()[0], { state: 'running', encoder: 'libx264' });
   scene.source.end('camera left');
   await until('the session is gone', () => scene.route.sessions === 0);
+});
+
+/** Stands between viewer and outlet, and loses some of what comes from the outlet. */
+async function lossyPath(outletPort: number, loses: (packet: number) => boolean): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const [front, back] = [createSocket('udp4'), createSocket('udp4')];
+  await Promise.all([front, back].map(socket => new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve))));
+  let viewer = 0;
+  let packets = 0;
+  front.on('message', (bytes, { port }) => {
+    viewer = port;
+    back.send(bytes, outletPort, '127.0.0.1');
+  });
+  back.on('message', bytes => {
+    // Checks and handshake pass: it is media that is meant.
+    const isMedia = bytes.length > 200 && bytes[0]! >= 128;
+    if (!isMedia || !loses((packets += 1))) front.send(bytes, viewer, '127.0.0.1');
+  });
+  return { port: front.address().port, close: async () => void (await Promise.all([front, back].map(socket => new Promise<void>(resolve => void socket.close(resolve))))) };
+}
+
+t.test('over a path that loses every twentieth packet: asked for again, sent again, shown', async t => {
+  await using scene = await openScene('h264');
+  const path = await lossyPath(scene.host.port, packet => packet % 20 === 0);
+  await using browser = await Browser.open();
+  const page = await browser.page(pageUrl);
+  await page.evaluate(`window.rewrite = sdp => sdp.replaceAll(' ${scene.host.port} ', ' ${path.port} ')`);
+  await play(page, scene, false);
+  const { lost, state } = await watch(page, 60);
+  t.equal(state, 'connected');
+  const { nackCount, pliCount } = await page.evaluate<{ nackCount: number; pliCount: number }>('pc.getStats().then(all => { const one = [...all.values()].find(each => each.type === "inbound-rtp"); return { nackCount: one.nackCount, pliCount: one.pliCount }; })');
+  t.ok(nackCount > 0, `${nackCount} NACKs, ${pliCount} PLIs, ${lost} lost in the end`);
+  await until('it is counted', () => (scene.host.counters()['webrtc.repeated-packets'] ?? 0) > 0);
+  t.comment(`${scene.host.counters()['webrtc.repeated-packets']} sent again`);
+  await path.close();
+});
+
+t.test('a viewer that cannot decode asks for a key frame, and the source is asked', async t => {
+  await using scene = await openScene('h264');
+  let isOpen = true;
+  const path = await lossyPath(scene.host.port, packet => !isOpen && packet % 3 !== 0);
+  await using browser = await Browser.open();
+  const page = await browser.page(pageUrl);
+  await page.evaluate(`window.rewrite = sdp => sdp.replaceAll(' ${scene.host.port} ', ' ${path.port} ')`);
+  await play(page, scene, false);
+  const { decoded } = await watch(page, 20);
+  const asked = scene.source.keyFramesWanted;
+  // What is sent again is lost again.
+  isOpen = false;
+  await until('a key frame was wanted', () => scene.source.keyFramesWanted > asked, 15_000);
+  isOpen = true;
+  await watch(page, decoded + 30);
+  await path.close();
+  t.ok(scene.source.keyFramesWanted > asked);
 });
 
 t.test('who may: token, origin, type, offer', async t => {

@@ -13,6 +13,8 @@ import { systemClock as clock } from '#kit/clock.ts';
 import { createLog } from '#kit/log.ts';
 import { Transcoders } from '../../daemons/mediad/transcode/transcoders.ts';
 import type { UnitSink, UnitStream } from '../../daemons/mediad/unit-stream.ts';
+import { UnitHub } from '../../daemons/mediad/unit-hub.ts';
+import { footageUnits } from '../rig/media-units.ts';
 import { LiveFootage } from '../rig/live-footage.ts';
 import { until as within } from '../rig/until.ts';
 
@@ -219,6 +221,31 @@ t.test('faults 71, 77: broken pictures may end the process, and never this one o
   await until('the good one goes on', () => whole.seen.pictures.length > 100);
   t.ok(mixed.seen.pictures.length > 0 || mixed.seen.ended !== undefined);
   t.equal(all.rows().find(({ label }) => label === 'good')!.starts, 1);
+});
+
+t.test('fault 74: the camera changes its codec: a new process, no failure, and the pictures go on', async t => {
+  const [before, after] = [await footageUnits('h264'), await footageUnits('h265-g711a', 3600 * 1000)];
+  const hub = new UnitHub({ clock, onTaken: () => undefined, onKeyFrameWanted: () => undefined });
+  using all = transcoders();
+  const play = async (units: readonly MediaUnit[], count: number): Promise<void> => {
+    for (const unit of units.slice(0, count)) {
+      hub.take(unit, clock.now());
+      if (unit.kind === 'video') await wait(20);
+    }
+  };
+  const first = play(before.units, 60);
+  using one = await all.render(hub, rendition({ size: CIF, audio: 'g711a' }), 'one');
+  const { seen } = join_(one.stream);
+  await first;
+  await until('pictures of the first', () => seen.pictures.length >= 50);
+  const second = play(after.units, 200);
+  await until('pictures of the second', () => seen.pictures.some(({ pts90k }) => pts90k >= 3600 * 1000 + 3600 * 10));
+  await until('and its sound', () => seen.sounds.length > 5);
+  await second;
+  t.match(all.rows()[0], { state: 'running', starts: 2 });
+  t.equal(all.counters()['transcode.died'], undefined);
+  t.equal(all.counters()['transcode.reshaped'], 1);
+  t.match(seen.tracks, { video: { codec: 'h264', ...CIF }, audio: { codec: 'g711a' } });
 });
 
 t.test('the source ends: so does the rendition; the last viewer leaves: the process goes', async t => {
