@@ -32,6 +32,8 @@ export function referenceConfig(): string {
 function entryLines(key: string, node: Node, depth: number): readonly string[] {
   const indent = '  '.repeat(depth);
   if (node.properties !== undefined) return [commented(`${indent}${key}:`, node), ...Object.entries(node.properties).flatMap(([name, child]) => entryLines(name, child, depth + 1))];
+  // What has no default is shown as a comment: absent, it is absent.
+  if (node.default === undefined) return [commented(`${indent}# ${key}:`, node, 'optional; ')];
   const lines = [commented(`${indent}${key}: ${JSON.stringify(node.default)}`, node)];
   if (node.items?.properties !== undefined) lines.push(...exampleLines(node.items, depth + 1));
   return lines;
