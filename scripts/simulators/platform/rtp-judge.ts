@@ -43,6 +43,8 @@ export class RtpJudge {
   #expected: { ssrc: number | undefined; payloadType: number };
   #next: number | undefined;
   #stray: number | undefined;
+  /** Of the present run. */
+  #ssrc: number | undefined;
   /** SSRC of the packets, right or wrong. */
   seenSsrc: number | undefined;
 
@@ -70,7 +72,11 @@ export class RtpJudge {
     if (header.payloadType !== this.#expected.payloadType) this.counters.payloadTypeMismatch += 1;
     if (header.marker) this.counters.markers += 1;
     const payload = packet.subarray(header.payloadOffset, header.payloadOffset + header.payloadLength);
-    this.#place(header.sequence, { payload, timestamp: header.timestamp, marker: header.marker });
+    const arrived = { payload, timestamp: header.timestamp, marker: header.marker };
+    this.#ssrc ??= header.ssrc;
+    // Numbers of another source have nothing to do with ours, however close they are.
+    if (header.ssrc === this.#ssrc) this.#place(header.sequence, arrived);
+    else if (this.#restart(header.sequence, arrived)) this.#ssrc = header.ssrc;
   }
 
   /** Hands out what is held, gaps and all. */
@@ -98,11 +104,11 @@ export class RtpJudge {
     else this.#restart(sequence, arrived);
   }
 
-  /** Two packets in a row from elsewhere: a new run (RFC 3550 A.1). */
-  #restart(sequence: number, arrived: Held): void {
+  /** Two packets in a row from elsewhere: a new run (RFC 3550 A.1). True when it begins. */
+  #restart(sequence: number, arrived: Held): boolean {
     if (this.#stray !== sequence) {
       this.#stray = (sequence + 1) & 0xffff;
-      return;
+      return false;
     }
     this.flush();
     this.counters.restarts += 1;
@@ -110,6 +116,7 @@ export class RtpJudge {
     this.#sink.gap();
     this.#next = sequence;
     this.#deliver(arrived);
+    return true;
   }
 
   #deliver({ payload, timestamp, marker }: Held): void {
