@@ -1,5 +1,5 @@
 /** Program stream on one side, elementary stream on the other, through the whole gateway; pictures are compared after decoding. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,6 +8,7 @@ import { decodePictures } from '../../scripts/media/pictures.ts';
 import type { Quirk } from '../../scripts/simulators/camera/quirks.ts';
 import type { Mischief } from '../../scripts/simulators/platform/mischief.ts';
 import { assertReleased, openRelayRig } from '../rig/relay-rig.ts';
+import { until } from '../rig/until.ts';
 
 t.setTimeout(120_000);
 const directory = await mkdtemp(join(tmpdir(), 'viewlink-formats-'));
@@ -57,3 +58,19 @@ for (const { what, quirks, mischief, answered } of CASES) {
     await assertReleased(rig);
   });
 }
+
+await t.test('sound alone, and what cannot be served', async t => {
+  await using rig = await openRelayRig({ cameras: [{ footage: 'h264-g711a' }, { footage: 'h265-aac' }] });
+  const [platform] = rig.platforms;
+  const play = await platform!.play(rig.idOf(0, 0), { transport: 'udp', mischief: ['audio-only'], recordTo: join(directory, 'sound') });
+  await until('sound', () => play.report.audioFrames > 30);
+  const report = await play.stop();
+  t.match(report, { audioCodec: 'g711a', frames: 0, damaged: 0, lost: 0, payloadTypeMismatch: 0 });
+  t.match(play.answer, { media: { kind: 'audio', payloadTypes: [8] } });
+  const original = Buffer.concat((await loadFootage('h264-g711a')).audioFrames.map(({ bytes }) => bytes));
+  const heard = await readFile(report.files.audio!);
+  t.ok(heard.length > 6400 && Buffer.concat([original, original]).includes(heard), 'octet for octet');
+  const refused: unknown = await platform!.play(rig.idOf(1, 0), { transport: 'udp', mischief: ['audio-only'] }).catch((error: unknown) => error);
+  t.match(refused, { status: 503 }, 'AAC for one who takes G.711 only');
+  await assertReleased(rig);
+});

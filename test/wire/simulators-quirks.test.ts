@@ -131,6 +131,7 @@ t.test('sessions that go wrong', BESIDES, async t => {
   const platform = await openPlatform(t);
   const scenes: readonly (() => Promise<void>)[] = [
     async () => refused(t, play(platform, await openCamera(t, platform, ['reject-486'])), 486, 'rejected'),
+    async () => refused(t, play(platform, await openCamera(t, platform, []), { mischief: ['audio-only'] }), 488, 'a camera that has program streams only'),
     async () => {
       const camera = await openCamera(t, platform, ['busy']);
       const first = await play(platform, camera);

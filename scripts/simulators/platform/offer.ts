@@ -8,6 +8,7 @@ import type { PlayTransport } from './receivers.ts';
 
 /** TEST-NET-3: nobody's address (RFC 5737). */
 const FOREIGN_ADDRESS = '203.0.113.99';
+const PCMA_PAYLOAD = { payloadType: 8, encoding: 'PCMA', clockRate: 8000 };
 const EXTRA_PAYLOADS = [
   { payloadType: 97, encoding: 'MPEG4', clockRate: 90000 },
   { payloadType: 98, encoding: 'H264', clockRate: 90000 },
@@ -37,13 +38,13 @@ export interface OfferFacts {
 
 export function writeOffer({ channelId, history, platformId, address, port, transport, ssrc, f }: OfferFacts, mischief: Mischiefs): Uint8Array {
   const declared = mischief.has('third-party-address') ? FOREIGN_ADDRESS : mischief.has('unspecified-address') ? '0.0.0.0' : address;
-  const payloads = mischief.has('elementary') ? [H264_PAYLOAD, H265_PAYLOAD] : mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
+  const payloads = mischief.has('audio-only') ? [PCMA_PAYLOAD] : mischief.has('elementary') ? [H264_PAYLOAD, H265_PAYLOAD] : mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
   const declaredPort = mischief.has('zero-port') ? 0 : mischief.has('odd-port') ? port | 1 : port;
   const asked =
     history === undefined
       ? ({ sessionName: 'Play' } as const)
       : { sessionName: history.downloadSpeed === undefined ? ('Playback' as const) : ('Download' as const), uri: `${channelId}:0`, time: history, downloadSpeed: history.downloadSpeed };
-  const correct = buildOffer({ originUser: platformId, address: declared, port: declaredPort, transport, ssrc, ...asked, payloads, f: f === undefined ? undefined : parseFLine(f) });
+  const correct = buildOffer({ originUser: platformId, address: declared, port: declaredPort, transport, ssrc, ...asked, ...(mischief.has('audio-only') && { kind: 'audio' as const }), payloads, f: f === undefined ? undefined : parseFLine(f) });
   const lines = toByteString(correct).split('\r\n').filter(line => line !== '');
   const written = lines.flatMap(line => {
     if (line.startsWith('y=') && mischief.has('no-y')) return [];

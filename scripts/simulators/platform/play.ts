@@ -172,7 +172,7 @@ export class Play implements AsyncDisposable, MediaSink {
     this.answer = answer.value;
     this.#expectedSsrc = agreed.value.ssrc;
     const format = formatOf(agreed.value.payload);
-    if (format === 'h264' || format === 'h265') this.#recorder.expect(format);
+    if (format !== undefined && format !== 'ps') this.#recorder.expect(format);
     this.#judge.expect(agreed.value.ssrc, agreed.value.payload.payloadType);
     if (transport === 'tcp-active' && !mischief.has('never-connects')) this.#receiver.connect(agreed.value.address, agreed.value.port);
     report('playing', { channel: channelId, transport, ssrc: agreed.value.ssrc });

@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { RawUnit } from '#core/media/unit-intake.ts';
 import { PsDemuxer, type PsEvent, type PsUnit } from '#core/ps/demux.ts';
 import { PsMuxer } from '#core/ps/mux.ts';
-import { type Depacketizer, openDepacketizer } from '#core/rtp/elementary.ts';
+import { type Depacketizer, type ElementaryFormat, openDepacketizer } from '#core/rtp/elementary.ts';
 import type { Codec } from '#core/ps/stream-types.ts';
 
 const EXTENSION: Readonly<Partial<Record<Codec, string>>> = { h264: 'h264', h265: 'h265', g711a: 'alaw', g711u: 'mulaw', aac: 'aac' };
@@ -46,9 +46,9 @@ export class Recorder {
   }
 
   /** It is an elementary stream: recorded as the program stream that it would have been. */
-  expect(format: 'h264' | 'h265'): void {
+  expect(format: ElementaryFormat): void {
     this.#depacketizer = openDepacketizer(format);
-    this.#muxer = new PsMuxer({ video: format });
+    this.#muxer = new PsMuxer(format === 'h264' || format === 'h265' ? { video: format } : { audio: format });
   }
 
   payload(bytes: Uint8Array, timestamp: number, endsPicture: boolean): void {
@@ -58,7 +58,8 @@ export class Recorder {
 
   #picture(unit: RawUnit): void {
     if (unit.damaged) this.damaged += 1;
-    else this.#stream(this.#muxer.video({ bytes: unit.bytes, pts90k: unit.pts90k, keyFrame: unit.keyFrame }), true);
+    else if (unit.kind === 'video') this.#stream(this.#muxer.video({ bytes: unit.bytes, pts90k: unit.pts90k, keyFrame: unit.keyFrame }), true);
+    else this.#stream(this.#muxer.audio({ bytes: unit.bytes, pts90k: unit.pts90k, ownPack: true }), true);
   }
 
   #stream(bytes: Uint8Array, endsPicture: boolean): void {
