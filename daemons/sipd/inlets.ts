@@ -14,6 +14,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import type { MediaPool } from './media-pool.ts';
+import type { InletFacts } from './why.ts';
 
 /** After a start a channel keeps the state that it had until mediad had the time to ask it. */
 const UNKNOWN_MS = 10_000;
@@ -34,6 +35,8 @@ export class Inlets implements Disposable {
   readonly #online = new Map<string, Set<string>>();
   /** As the catalogue had it before the restart; empty when its time is over. */
   readonly #remembered = new Set<string>();
+  /** Why one is not online, as mediad said. */
+  readonly #whys = new Map<string, string>();
   #byId: ReadonlyMap<string, InletConfig> = new Map();
   #forgetting: Disposable | undefined;
 
@@ -64,6 +67,11 @@ export class Inlets implements Disposable {
     return kind === 'rtsp' ? undefined : [...(this.#online.get(id) ?? [])][0];
   }
 
+  /** For `vlink why`. */
+  facts({ kind, id, url, transport }: InletConfig): InletFacts {
+    return { kind, place: url === undefined ? 'published over RTMP' : `${url} over ${transport}`, isOnline: this.#online.has(id), why: this.#whys.get(id) ?? null };
+  }
+
   /** Before anything else starts, and after every change of the configuration. */
   configure(): void {
     const { catalogs, clock, config } = this.#deps;
@@ -82,6 +90,8 @@ export class Inlets implements Disposable {
   onMediaEvent(event: MediadEvent, instance: string): void {
     if (event.type !== 'inlet-online' && event.type !== 'inlet-offline') return;
     this.#remembered.delete(event.inletId);
+    if (event.type === 'inlet-offline') this.#whys.set(event.inletId, event.why);
+    else this.#whys.delete(event.inletId);
     if (event.type === 'inlet-online') this.#add(event.inletId, instance);
     else this.#remove(event.inletId, instance);
     this.#publish();

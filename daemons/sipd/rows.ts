@@ -148,11 +148,12 @@ export class Rows {
   }
 
   async #facts(asked: string, found: Found): Promise<WhyFacts> {
-    const { devices, relay, media, attempts, config } = this.#deps;
+    const { devices, relay, media, attempts, config, inlets } = this.#deps;
     const deviceId = found.channel?.deviceId ?? found.deviceId;
     const row = deviceId === null ? undefined : this.#device(deviceId);
     const [loads, { bridges }] = await Promise.all([media.loads(), media.list()]);
     const { channel } = found;
+    const inlet = channel === null ? undefined : inlets.find(channel);
     return {
       asked,
       channel: channel === null ? null : { ...channel, name: this.#name(channel), status: this.#deps.catalogs.channels(channel.deviceId).get(channel.channelId)?.status ?? 'ON' },
@@ -162,6 +163,7 @@ export class Rows {
       mediadUp: media.instanceNames.some(({ up }) => up),
       portsFree: loads.length === 0 ? null : loads.reduce((sum, load) => sum + load.portsFree, 0),
       attempt: channel === null ? null : await attempts.last(channel.deviceId, channel.channelId),
+      inlet: inlet === undefined ? null : inlets.facts(inlet),
       viewers: relay.viewers
         .filter(({ source }) => source.channel.deviceId === deviceId && (channel === null || source.channel.channelId === channel.channelId))
         .map(({ plan, phase, source }) => {

@@ -35,6 +35,16 @@ export interface Refusal {
   readonly ageMs: number;
 }
 
+/** A channel that is no GB/T 28181 camera. */
+export interface InletFacts {
+  readonly kind: 'rtsp' | 'rtmp';
+  /** Where it comes from, without credentials. */
+  readonly place: string;
+  readonly isOnline: boolean;
+  /** Why not, when mediad said so. */
+  readonly why: string | null;
+}
+
 export interface WhyFacts {
   readonly asked: string;
   readonly channel: { readonly deviceId: string; readonly channelId: string; readonly name: string; readonly status: 'ON' | 'OFF' } | null;
@@ -54,6 +64,8 @@ export interface WhyFacts {
   readonly mediadUp: boolean;
   readonly portsFree: number | null;
   readonly attempt: Attempt | null;
+  /** Null: a camera of GB/T 28181. */
+  readonly inlet: InletFacts | null;
   readonly viewers: readonly { readonly upstream: string; readonly phase: string; readonly sinkState: string | null; readonly packets: number }[];
 }
 
@@ -63,7 +75,8 @@ const unknown = (step: WhyStep['step'], says: string, evidence: Evidence = {}): 
 
 export function judge(facts: WhyFacts): WhyReport {
   const steps: WhyStep[] = [];
-  for (const walk of [judgeChannel, judgeRegister, judgeCatalogue, judgePorts, judgeInvite, judgeRtp, judgePs, judgeUpstream]) {
+  const walks = facts.inlet === null ? [judgeRegister, judgeCatalogue, judgePorts, judgeInvite, judgeRtp, judgePs] : [judgeInlet, judgePorts, judgePull];
+  for (const walk of [judgeChannel, ...walks, judgeUpstream]) {
     const step = walk(facts);
     steps.push(step);
     if (step.verdict === 'broken') break;
@@ -101,6 +114,24 @@ function judgeRegister({ device, refusals }: WhyFacts): WhyStep {
     address: device.address,
     lastKeepaliveAgeMs: device.lastKeepaliveAgeMs,
   });
+}
+
+function judgeInlet({ inlet, attempt }: WhyFacts): WhyStep {
+  const { kind, place, isOnline } = inlet!;
+  const why = inlet!.why ?? attempt?.failure?.why ?? null;
+  const evidence = { kind, place, why };
+  if (isOnline || attempt?.flowed === true) return ok('register', `an inlet of this gateway, there: ${place}`, evidence);
+  const says = kind === 'rtsp' ? `the camera does not answer at ${place}` : 'nobody publishes it';
+  return broken('register', why === null ? says : `${says}: ${why}`, evidence);
+}
+
+/** What INVITE, RTP and PS are to other cameras. */
+function judgePull({ attempt }: WhyFacts): WhyStep {
+  if (attempt === null) return unknown('invite', 'nobody has tried to play it since the start; try again with --probe');
+  const evidence = { ageMs: Math.round(attempt.ageMs), code: attempt.failure?.code ?? null, codecs: attempt.bridge?.source.codecs.join(' ') ?? null, units: attempt.bridge?.source.packets ?? 0 };
+  if (attempt.flowed) return ok('invite', 'pictures came when it was last played', evidence);
+  if (attempt.failure !== null) return broken('invite', attempt.failure.why, evidence);
+  return unknown('invite', 'it is being opened', evidence);
 }
 
 function judgeCatalogue({ channel, device, asked }: WhyFacts): WhyStep {

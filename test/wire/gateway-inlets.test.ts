@@ -10,6 +10,7 @@ import { PlayFailed } from '../../scripts/simulators/platform/platform.ts';
 import { FootageUnits } from '../rig/footage-units.ts';
 import { assertReleased, openRelayRig, type RelayRig } from '../rig/relay-rig.ts';
 import { PASSWORD, USER, openRtspRig, type RtspRig } from '../rig/rtsp-outlet.ts';
+import { runTool } from '../rig/run-tool.ts';
 import { until } from '../rig/until.ts';
 import { freePort } from './free-port.ts';
 
@@ -103,6 +104,26 @@ await t.test('many viewers, one pull; the state goes up; a restart of the signal
   await until('the camera is away', async () => (await statusOf(rig, DOOR)) === 'OFF', 60_000);
 });
 
+await t.test('why an inlet does not play; its sub-stream is a stream of its own', async t => {
+  await using source = await openSource('h264');
+  await using sub = await openSource('h265');
+  const wrong = '34020000001310000504';
+  const rtspPort = await freePort();
+  await using rig = await openRig([inlet(DOOR, source.rtsp.bareUrl, { subUrl: sub.rtsp.bareUrl }), inlet(AWAY, `rtsp://127.0.0.1:${await freePort()}/x`), inlet(wrong, source.rtsp.bareUrl, { password: 'wrong' })], { sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) } } as never });
+  await until('the camera is there', async () => (await statusOf(rig, DOOR)) === 'ON', 10_000);
+  const why = (channel: string) => rig.rpc.call('why', { channel, probe: true }, { timeoutMs: 60_000 });
+  t.match(await why(AWAY), { verdict: 'broken', firstBroken: 'register', steps: [{}, { says: /does not answer at rtsp:\/\/127.0.0.1:\d+\/x over tcp: .*ECONNREFUSED/ }] });
+  t.match((await why(wrong)).steps.at(-1), { step: 'invite', verdict: 'broken', says: /refused the user or password/ });
+  t.equal((await why(DOOR)).verdict, 'playable');
+  t.notMatch(JSON.stringify(await why(wrong)), /wrong-secret|"wrong"/, 'no password in it');
+  const mediad = await rig.gateway.mediadRpc();
+  const { urls } = await mediad.call('outletUrls', { channel: DOOR, streamNumber: 1, minutes: 5 });
+  const probe = await runTool('ffprobe', ['-v', 'warning', '-rtsp_transport', 'tcp', '-show_entries', 'stream=codec_name', '-of', 'compact=p=0:nk=1', urls[0]!.url]);
+  t.equal(probe.stdout.trim(), 'hevc', probe.stderr);
+  await mediad[Symbol.asyncDispose]();
+  await assertReleased(rig);
+});
+
 await t.test('a channel is watched at the outlet while it is played above', async t => {
   await using source = await openSource('h264-g711a');
   const rtspPort = await freePort();
@@ -113,7 +134,6 @@ await t.test('a channel is watched at the outlet while it is played above', asyn
   const mediad = await rig.gateway.mediadRpc();
   t.teardown(() => mediad[Symbol.asyncDispose]());
   const { urls } = await mediad.call('outletUrls', { channel: DOOR, streamNumber: 0, minutes: 5 });
-  const { runTool } = await import('../rig/run-tool.ts');
   const run = await runTool('ffmpeg', ['-nostdin', '-v', 'warning', '-rtsp_transport', 'tcp', '-i', urls[0]!.url, '-t', '2', '-f', 'null', '-']);
   t.same([run.code, run.stderr], [0, '']);
   t.equal(source.rtsp.leases.size, 1, 'one pull for both');
