@@ -15,6 +15,10 @@ import { type MatchTarget, Matcher } from './view-match.ts';
 import { type WeekMinute, isAllowed, isEverAllowed } from './view-times.ts';
 
 const MAX_NAME = 255;
+const PLAIN_NAME = '{name}';
+// One for all: there is a verdict for each channel of each upstream.
+const NO_ALLOWANCES: readonly Allowance[] = [];
+const NO_IDS: readonly string[] = [];
 
 export type ViewSettings = Pick<UpstreamConfig, 'localId' | 'share' | 'alarms' | 'permissions' | 'catalog' | 'view'>;
 
@@ -75,8 +79,8 @@ export class View {
       rule: rule === undefined ? undefined : index,
       name: this.#nameOf(channel, region, rule?.name || this.settings.view.name),
       region,
-      allow: rule?.allow ?? [],
-      organisations: this.#organisations.filter(([, matcher]) => matcher.fits(target)).map(([id]) => id),
+      allow: rule?.allow ?? NO_ALLOWANCES,
+      organisations: this.#organisations.length === 0 ? NO_IDS : this.#organisations.filter(([, matcher]) => matcher.fits(target)).map(([id]) => id),
     };
   }
 
@@ -143,6 +147,7 @@ export class View {
   #nameOf({ deviceId, channelId, item }: ViewChannel, region: string | undefined, template: string): string {
     const fixed = this.#fixedOf({ deviceId, channelId })?.name;
     if (fixed !== undefined && fixed !== '') return fixed;
+    if (template === PLAIN_NAME && this.settings.view.replace.length === 0 && item.name !== undefined && item.name.length <= MAX_NAME) return item.name;
     const fields: Readonly<Record<string, string | undefined>> = { name: item.name ?? channelId, id: channelId, channel: channelId, device: deviceId, civil: region, manufacturer: item.manufacturer };
     let name = template.replace(/\{(\w{1,16})\}/g, (text, field: string) => (Object.hasOwn(fields, field) ? (fields[field] ?? '') : text));
     for (const { find, with: text } of this.settings.view.replace) name = name.replaceAll(find, () => text);
