@@ -237,9 +237,10 @@ t.test('fault 74: the camera changes its codec: a new process, no failure, and t
   using one = await all.render(hub, rendition({ size: CIF, audio: 'g711a' }), 'one');
   const { seen } = join_(one.stream);
   await first;
-  await until('pictures of the first', () => seen.pictures.length >= 50);
+  await until('pictures of the first', () => seen.pictures.length >= 8);
+  const count = seen.pictures.length;
   const second = play(after.units, 200);
-  await until('pictures of the second', () => seen.pictures.some(({ pts90k }) => pts90k >= 3600 * 1000 + 3600 * 10));
+  await until('pictures of the second', () => seen.pictures.length > count + 20);
   await until('and its sound', () => seen.sounds.length > 5);
   await second;
   t.match(all.rows()[0], { state: 'running', starts: 2 });
