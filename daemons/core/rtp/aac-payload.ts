@@ -4,7 +4,7 @@ import { AAC_SAMPLES_PER_FRAME, parseAdts } from '../media/audio.ts';
 import { adtsHeader, readAudioSpecificConfig } from '../media/audio-tracks.ts';
 import type { RawUnit } from '../media/unit-intake.ts';
 import type { MediaUnit } from '../media/unit.ts';
-import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './elementary.ts';
+import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './payload-format.ts';
 import type { FormatParameters } from './format-parameters.ts';
 import { TimestampLine, timestampOf } from './media-clock.ts';
 import { readUint16 } from './packet.ts';

@@ -2,7 +2,7 @@
 import { isG711, toLaw } from '../media/g711.ts';
 import type { RawUnit } from '../media/unit-intake.ts';
 import type { MediaUnit } from '../media/unit.ts';
-import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './elementary.ts';
+import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './payload-format.ts';
 import { TimestampLine, timestampOf } from './media-clock.ts';
 
 const CLOCK_HZ = 8000;

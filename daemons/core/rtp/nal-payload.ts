@@ -3,7 +3,7 @@ import { type VideoCodec, inspectAccessUnit, isVcl, nalType, nalUnits, startsAcc
 import type { RawUnit } from '../media/unit-intake.ts';
 import type { MediaUnit } from '../media/unit.ts';
 import { MAX_UNIT_BYTES } from '../ps/unit-assembler.ts';
-import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './elementary.ts';
+import type { Depacketizer, DepacketizerCounters, EsPacket, Packetizer } from './payload-format.ts';
 import { TimestampLine, timestampOf } from './media-clock.ts';
 
 export const VIDEO_CLOCK_HZ = 90_000;
