@@ -4,7 +4,7 @@
  */
 import { PS_PAYLOAD } from '#core/sdp/negotiate.ts';
 import type { MediaPool } from './media-pool.ts';
-import type { LegPlan } from './source-leg.ts';
+import type { LegPlan } from './leg-plan.ts';
 
 export const LOOPBACK = '127.0.0.1';
 const CONNECT_MS = 5000;

@@ -12,7 +12,7 @@ import { checkMediaTarget } from '#core/sdp/media-target.ts';
 import { H264_PAYLOAD, H265_PAYLOAD, type MediaTransport, type Payload, PS_PAYLOAD, type StreamFormat, answerTransport, formatOf, formatsOf, payloadOf, readAnswer, servablePayloads } from '#core/sdp/negotiate.ts';
 import { header, userOf, type SipRequest } from '#core/sip/message.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { AnswerReading, History, LegPlan } from './source-leg.ts';
+import type { AnswerReading, History, LegPlan } from './leg-plan.ts';
 import type { DeviceReach } from './devices.ts';
 import type { ViewerPlan } from './viewer.ts';
 

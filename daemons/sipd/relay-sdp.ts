@@ -11,7 +11,7 @@ import { sipUri } from '#core/sip/uri.ts';
 import type { NewRequest, ResponseParts, Target } from '#kit/sip-endpoint.ts';
 import { ownAddress } from './devices.ts';
 import type { Asked } from './relay-plan.ts';
-import type { LegPlan } from './source-leg.ts';
+import type { LegPlan } from './leg-plan.ts';
 import type { ViewerPlan } from './viewer.ts';
 
 const PAYLOADS = { ps: PS_PAYLOAD, h264: H264_PAYLOAD, h265: H265_PAYLOAD } as const;

@@ -2,8 +2,8 @@
  * IO around one SourceLegSession: the INVITE to a camera and its source leg in mediad. Decisions are the automaton's; this file only
  * carries them out, one after another, and reports what became of them.
  */
-import type { ConnectSourceParams, LegTransport, MediaFormat, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
-import { type SourceFailure, type SourceLegInput, type SourceLegOutput, type SourceLegPhase, SourceLegSession, type SourceLegTiming } from '#core/gb/source-leg-session.ts';
+import type { ConnectSourceParams, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
+import { type SourceFailure, type SourceLegInput, type SourceLegOutput, type SourceLegPhase, SourceLegSession } from '#core/gb/source-leg-session.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { PS_PAYLOAD } from '#core/sdp/negotiate.ts';
@@ -11,48 +11,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Dialog, DialogState, InDialogParts, IncomingRequest, OutgoingInvite, Outcome } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
-
-/** What a camera's answer means for the leg; `unusable` says why it cannot be served. */
-export type AnswerReading =
-  | { readonly usable: true; readonly answer: GbSdp | undefined; readonly remote: { readonly address: string; readonly port: number }; readonly ssrc: number; readonly payloadType: number; readonly format: MediaFormat; readonly formatParameters: string | undefined; readonly nack?: boolean }
-  | { readonly usable: false; readonly why: string };
-
-/** What is asked of a recorder (gb28181.md 6.2). */
-export interface History {
-  readonly kind: 'Playback' | 'Download';
-  /** Unix seconds. */
-  readonly startS: number;
-  readonly stopS: number;
-  /** Behind the channel in u=: 0 all, 1 manual, 2 alarm, 3 time. */
-  readonly type: string;
-  /** Multiple of real time. */
-  readonly downloadSpeed: number | undefined;
-}
-
-export interface LegPlan {
-  readonly legId: string;
-  readonly deviceId: string;
-  readonly channelId: string;
-  readonly streamNumber: number | null;
-  readonly history?: History | undefined;
-  /** Some devices want u= in live offers too. */
-  readonly liveUri?: boolean | undefined;
-  readonly streamAttribute?: 'streamnumber' | 'streamprofile' | 'streamMode' | 'stream' | undefined;
-  readonly transport: LegTransport;
-  readonly localAddress: string;
-  readonly ssrc: number;
-  readonly ssrcPolicy: 'exact' | 'adopt';
-  readonly latch: 'strict' | 'nat';
-  readonly allowed: readonly string[];
-  readonly silenceMs: number;
-  readonly timing: SourceLegTiming;
-  /** It may be asked for lost packets again when it agrees. */
-  readonly nack?: boolean | undefined;
-  /** It is no camera of GB/T 28181: mediad pulls it or has it, and there is no dialog. `legId` is then the bridge's. */
-  readonly inletId?: string | undefined;
-  /** Where the inlet has a bridge of its own, which sends to this leg as a camera would: then `legId` is a leg's, and others can take over. */
-  readonly feeder?: { readonly bridgeId: string; readonly instance: string } | undefined;
-}
+import type { AnswerReading, LegPlan } from './leg-plan.ts';
 
 /** What a leg says of itself. */
 export type LegNews = Extract<SourceLegOutput, { readonly type: 'answered' | 'flowing' | 'ended' }>;

@@ -2,12 +2,12 @@
  * IO around one SourceSession: a bridge in mediad, the legs that feed it (source-leg.ts) and the viewers that watch it. Decisions are
  * the automaton's; this file carries them out.
  */
-import type { ConnectSourceParams, MediadEvent, OpenInletParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { MediadEvent } from '#contracts/mediad.ts';
 import type { InvitePath } from '#core/gb/invite-path.ts';
 import { SourceChoice } from '#core/gb/source-choice.ts';
 import { type NextLegReason, type SourceFailure, type SourceInput, type SourceOutput, type SourcePhase, SourceSession, type SourceTiming } from '#core/gb/source-session.ts';
 import type { SourceLegPhase } from '#core/gb/source-leg-session.ts';
-import { GatewayError, assertNever } from '#core/result.ts';
+import { assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
@@ -17,7 +17,9 @@ import type { ChannelRef } from './catalogs.ts';
 import { InletFeeders } from './inlet-feeders.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
-import { type AnswerReading, type History, type LegNews, type LegPlan, type LegWorld, SourceLeg, type StoredLeg } from './source-leg.ts';
+import { SourceBridge } from './source-bridge.ts';
+import type { AnswerReading, History, LegPlan } from './leg-plan.ts';
+import { type LegNews, type LegWorld, SourceLeg, type StoredLeg } from './source-leg.ts';
 
 export interface SourcePlan {
   readonly bridgeId: string;
@@ -77,21 +79,15 @@ export class Source implements Disposable {
   readonly #alarm: Alarm;
   readonly #queue: InputQueue<SourceInput>;
   readonly #legs = new Map<string, SourceLeg>();
-  /** RPCs of one bridge go one after another, so that a close never overtakes its open. */
-  #mediaQueue: Promise<void> = Promise.resolve();
-  #instance: string;
-  /** It must run where it was asked for. */
-  readonly #pinned: boolean;
-  #bridgeIsOpen = false;
+  readonly #bridge: SourceBridge;
   readonly #feeders: InletFeeders;
   #running: SourceLeg | undefined;
   readonly #firstPacket = Promise.withResolvers<void>();
 
   private constructor(plan: SourcePlan, instance: string, pinned: boolean, world: SourceWorld, session: SourceSession) {
     this.plan = plan;
-    this.#instance = instance;
-    this.#pinned = pinned;
     this.#world = world;
+    this.#bridge = new SourceBridge(plan.bridgeId, instance, pinned, world.media, world.log);
     this.#feeders = new InletFeeders(world.media);
     this.#session = session;
     this.#alarm = new Alarm(world.clock, () => this.feed({ type: 'tick' }));
@@ -112,7 +108,7 @@ export class Source implements Disposable {
     const now = world.clock.now();
     const nextId = legs.find(leg => leg.plan.legId !== runningLegId)?.plan.legId;
     const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now));
-    source.#bridgeIsOpen = true;
+    source.#bridge.wasOpen();
     source.#firstPacket.resolve();
     for (const each of legs) {
       const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, each.dialog === null ? undefined : dialogOf(each.dialog), source.#legWorld);
@@ -131,11 +127,11 @@ export class Source implements Disposable {
 
   /** Where its bridge is. */
   get instance(): string {
-    return this.#instance;
+    return this.#bridge.instance;
   }
 
   get bridgeIsOpen(): boolean {
-    return this.#bridgeIsOpen;
+    return this.#bridge.isOpen;
   }
 
   get phase(): SourcePhase {
@@ -182,7 +178,7 @@ export class Source implements Disposable {
     const legs = this.legs.flatMap(leg => (leg.phase === 'ended' ? [] : (leg.stored() ?? [])));
     if (legs.length === 0) return null;
     const runningLegId = legs.find(({ plan }) => plan.legId === this.#running?.plan.legId)?.plan.legId ?? null;
-    return { plan: this.plan, instance: this.#instance, runningLegId, legs, playback: this.#world.playbackOf(this) };
+    return { plan: this.plan, instance: this.instance, runningLegId, legs, playback: this.#world.playbackOf(this) };
   }
 
   feed(input: SourceInput): void {
@@ -219,12 +215,7 @@ export class Source implements Disposable {
 
   /** Runs a media RPC of this bridge behind those before it. */
   enqueueMedia<T>(task: () => Promise<T>): Promise<T> {
-    const done = this.#mediaQueue.then(task);
-    this.#mediaQueue = done.then(() => undefined, (error: unknown) => {
-      if (!(error instanceof GatewayError)) throw error;
-      this.#world.log.warn({ bridgeId: this.bridgeId, why: error.message }, 'media.rpc-failed');
-    });
-    return done;
+    return this.#bridge.enqueue(task);
   }
 
   [Symbol.dispose](): void {
@@ -287,12 +278,12 @@ export class Source implements Disposable {
       log,
       invite: (plan, local) => this.#world.invite(this, plan, local),
       readAnswer,
-      openMedia: params => this.enqueueMedia(() => this.#openMedia(params)),
-      openInlet: params => this.enqueueMedia(() => this.#openInlet(params)),
+      openMedia: params => this.#bridge.openLeg(params),
+      openInlet: params => this.#bridge.openInlet(params),
       openFeeder: (plan, local) => this.#feeders.open(plan, local),
       startFeeder: plan => this.#feeders.start(plan),
       closeFeeder: plan => this.#feeders.close(plan),
-      connectMedia: params => this.enqueueMedia(() => this.#connectMedia(params)),
+      connectMedia: params => this.#bridge.connectLeg(params),
       established: () => this.#world.changed(this),
       message: incoming => this.#world.message(this, incoming),
       news: (leg, news) => this.#legNews(leg, news),
@@ -316,42 +307,16 @@ export class Source implements Disposable {
     this.#legs.delete(legId);
   }
 
-  async #openMedia(params: Omit<OpenSourceParams, 'bridgeId' | 'replaces'>): Promise<{ address: string; port: number }> {
-    const { media } = this.#world;
-    const { bridgeId } = this.plan;
-    if (this.phase === 'closed') throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId, why: 'closed before it was opened' });
-    if (this.#bridgeIsOpen) return (await media.call(this.#instance, 'openSource', { ...params, bridgeId, replaces: true })).local;
-    const { instance, local } = await media.openBridge(this.#instance, { ...params, bridgeId }, { elsewhere: !this.#pinned });
-    this.#instance = instance;
-    this.#bridgeIsOpen = true;
-    return local;
-  }
-
-  async #openInlet(params: Omit<OpenInletParams, 'bridgeId'>): Promise<void> {
-    const { bridgeId } = this.plan;
-    if (this.phase === 'closed') throw new GatewayError('MEDIA_UNAVAILABLE', { bridgeId, why: 'closed before it was opened' });
-    await this.#world.media.openInlet(this.#instance, { ...params, bridgeId });
-    this.#bridgeIsOpen = true;
-  }
-
-  async #connectMedia(params: Omit<ConnectSourceParams, 'bridgeId'>): Promise<void> {
-    await this.#world.media.call(this.#instance, 'connectSource', { ...params, bridgeId: this.bridgeId });
-  }
-
   #closeLeg(legId: string, leg: SourceLeg | undefined): void {
-    const close = async (): Promise<void> => {
+    this.#bridge.closeLeg(legId, async () => {
       if (leg?.history.flowed === false) await this.#world.closing(leg);
-      if (this.phase !== 'closed' && this.#bridgeIsOpen) await this.#world.media.closeSource(this.#instance, this.bridgeId, legId);
-    };
-    void this.enqueueMedia(close).catch(() => undefined);
+    });
   }
 
   #closeBridge(): void {
     const silent = this.legs.filter(leg => !leg.history.flowed);
-    const close = async (): Promise<void> => {
+    this.#bridge.close(async () => {
       for (const leg of silent) await this.#world.closing(leg);
-      await this.#world.media.closeBridge(this.#instance, this.bridgeId);
-    };
-    void this.enqueueMedia(close).catch(() => undefined);
+    });
   }
 }

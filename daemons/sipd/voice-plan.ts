@@ -11,7 +11,7 @@ import { sipUri } from '#core/sip/uri.ts';
 import type { NewRequest, ResponseParts } from '#kit/sip-endpoint.ts';
 import { type Refused, refusal } from './relay-plan.ts';
 import type { MediaAddress } from './relay-sdp.ts';
-import type { AnswerReading, LegPlan } from './source-leg.ts';
+import type { AnswerReading, LegPlan } from './leg-plan.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 
 export const PCMA: Payload = { payloadType: 8, encoding: 'PCMA', clockRate: 8000 };

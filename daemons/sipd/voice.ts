@@ -22,7 +22,7 @@ import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
 import type { MediaPool } from './media-pool.ts';
 import { Source, type SourceWorld } from './source.ts';
-import type { LegPlan } from './source-leg.ts';
+import type { LegPlan } from './leg-plan.ts';
 import type { SsrcLeases } from './ssrc-leases.ts';
 import { TalkLeg } from './talk-leg.ts';
 import type { UpstreamLink } from './upstream-link.ts';
