@@ -14,9 +14,9 @@ import { type MediaPorts, closeServer, openTcp } from './media-ports.ts';
 import type { OutletDoor } from './outlet-door.ts';
 import { RtspConnection } from './rtsp-connection.ts';
 
-/** faults.md 4. */
+/** faults.md 4; one address may be a video wall, or a platform that takes many channels. */
 const MAX_CONNECTIONS = 2048;
-const MAX_PER_ADDRESS = 64;
+const MAX_PER_ADDRESS = 256;
 const BACKLOG = 128;
 
 export interface RtspOutletOptions {
