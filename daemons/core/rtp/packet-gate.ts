@@ -186,6 +186,8 @@ export class PacketGate {
   /** The open picture ends before the packet at `end`. */
   #complete(batch: PacketColumns, end: number, out: PacketTaker & { readonly count: number }, now: Ms): void {
     const seen = this.#seen();
+    // In an elementary stream any packet may begin something: behind a gap only what stands first in a picture proves that it is whole.
+    if (this.#headless && batch.kind !== 'ps') this.#aligned &&= this.#look.isFromItsBegin;
     const key = seen === 'key' && this.#aligned;
     const audio = seen === 'audio' && this.#packets === 1 && this.#aligned;
     // The rest of a picture whose beginning was counted is no other picture.

@@ -12,6 +12,11 @@ const MAX_LOOK_BYTES = 8192;
 /** `headers`: a system header or PSM, and nothing of H.264 or H.265 behind it. `skippable`: needs pictures from before the key picture in front of it (H.265 RASL). */
 export type Seen = 'key' | 'other' | 'skippable' | 'parameters' | 'audio' | 'headers' | 'unknown';
 
+const SPS_H264 = 7;
+const AUD_H264 = 9;
+const VPS_H265 = 32;
+const AUD_H265 = 35;
+
 type Slice = 'key' | 'other' | 'skippable';
 
 /** Slice header octets behind the NAL unit header that are needed: the first bit says that it is the picture's first slice. */
@@ -51,13 +56,14 @@ export class PictureLook {
   #headers = false;
   #parameters = false;
   #slice: Slice | undefined;
+  #first = -1;
   /** Nothing more to learn. */
   done = false;
 
   begin(): void {
     this.#bytes = 0;
     this.#code = 0xffffffff;
-    this.#nal = this.#second = -1;
+    this.#nal = this.#second = this.#first = -1;
     this.#video = this.#audio = this.#headers = this.#parameters = this.done = false;
     this.#slice = undefined;
   }
@@ -68,6 +74,11 @@ export class PictureLook {
     if (kind === 'h264' || kind === 'h265') this.#elementary(kind, memory, offset, offset + length);
     else this.#scan(memory, offset, offset + length);
     this.done ||= this.#bytes > MAX_LOOK_BYTES;
+  }
+
+  /** Elementary: what came first is what stands first in a picture, a delimiter or the first of the parameter sets. Nothing can be missing in front of it. */
+  get isFromItsBegin(): boolean {
+    return this.#first === AUD_H264 || this.#first === SPS_H264 || this.#first === 0x100 + VPS_H265 || this.#first === 0x100 + AUD_H265;
   }
 
   get hasHeaders(): boolean {
@@ -133,6 +144,7 @@ export class PictureLook {
 
   #h264(memory: Uint8Array, at: number, end: number): void {
     const type = memory[at]! & 0x1f;
+    if (this.#first < 0) this.#first = type === 24 ? memory[at + 3]! & 0x1f : type;
     if (type === 24) return this.#aggregate(memory, at + 1, end, nal => this.#decide(sliceOfH264(memory[nal]!, memory[nal + 1]!)));
     if (type !== 28) return this.#decide(sliceOfH264(memory[at]!, memory[at + 1]!));
     const header = memory[at + 1]!;
@@ -141,6 +153,7 @@ export class PictureLook {
 
   #h265(memory: Uint8Array, at: number, end: number): void {
     const type = (memory[at]! >> 1) & 0x3f;
+    if (this.#first < 0) this.#first = 0x100 + (type === 48 ? ((memory[at + 4] ?? 0) >> 1) & 0x3f : type);
     if (type === 48) return this.#aggregate(memory, at + 2, end, nal => this.#decide(sliceOfH265(memory[nal]!, memory[nal + 2]!)));
     if (type !== 49) return this.#decide(sliceOfH265(memory[at]!, memory[at + 2]!));
     const header = memory[at + 2]!;

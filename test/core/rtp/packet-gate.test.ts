@@ -71,7 +71,18 @@ interface StreamShape {
   readonly headers: boolean;
   readonly audio: boolean;
   readonly frozenClock?: boolean;
+  /** RTP payloads of NAL units (RFC 6184, 7798), cut into fragments. */
+  readonly elementary?: boolean;
   readonly gop?: number;
+}
+
+/** First octets of each part of a picture that is sent as NAL units: parameter sets, then one slice in fragments; small ones whole. */
+function elementaryHead(codec: 'h264' | 'h265', key: boolean, part: number, parts: number): readonly number[] {
+  if (key && part < 2) return hex(codec === 'h264' ? ['67640028', '68ee3cb0'][part]! : ['40010c01', '42010101'][part]!);
+  if (!key && parts === 1) return hex(codec === 'h264' ? '419a8080' : '0201d080');
+  const isFirst = part === (key ? 2 : 0);
+  const bits = (isFirst ? 0x80 : 0) | (part === parts - 1 ? 0x40 : 0);
+  return codec === 'h264' ? [0x7c, bits | (key ? 5 : 1), isFirst ? 0x88 : 0x11, 0x80] : [0x62, 1, bits | (key ? 19 : 1), isFirst ? 0xaf : 0x11];
 }
 
 /** Pictures of one to nine packets; every payload ends with what it is part of. */
@@ -86,7 +97,7 @@ function stream(shape: StreamShape, pictures: number): Packet[] {
     const key = picture % (shape.gop ?? 12) === 0;
     const parts = key ? 9 : 1 + ((picture * 7) % 5);
     const nal = NAL[shape.codec][key ? 'key' : 'other'];
-    for (let part = 0; part < parts; part++) push(picture, part, parts, key, false, part > 0 ? [] : [...PACK, ...(key && shape.headers ? [...SYSTEM_HEADER, ...PSM] : []), ...VIDEO_PES, ...nal], picture * 3600);
+    for (let part = 0; part < parts; part++) push(picture, part, parts, key, false, shape.elementary === true ? elementaryHead(shape.codec, key, part, parts) : part > 0 ? [] : [...PACK, ...(key && shape.headers ? [...SYSTEM_HEADER, ...PSM] : []), ...VIDEO_PES, ...nal], picture * 3600);
     if (shape.audio) push(picture, 0, 1, false, true, AUDIO, picture * 3600 + 1800);
   }
   return packets;
@@ -121,13 +132,14 @@ interface Left {
 }
 
 /** Batches of one size through a gate, 5 ms a batch; memory is used again after each, as in mediad. */
-function gated(packets: readonly Packet[], batchSize: number, restartAt = NaN): { left: Left[]; gate: PacketGate; store: PacketStore } {
+function gated(packets: readonly Packet[], batchSize: number, restartAt = NaN, kind: PayloadKind = 'ps'): { left: Left[]; gate: PacketGate; store: PacketStore } {
   const store = new PacketStore();
   const gate = new PacketGate(store);
   const left: Left[] = [];
   for (let at = 0; at < packets.length; at += batchSize) {
     const [batch, out] = [new Columns(), new Columns()];
     for (const packet of packets.slice(at, at + batchSize)) batch.add(Uint8Array.from([0xff, ...packet.payload]), 1, packet.payload.length, packet.marker, packet.timestamp, packet.index);
+    batch.kind = kind;
     if (batch.index.some(index => index === restartAt)) batch.restartAt = restartAt;
     const now = (at / batchSize) * 5;
     gate.take(batch, out, ms(now));
@@ -162,12 +174,14 @@ function damage(left: readonly Left[], sent: readonly Packet[]): string | undefi
   return undefined;
 }
 
+const kindOf = ({ elementary, codec }: StreamShape): PayloadKind => (elementary === true ? codec : 'ps');
 const videoOf = (packets: readonly { readonly payload: Uint8Array }[]): number => packets.filter(({ payload }) => payload.length !== AUDIO.length + 5).length;
 
 const SHAPES: readonly StreamShape[] = (['h264', 'h265'] as const).flatMap(codec =>
   (['ends', 'none', 'always', 'some'] as const).flatMap(markers => [
     { codec, markers, headers: true, audio: true },
     { codec, markers, headers: false, audio: false },
+    { codec, markers, headers: false, audio: false, elementary: true },
   ]),
 );
 
@@ -176,7 +190,7 @@ t.test('no loss: everything leaves, at the latest with the end of its picture', 
     const name = `${shape.codec} ${shape.markers} ${shape.headers}`;
     const packets = stream(shape, 200);
     for (const batchSize of [1, 3, 64]) {
-      const { left, gate } = gated(packets, batchSize);
+      const { left, gate } = gated(packets, batchSize, NaN, kindOf(shape));
       t.equal(damage(left, packets), undefined, name);
       // The last one has no end when nothing follows it.
       t.ok(left.length >= packets.length - 9, `${name}: ${left.length} of ${packets.length}`);
@@ -194,7 +208,7 @@ t.test('any loss, any batches, any markers: only whole pictures, each on its own
     fc.property(fc.constantFrom(...SHAPES), fc.integer({ min: 1, max: 70 }), fc.array(fc.integer({ min: 0, max: 1400 }), { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 6 }), (shape, batchSize, lost, burst) => {
       const packets = stream(shape, 150);
       const gone = new Set(lost.flatMap(at => Array.from({ length: burst }, (_, i) => at + i)));
-      const { left } = gated(packets.filter(packet => !gone.has(packet.index)), batchSize);
+      const { left } = gated(packets.filter(packet => !gone.has(packet.index)), batchSize, NaN, kindOf(shape));
       const why = damage(left, packets);
       if (why !== undefined) throw new Error(why);
       return true;
