@@ -78,7 +78,7 @@ export class Answers {
     const mapId = (id: string): string | undefined => (id === channelId || id === deviceId ? askedId : views.idOf(upstream, { deviceId, channelId: id }));
     const { config } = link;
     const fits = (body: string): boolean => config.transport === 'tcp' || PROLOGUE_BYTES + encodedLength(body, config.charset) <= BODY_BUDGET;
-    this.#say(link, relayResponse(message, headOf(question), mapId, fits));
+    this.#say(link, relayResponse(message, headOf(question), mapId, fits, link.config.gap.unknownElements));
   }
 
   #records(question: Unanswered, name: string | undefined, records: readonly RecordItem[]): void {

@@ -159,7 +159,7 @@ export class Gateway {
     this.#forgetStrangers();
     this.relay.restore();
     this.subscriptions.restore();
-    const routes = new Routes({ ...this, clock, log: this.#log });
+    const routes = new Routes({ ...this, clock, log: this.#log, config: () => this.#config });
     this.endpoint.onRequest = incoming => routes.request(incoming);
     this.endpoint.onInvite = incoming => routes.invite(incoming);
     this.endpoint.onSubscribe = incoming => routes.subscribe(incoming);

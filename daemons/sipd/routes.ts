@@ -8,6 +8,8 @@
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
 import { parseIp, sameIp } from '#core/ip.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { type GapRules, mayUseCommand, mayUseMethod } from '#core/gb/gap.ts';
 import { parseManscdp, type Manscdp, type ManscdpError } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
 import { type SipRequest, userOf } from '#core/sip/message.ts';
@@ -48,6 +50,7 @@ export interface RoutesDeps {
   readonly positions: Positions;
   readonly voice: Voice;
   readonly sessionNotices: SessionNotices;
+  config(): GatewayConfig;
 }
 
 type KnownPeer = { readonly kind: 'device'; readonly deviceId: string } | { readonly kind: 'upstream'; readonly link: UpstreamLink };
@@ -70,6 +73,7 @@ export class Routes {
     this.#deps.counters.add(`in.${request.method}`);
     if (request.method === 'REGISTER') return this.#deps.devices.register(incoming);
     const peer = this.#peerOf(request, flow);
+    if (this.#isUndeclared(incoming, peer)) return;
     if (peer.kind === 'stranger') return this.#stranger(incoming);
     if (peer.kind === 'claimed') return this.#claim(incoming, peer.deviceId);
     if (peer.kind === 'device') this.#deps.devices.seen(peer.deviceId);
@@ -92,6 +96,7 @@ export class Routes {
     const { request, flow } = incoming;
     this.#deps.counters.add('in.SUBSCRIBE');
     const peer = this.#peerOf(request, flow);
+    if (this.#isUndeclared(incoming, peer)) return;
     if (peer.kind === 'upstream') return this.#deps.subscriptions.subscribe(incoming, peer.link);
     if (peer.kind === 'device') return incoming.respond(489, { headers: [{ name: 'Allow-Events', value: 'none' }] });
     this.#stranger(incoming);
@@ -101,6 +106,7 @@ export class Routes {
     const { request, flow } = incoming;
     this.#deps.counters.add('in.INVITE');
     const peer = this.#peerOf(request, flow);
+    if (this.#isUndeclared(incoming, peer)) return;
     if (peer.kind === 'upstream') return this.#deps.relay.invite(incoming, peer.link.config, flow.remoteAddress);
     if (peer.kind !== 'device') return this.#stranger(incoming);
     if (this.#deps.voice.invite(incoming, peer.deviceId)) return;
@@ -143,6 +149,18 @@ export class Routes {
     incoming.respond(403);
   }
 
+  /** A method that was not declared for the gap before this peer: 405, and nothing of it is looked at. */
+  #isUndeclared(incoming: IncomingRequest | IncomingInvite | IncomingSubscribe, peer: Peer): boolean {
+    if (peer.kind === 'stranger' || mayUseMethod(this.#gapOf(peer), incoming.request.method)) return false;
+    this.#deps.counters.add('gap.undeclared-method');
+    incoming.respond(405, { headers: [ALLOW] });
+    return true;
+  }
+
+  #gapOf(peer: Exclude<Peer, { readonly kind: 'stranger' }>): GapRules {
+    return peer.kind === 'upstream' ? peer.link.config.gap : this.#deps.config().devices.gap;
+  }
+
   /** Only the keepalive itself counts: 404, 403, or 200 when the registrar lets it revive its binding. */
   #claim(incoming: IncomingRequest, deviceId: string): void {
     const parsed = parseManscdp(decodeBody(incoming.request.body).text);
@@ -159,6 +177,10 @@ export class Routes {
     const parsed = parseManscdp(text);
     if (!parsed.ok) return this.#malformed(incoming, peer, parsed.error);
     const message = parsed.value;
+    if (!mayUseCommand(this.#gapOf(peer), message.cmdType)) {
+      this.#deps.counters.add('gap.undeclared-command');
+      return incoming.respond(403);
+    }
     if (message.repairs > 0) this.#deps.counters.add('manscdp.repaired', message.repairs);
     if (peer.kind === 'upstream') {
       incoming.respond(200);

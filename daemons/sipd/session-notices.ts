@@ -75,7 +75,7 @@ export class SessionNotices {
     const mapId = (id: string): string | undefined => (id === message.deviceId ? mappedId : id.startsWith(message.deviceId) ? `${mappedId}${id.slice(message.deviceId.length)}` : undefined);
     counters.add(`session-notice.${message.cmdType}`);
     log.info({ upstream: asked.upstream, deviceId, channelId: message.deviceId, cmdType: message.cmdType, sessionId }, 'session-notice.relayed');
-    for (const xml of relayResponse(message, { sn: (this.#sn += 1), deviceId: mappedId }, mapId, () => true)) void link.message(xml);
+    for (const xml of relayResponse(message, { sn: (this.#sn += 1), deviceId: mappedId }, mapId, () => true, link.config.gap.unknownElements)) void link.message(xml);
     return true;
   }
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { DIALECT_NAMES } from '../gb/dialects/index.ts';
 import { deviceSwitches } from '../gb/dialects/switches.ts';
+import { deviceGapSchema, upstreamGapSchema } from '../gb/gap-schema.ts';
 import { isIp, parseNetwork } from '../ip.ts';
 import { parseRtmpUrl } from '../rtmp/url.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
@@ -115,6 +116,7 @@ const upstream = z.strictObject({
     })
     .prefault({})
     .describe('what it may do with the cameras that it sees'),
+  gap: upstreamGapSchema.prefault({}).describe('where a network gap stands between it and us: what was declared'),
   catalog: z
     .strictObject({
       itemsPerMessage: z.int().min(1).max(10000).default(100).describe('over TCP; over UDP as many as fit 1300 bytes'),
@@ -176,6 +178,7 @@ const devices = z.strictObject({
     .prefault({})
     .describe('what is subscribed at every device'),
   ptzHoldS: z.int().min(0).max(3600).default(10).describe('so long after a PTZ command nobody of lower priority steers that camera; STOP always passes; 0: at any time'),
+  gap: deviceGapSchema.prefault({}).describe('where a network gap stands between devices and us: what was declared'),
   media: deviceMedia.prefault({}).describe('live media from devices'),
 });
 

@@ -44,8 +44,9 @@ const MAX_LIST = 1024;
 const LISTS: ReadonlySet<string> = new Set(['presetlist', 'cruisetracklist', 'cruisepointlist', 'sdcardstatusinfo']);
 
 /** What a device says, mostly a Response, under the upstream's SN and ID; a list that makes it longer than `fits` allows goes in several, each with the sum. */
-export function relayResponse(message: Manscdp, head: Head, mapId: MapId, fits: (body: string) => boolean): string[] {
-  const build = (element: XmlElement): string => buildManscdp(message.root, message.cmdType, head, contentOf(element, () => true, mapId));
+export function relayResponse(message: Manscdp, head: Head, mapId: MapId, fits: (body: string) => boolean, unknownElements: 'pass' | 'drop' = 'pass'): string[] {
+  const wanted = (key: string): boolean => unknownElements === 'pass' || NAMES.has(key);
+  const build = (element: XmlElement): string => buildManscdp(message.root, message.cmdType, head, contentOf(unknownElements === 'pass' ? element : pruned(element), wanted, mapId));
   const whole = build(message.element);
   const list = message.element.children.find(({ key }) => LISTS.has(key));
   if (list === undefined || list.children.length < 2 || (list.children.length <= MAX_LIST && fits(whole))) return [whole];
@@ -57,6 +58,9 @@ export function relayResponse(message: Manscdp, head: Head, mapId: MapId, fits: 
   };
   return split(list.children.slice(0, MAX_LIST), items => fits(page(items))).map(page);
 }
+
+/** Without elements that the standard does not know (faults.md 5, rule 3). */
+const pruned = (element: XmlElement): XmlElement => ({ ...element, children: element.children.filter(({ key }) => NAMES.has(key) || ENVELOPE.has(key)).map(pruned) });
 
 /** Halves what does not fit; one item goes alone in any case. */
 function split<T>(items: readonly T[], fits: (items: readonly T[]) => boolean): (readonly T[])[] {
