@@ -219,13 +219,14 @@ export class BridgeSinks {
     return this.#options.needsUnits() || params.rendition !== undefined || (params.format ?? 'ps') !== this.#options.source().format;
   }
 
-  #convert(sink: Sink): void {
+  /** `moved`: it took packets until now. */
+  #convert(sink: Sink, moved = false): void {
     const { transport, format = 'ps' } = sink.params;
     const onFlowing = (): void => {
       if (sink.state === 'connecting') this.#onFlowing(sink);
     };
     const convert = (stream: UnitStream, onEnd?: (why: string) => void): ConvertedSink =>
-      new ConvertedSink({ stream, packer: packerOf(format, this.#options.source().nextIndex), transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
+      new ConvertedSink({ stream, packer: packerOf(format, Math.max(0, this.#options.source().nextIndex)), moved, transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
     const { rendition } = sink.params;
     if (rendition === undefined) sink.converted ??= convert(this.#options.units());
     else sink.converted ??= new RenderedSink({ render: () => this.#plane.renderer!.render(this.#options.units(), rendition, sink.params.label), convert, onFailed: () => this.#onClosed(sink, 'transcode-failed') });
@@ -237,7 +238,7 @@ export class BridgeSinks {
       const fanOut = this.#fanOutOf(sink);
       if (!fanOut.receives(sink) || !this.#needsUnits(sink)) continue;
       fanOut.ended(sink);
-      this.#convert(sink);
+      this.#convert(sink, true);
     }
   }
 

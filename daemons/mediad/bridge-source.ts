@@ -101,7 +101,7 @@ export class BridgeSource {
 
   /** Behind the last packet, on the bridge's timeline. */
   get nextIndex(): number {
-    return this.#lastIndex + 1;
+    return Math.max(this.#lastIndex + 1, this.#floor);
   }
 
   get ended(): boolean {

@@ -16,6 +16,8 @@ import type { UnitSeat, UnitSink, UnitStream } from './unit-stream.ts';
 export interface ConvertedSinkOptions {
   readonly stream: UnitStream;
   readonly packer: UnitPacker;
+  /** It was sending before: what is known already was sent, it goes on with the next key frame. */
+  readonly moved: boolean;
   readonly transport: LegTransport;
   readonly leg: SinkLeg;
   readonly clock: Clock;
@@ -30,12 +32,14 @@ export class ConvertedSink implements UnitSink, Disposable {
   readonly #batch = new MediaBatch();
   #seat: UnitSeat | undefined;
   #joining = true;
+  #waitsForKey: boolean;
   #catchUp: CatchUp | undefined;
   #flowing = false;
   #stopped = false;
 
   constructor(options: ConvertedSinkOptions) {
     this.#options = options;
+    this.#waitsForKey = options.moved;
     const seat = options.stream.join(this);
     this.#seat = seat;
     this.#joining = false;
@@ -47,10 +51,15 @@ export class ConvertedSink implements UnitSink, Disposable {
   }
 
   onUnit(unit: MediaUnit, now: Ms): void {
-    if (this.#stopped) return;
+    if (this.#stopped || (this.#waitsForKey && (this.#joining || !this.#mayBegin(unit)))) return;
+    this.#waitsForKey = false;
     this.#options.packer.pack(unit, this.#batch);
     // Within join a whole group of pictures may come at once.
     if (!this.#joining && this.#batch.count > 0) this.#send(now);
+  }
+
+  #mayBegin(unit: MediaUnit): boolean {
+    return unit.keyFrame || this.#options.stream.tracks?.video === null;
   }
 
   onEnd(why: string): void {
