@@ -79,6 +79,7 @@ function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridg
   if (refused !== null) return refused;
   bridges.capacity = after.media;
   bridges.loss = after.media.loss;
+  bridges.gopBytes = after.media.gopKiB * 1024;
   orphans.limitMs = after.media.orphanS * 1000;
   log.level = after.log.level;
   return null;
@@ -107,6 +108,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       strays,
       capacity: config.media,
       loss: config.media.loss,
+      gopBytes: config.media.gopKiB * 1024,
       clock: systemClock,
       random: systemRandom,
       log,
@@ -132,7 +134,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     }),
   );
   bridges.outletBytes = () => outlets.sentBytes;
-  const snapshots = new Snapshots({ door: outlets, clock: systemClock, log, facts: () => transcoders.facts() });
+  const snapshots = opening.use(new Snapshots({ door: outlets, clock: systemClock, log, facts: () => transcoders.facts() }));
   const rtmpInlets = new RtmpInlets({
     clock: systemClock,
     openUnitBridge: options => bridges.openUnitBridge(options),

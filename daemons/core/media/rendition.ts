@@ -12,8 +12,6 @@ export const MAX_KBPS = 6144;
 export const MAX_FPS = 25;
 /** Of the side of a picture that we make. */
 const MAX_SIDE = 4096;
-/** Baseline of H.264 is what every browser and every old decoder takes. */
-export type RenditionProfile = 'baseline' | 'main';
 
 export interface Rendition {
   /** `copy`: pictures pass as they are, and size, bitrate and fps do not matter. */

@@ -12,13 +12,15 @@ import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import { type FfmpegFacts, FfmpegRun } from '#kit/ffmpeg.ts';
 import type { Log } from '#kit/log.ts';
-import type { OutletDoor } from '../outlet-door.ts';
+import type { OutletDoor, OutletLease } from '../outlet-door.ts';
 import type { OutletPath } from '#core/outlets/outlet-path.ts';
 import type { UnitStream } from '../unit-stream.ts';
 
 /** A key frame comes with the first join at the latest after the longest group of pictures. */
 const KEY_FRAME_MS = 15_000;
 const DECODE_MS = 5000;
+/** A channel is held so long after its last snapshot: who asks every few seconds waits for no key frame. */
+const LINGER_MS = 10_000;
 /** Processes at once. */
 const MAX_AT_ONCE = 4;
 
@@ -36,10 +38,16 @@ export interface SnapshotsOptions {
   facts(): Promise<FfmpegFacts>;
 }
 
-export class Snapshots {
+interface Held {
+  readonly lease: OutletLease;
+  timer: Disposable | undefined;
+}
+
+export class Snapshots implements Disposable {
   readonly #options: SnapshotsOptions;
   /** By key frame: gone with it. */
   readonly #made = new WeakMap<Uint8Array, Map<number | null, Promise<Uint8Array>>>();
+  readonly #held = new Map<string, Held>();
   readonly #counters = new Map<string, number>();
   #running = 0;
 
@@ -53,11 +61,10 @@ export class Snapshots {
 
   /** Opens the channel, or takes it where it runs. Rejects with a GatewayError. `width`: pixels, null: as the picture. */
   async take(path: OutletPath, remote: string, width: number | null): Promise<Snapshot> {
-    const { clock, door, log } = this.#options;
+    const { clock, log } = this.#options;
     const from = clock.now();
     try {
-      using lease = await door.open(path, { protocol: 'snapshot', remote });
-      const key = await this.#keyFrame(lease.stream);
+      const key = await this.#keyFrame(await this.#hold(path, remote));
       const jpeg = await this.#jpegOf(key, width);
       const tookMs = Math.round(clock.now() - from);
       this.#count('snapshot.taken');
@@ -67,6 +74,37 @@ export class Snapshots {
       if (error instanceof GatewayError) this.#count(`snapshot.failed.${error.code}`);
       throw error;
     }
+  }
+
+  [Symbol.dispose](): void {
+    for (const key of [...this.#held.keys()]) this.#letGo(key);
+  }
+
+  /** The stream of the channel, held for a moment from now on. */
+  async #hold(path: OutletPath, remote: string): Promise<UnitStream> {
+    const { clock, door } = this.#options;
+    const key = `${path.channel}/${path.streamNumber}/${path.rendition ?? ''}`;
+    if (!this.#held.has(key)) {
+      const lease = await door.open(path, { protocol: 'snapshot', remote });
+      // Somebody else may have been faster.
+      if (this.#held.has(key)) lease[Symbol.dispose]();
+      else {
+        this.#held.set(key, { lease, timer: undefined });
+        lease.onEnd = () => this.#letGo(key);
+      }
+    }
+    const held = this.#held.get(key);
+    if (held === undefined) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'the stream ended' });
+    held.timer?.[Symbol.dispose]();
+    held.timer = clock.schedule(addMs(clock.now(), LINGER_MS), () => this.#letGo(key));
+    return held.lease.stream;
+  }
+
+  #letGo(key: string): void {
+    const held = this.#held.get(key);
+    this.#held.delete(key);
+    held?.timer?.[Symbol.dispose]();
+    held?.lease[Symbol.dispose]();
   }
 
   /** The one that the stream has, else the next. */
