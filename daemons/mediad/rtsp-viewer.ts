@@ -10,7 +10,7 @@ import type { TrackStart } from '#core/rtsp/server-steps.ts';
 import { SlowViewer } from '#core/media/slow-viewer.ts';
 import type { Codec } from '#core/media/codec.ts';
 import type { MediaTracks, MediaUnit } from '#core/media/unit.ts';
-import { writeSenderReport } from '#core/rtp/sender-report.ts';
+import { writeGoodbye, writeSenderReport } from '#core/rtp/sender-report.ts';
 import { type Ms, addMs, wallMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Random } from '#kit/random.ts';
@@ -104,6 +104,7 @@ export class RtspViewer implements UnitSink {
     this.pause();
     const ways = [...this.#ways.values()];
     this.#ways.clear();
+    for (const { leg, writer } of ways) if (leg.channel === null && writer.packets > 0) leg.sendRtcp(writeGoodbye(writer.ssrc));
     await Promise.all(ways.map(({ leg }) => leg.close()));
   }
 

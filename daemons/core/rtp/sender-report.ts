@@ -40,7 +40,7 @@ export function writeSenderReport({ ssrc, wall, rtpTime, packets, octets, cname 
   return bytes;
 }
 
-/** An empty receiver report and a goodbye are as good as nothing else to say. */
+/** BYE (RFC 3550 6.6): nothing follows from this sender. */
 export function writeGoodbye(ssrc: number): Uint8Array {
   const bytes = new Uint8Array(8);
   const view = new DataView(bytes.buffer);
