@@ -1,6 +1,6 @@
 /**
- * Answers to catalogue queries of platforms above us: IO around core/gb/catalog-pages, one answer of one platform after the other,
- * so that a platform which asks for everything again and again costs us no more than one answer at a time.
+ * Answers to catalogue queries of platforms above us: IO around core/gb/catalog-pages, a few answers of one platform at a time, so
+ * that a platform which asks for everything again and again costs us no more than these.
  */
 import { CatalogPager, MAX_UDP_MESSAGE_BYTES, type PagerInput, type PagerOptions, SIP_OVERHEAD_BYTES, fitsOnePage } from '#core/gb/catalog-pages.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
@@ -11,6 +11,8 @@ import type { Counters } from './counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Views } from './views.ts';
 
+/** Answers to one platform that are under way: a slow one keeps no small one waiting. */
+const MAX_RUNNING = 4;
 /** Queries of one platform that wait; one more is answered with Result ERROR. */
 const MAX_WAITING = 32;
 
@@ -23,10 +25,14 @@ export interface CatalogAnswersDeps {
 
 type Query = Pick<Manscdp, 'sn' | 'deviceId'>;
 
-interface Line {
-  readonly waiting: Query[];
-  readonly running: Query;
+interface Running {
+  readonly query: Query;
   alarm: Alarm | undefined;
+}
+
+interface Line {
+  readonly running: Set<Running>;
+  readonly waiting: Query[];
 }
 
 export class CatalogAnswers implements Disposable {
@@ -38,28 +44,28 @@ export class CatalogAnswers implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { alarm } of this.#lines.values()) alarm?.[Symbol.dispose]();
-    this.#lines.clear();
+    for (const name of [...this.#lines.keys()]) this.drop(name);
   }
 
   query(link: UpstreamLink, { sn, deviceId }: Query): void {
     const { name } = link.config;
-    const line = this.#lines.get(name);
-    if (line === undefined) return this.#start(link, { sn, deviceId });
+    const line = this.#lines.get(name) ?? { running: new Set(), waiting: [] };
+    this.#lines.set(name, line);
     // Asked again while the answer is on its way: that one is meant.
-    if ([line.running, ...line.waiting].some(each => each.sn === sn && each.deviceId === deviceId)) return this.#deps.counters.add('upstream.catalog-repeated');
+    if ([...[...line.running].map(({ query }) => query), ...line.waiting].some(each => each.sn === sn && each.deviceId === deviceId)) return this.#deps.counters.add('upstream.catalog-repeated');
+    if (line.running.size < MAX_RUNNING) return this.#start(link, line, { sn, deviceId });
     if (line.waiting.length < MAX_WAITING) return void line.waiting.push({ sn, deviceId });
     this.#deps.counters.add('upstream.catalog-refused');
     void link.message(buildResult('Catalog', { sn, deviceId }, 'ERROR'));
   }
 
-  /** Its registration ended: nobody waits for the rest. */
+  /** No longer configured: nobody waits for the rest. */
   drop(upstream: string): void {
-    this.#lines.get(upstream)?.alarm?.[Symbol.dispose]();
+    for (const { alarm } of this.#lines.get(upstream)?.running ?? []) alarm?.[Symbol.dispose]();
     this.#lines.delete(upstream);
   }
 
-  #start(link: UpstreamLink, query: Query, waiting: Query[] = []): void {
+  #start(link: UpstreamLink, line: Line, query: Query): void {
     const { config, dialect } = link;
     const options: PagerOptions = {
       head: query,
@@ -71,43 +77,49 @@ export class CatalogAnswers implements Disposable {
       pauseMs: config.catalog.pauseMs,
     };
     const overTcp = config.transport === 'udp' && config.catalog.large === 'tcp' && !fitsOnePage(options);
-    this.#send(link, query, waiting, options, overTcp);
+    this.#send(link, line, query, options, overTcp);
   }
 
   /** Pages go out one after another, each when the one before was accepted. Where nobody listens over TCP, in datagrams all the same. */
-  #send(link: UpstreamLink, query: Query, waiting: Query[], options: PagerOptions, overTcp: boolean): void {
+  #send(link: UpstreamLink, line: Line, query: Query, options: PagerOptions, overTcp: boolean): void {
     const { clock, log } = this.#deps;
     const { name } = link.config;
     const pager = new CatalogPager(overTcp ? { ...options, bodyBudget: undefined } : options);
-    const line: Line = { waiting, running: query, alarm: undefined };
-    this.#lines.set(name, line);
+    const running: Running = { query, alarm: undefined };
+    line.running.add(running);
+    const isOver = (): boolean => this.#lines.get(name) !== line || !line.running.has(running);
     const settled = (page: number, status: number | undefined): void => {
-      if (!overTcp || page > 1 || status !== undefined || this.#lines.get(name) !== line) return feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page });
-      line.alarm?.[Symbol.dispose]();
+      if (!overTcp || page > 1 || status !== undefined || isOver()) return feed({ type: status !== undefined && status < 300 ? 'accepted' : 'failed', page });
+      this.#end(line, running);
       this.#deps.counters.add('upstream.catalog-no-tcp');
       log.warn({ upstream: name }, 'upstream.catalog-no-tcp');
-      this.#send(link, query, waiting, options, false);
+      this.#send(link, line, query, options, false);
     };
     const feed = (input: PagerInput): void => {
-      if (this.#lines.get(name) !== line) return;
+      if (isOver()) return;
       for (const output of pager.handle(input, clock.now())) {
         if (output.type === 'send') void link.message(output.body, overTcp ? 'TCP' : undefined).then(status => settled(output.page, status));
-        else return this.#done(link, line, { items: options.items.length, ...output });
+        else return this.#done(link, line, running, { items: options.items.length, ...output });
       }
-      line.alarm!.arm(pager.deadline);
+      running.alarm!.arm(pager.deadline);
     };
-    line.alarm = new Alarm(clock, () => feed({ type: 'tick' }));
+    running.alarm = new Alarm(clock, () => feed({ type: 'tick' }));
     feed({ type: 'start' });
   }
 
-  #done(link: UpstreamLink, line: Line, { items, pages, accepted, gaveUp }: { readonly items: number; readonly pages: number; readonly accepted: number; readonly gaveUp: boolean }): void {
+  #end(line: Line, running: Running): void {
+    running.alarm?.[Symbol.dispose]();
+    line.running.delete(running);
+  }
+
+  #done(link: UpstreamLink, line: Line, running: Running, { items, pages, accepted, gaveUp }: { readonly items: number; readonly pages: number; readonly accepted: number; readonly gaveUp: boolean }): void {
     const { name } = link.config;
-    line.alarm?.[Symbol.dispose]();
-    this.#lines.delete(name);
+    this.#end(line, running);
     this.#deps.counters.add('upstream.catalog-items', items);
     if (gaveUp) this.#deps.counters.add('upstream.catalog-given-up');
-    this.#deps.log.info({ upstream: name, deviceId: line.running.deviceId, items, pages, accepted, gaveUp }, 'upstream.catalog-sent');
+    this.#deps.log.info({ upstream: name, deviceId: running.query.deviceId, items, pages, accepted, gaveUp }, 'upstream.catalog-sent');
     const next = line.waiting.shift();
-    if (next !== undefined) this.#start(link, next, line.waiting);
+    if (next !== undefined) this.#start(link, line, next);
+    else if (line.running.size === 0) this.#lines.delete(name);
   }
 }

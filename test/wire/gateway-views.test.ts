@@ -96,7 +96,7 @@ await t.test('a query that is not one is answered so, and the next one as ever',
   t.equal((await city.catalog()).items.length, 9);
   t.equal((await county.catalog()).items.length, 10);
   const asked = await Promise.all(Array.from({ length: 20 }, () => county.catalog({ deviceId: '3402' })));
-  t.ok(asked.every(({ complete, items }) => complete && items.length === 7), 'twenty at once, one after the other');
+  t.ok(asked.every(({ complete, items }) => complete && items.length === 7), 'twenty at once');
 });
 
 await t.test('permissions: live only, and by rule', async t => {
@@ -300,4 +300,15 @@ await t.test('large answers over TCP where the platform listens, in datagrams wh
   const datagrams = await city.catalog();
   t.same(listed(datagrams.items), listed(items));
   t.ok(datagrams.messages > 1);
+});
+
+await t.test('a platform that asks without end gets four answers at a time, and is told when no more can wait', async t => {
+  await rig.rewrite({ devices: DEVICES, upstream: { catalog: { pauseMs: 2000 } } });
+  const ask = (sn: number): Promise<void> => city.message(`<Query><CmdType>Catalog</CmdType><SN>${sn}</SN><DeviceID>${OWN[0]}</DeviceID></Query>`, OWN[0]);
+  for (let sn = 1; sn <= 40; sn++) await ask(2_000_000 + sn);
+  t.equal(await counter('upstream.catalog-refused'), 4, 'four under way, thirty-two wait');
+  const repeated = await counter('upstream.catalog-repeated');
+  await ask(2_000_001);
+  t.equal((await counter('upstream.catalog-repeated')) - repeated, 1, 'asked again while it is being answered');
+  t.equal((await county.catalog({ deviceId: rig.idOf(1, 0, 1), timeoutMs: 1500 })).items.length, 1, 'nobody else waits for it');
 });
