@@ -215,6 +215,13 @@ export class Catalogs implements Disposable {
     this.#applyNotice(deviceId, device, notices);
   }
 
+  /** What we see of a channel ourselves; undefined: it is fine. One that its device has declared OFF stays so. */
+  observed({ deviceId, channelId }: ChannelRef, fault: 'VLOST' | 'DEFECT' | undefined): void {
+    const item = this.channels(deviceId).get(channelId);
+    if (item === undefined || (fault === undefined ? item.fault === undefined : item.status === 'OFF' && item.fault === undefined)) return;
+    this.#applyNotice(deviceId, this.#of(deviceId), [{ deviceId: channelId, event: fault ?? 'ON' }]);
+  }
+
   /** A state of something unknown says that something was missed. */
   #applyNotice(deviceId: string, device: DeviceCatalog, notices: readonly CatalogItem[]): void {
     const { store, reach, counters } = this.#deps;

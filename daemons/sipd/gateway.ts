@@ -24,6 +24,7 @@ import { LegMemory } from './leg-memory.ts';
 import { KeyPictures } from './key-pictures.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
+import { PictureWatch } from './picture-watch.ts';
 import { Positions } from './positions.ts';
 import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
@@ -56,6 +57,7 @@ export class Gateway {
   readonly alarms: Alarms;
   readonly positions: Positions;
   readonly voice: Voice;
+  readonly pictureWatch: PictureWatch;
   readonly sessionNotices: SessionNotices;
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
@@ -84,6 +86,7 @@ export class Gateway {
           cascades.onMediaEvent(event);
           this.relay.onMediaEvent(event);
           keyPictures.onMediaEvent(event);
+          this.pictureWatch.onMediaEvent(event);
           this.voice.onMediaEvent(event);
         },
         onLost: bridgeIds => {
@@ -102,9 +105,10 @@ export class Gateway {
     this.inlets = closer.use(new Inlets({ ...common, catalogs: this.catalogs, media: this.media }));
     const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
     const legMemory = new LegMemory(store, clock);
+    this.pictureWatch = closer.use(new PictureWatch({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId && source.plan.history === undefined)?.channel }));
     const attempts = new AttemptLog(this.media, legMemory, clock);
     const sessions = new SessionStore(store);
-    this.relay = closer.use(new Relay({ ...common, media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
+    this.relay = closer.use(new Relay({ ...common, pictureFlows: channel => this.pictureWatch.flows(channel), pictureLost: channel => this.pictureWatch.lost(channel), media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs, cascades }));

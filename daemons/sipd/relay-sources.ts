@@ -49,6 +49,9 @@ export interface SourcesDeps {
   /** The channel that stands for its camera, whichever way it is played. */
   primaryOf(channel: ChannelRef): ChannelRef;
   readonly inlets: Inlets;
+  /** What was seen of a channel that a camera answered for. */
+  pictureFlows(channel: ChannelRef): void;
+  pictureLost(channel: ChannelRef): void;
   /** All ways to the camera behind a channel, best first. */
   waysTo(channel: ChannelRef): readonly ChannelRef[];
 }
@@ -196,8 +199,12 @@ export class RelaySources implements Disposable {
         if (leg.plan.feeder !== undefined) this.#byBridge.set(leg.plan.feeder.bridgeId, source);
         attempts.began(leg, source);
       },
-      legFlows: (source, leg, before) => this.#planner.flows(source, leg, before),
+      legFlows: (source, leg, before) => {
+        this.#planner.flows(source, leg, before);
+        if (source.plan.history === undefined) this.#deps.pictureFlows(leg.plan);
+      },
       legEnded: (source, leg) => {
+        if (source.plan.history === undefined && leg.history.cameraAnswered && leg.history.failure?.code === 'MEDIA_SILENT') this.#deps.pictureLost(leg.plan);
         ssrcs.release(leg.plan.legId);
         this.#callIds.delete(leg.plan.legId);
         if (leg.plan.feeder !== undefined) this.#byBridge.delete(leg.plan.feeder.bridgeId);

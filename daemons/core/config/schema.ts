@@ -148,6 +148,7 @@ const deviceMedia = z.strictObject({
   ssrc: z.enum(['exact', 'adopt']).default('adopt').describe('adopt: take the SSRC that a device really sends; exact: only the one agreed'),
   inviteTimeoutS: z.int().min(1).max(120).default(15).describe('a device that does not answer our INVITE'),
   firstPacketS: z.int().min(1).max(120).default(10).describe('from the answer to the first packet'),
+  faultS: z.int().min(0).max(86400).default(300).describe('a picture that is lost or broken is told to subscribers of the catalogue as VLOST or DEFECT, so long unless it is seen to be fine; 0: not at all'),
   maxPauseS: z.int().min(10).max(86400).default(300).describe('a recording that is paused ends after this'),
   silenceS: z.int().min(2).max(3600).default(15).describe('without media so long, the session ends on both sides'),
   lingerS: z.int().min(0).max(3600).default(10).describe('source stays open this long after its last viewer'),
@@ -210,6 +211,7 @@ const media = z.strictObject({
   maxBridges: z.int().min(1).max(100000).default(1000).describe('running sources per instance; more get 486'),
   maxBitrateMbps: z.int().min(0).max(1000000).default(0).describe('an instance that receives and sends so much takes no new source; 0: no limit'),
   maxCpuPercent: z.int().min(0).max(100).default(90).describe('nor does one that uses so much of its core; 0: no limit'),
+  gopKiB: z.int().min(0).max(65536).default(8192).describe('pictures since the last key picture, kept for each channel that players, converters or snapshots take, so that who joins sees at once; a longer group is not kept; 0: never'),
   loss: loss.prefault({}).describe('what is done about packets that do not come'),
 });
 
