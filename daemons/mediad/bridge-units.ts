@@ -42,6 +42,7 @@ export class BridgeUnits {
     this.#alarm = new Alarm(plane.clock, () => this.#onNobody());
     const hub = new UnitHub({
       clock: plane.clock,
+      gopBytes: () => plane.gopBytes,
       onTaken: taken => this.#onTaken(taken),
       onKeyFrameWanted: onKeyPictureWanted,
     });

@@ -3,6 +3,7 @@
  * while it opened is closed again by whoever opened it.
  */
 import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
+import { MAX_GOP_BYTES } from '#core/media/gop-cache.ts';
 import { GatewayError } from '#core/result.ts';
 import type { CapacityLimits } from '#core/rtp/capacity.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -28,6 +29,8 @@ export interface BridgesOptions {
   readonly strays: Strays;
   readonly capacity: CapacityLimits;
   readonly loss: LossRules;
+  /** Default: MAX_GOP_BYTES. */
+  readonly gopBytes?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -57,6 +60,7 @@ export class Bridges implements AsyncDisposable {
       batch: new MediaBatch(),
       store: packetStore(),
       loss: { ...loss },
+      gopBytes: options.gopBytes ?? MAX_GOP_BYTES,
       flusher: new Flusher(),
       emit: event => {
         this.#plane.counters.countEvent(event.type);
@@ -73,6 +77,10 @@ export class Bridges implements AsyncDisposable {
 
   set capacity(limits: CapacityLimits) {
     this.#load.limits = limits;
+  }
+
+  set gopBytes(limit: number) {
+    this.#plane.gopBytes = limit;
   }
 
   set loss(rules: LossRules) {

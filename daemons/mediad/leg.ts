@@ -47,6 +47,8 @@ export interface Plane {
   /** Packets of all sources that have to wait. Whoever hands on what it gave recycles it. */
   readonly store: PacketStore;
   readonly loss: LossRules;
+  /** Of each stream that somebody takes: what is kept for who joins. Changed by a reload, for streams taken from then on. */
+  gopBytes: number;
   readonly flusher: Flusher;
   readonly emit: (event: MediadEvent) => void;
   readonly renderer: Renderer | undefined;

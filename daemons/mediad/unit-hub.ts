@@ -17,6 +17,8 @@ const KEY_FRAME_EVERY_MS = 1000;
 
 export interface UnitHubOptions {
   readonly clock: Clock;
+  /** Bound of what is kept since the last key frame; asked when a stream begins. */
+  readonly gopBytes?: (() => number) | undefined;
   /** Somebody takes units, or nobody does any more. */
   readonly onTaken: (taken: boolean) => void;
   readonly onKeyFrameWanted: () => void;
@@ -59,7 +61,7 @@ class Seat implements UnitSeat {
 export class UnitHub implements UnitStream {
   readonly #options: UnitHubOptions;
   #intake = new UnitIntake();
-  #cache = new GopCache();
+  #cache: GopCache;
   /** Replaced, never changed, so that a loop over it stays whole. */
   #seats: readonly Seat[] = [];
   #told: MediaTracks | null = null;
@@ -68,6 +70,7 @@ export class UnitHub implements UnitStream {
 
   constructor(options: UnitHubOptions) {
     this.#options = options;
+    this.#cache = this.#newCache();
   }
 
   get tracks(): MediaTracks | null {
@@ -143,8 +146,12 @@ export class UnitHub implements UnitStream {
   /** The source begins anew, or nobody watched for a while: what was known may be wrong. Takers stay. */
   restart(): void {
     this.#intake = new UnitIntake();
-    this.#cache = new GopCache();
+    this.#cache = this.#newCache();
     this.#told = null;
+  }
+
+  #newCache(): GopCache {
+    return new GopCache(this.#options.gopBytes?.());
   }
 
   end(why: string): void {

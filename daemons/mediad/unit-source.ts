@@ -78,7 +78,7 @@ export class UnitFeed implements UnitSource {
     this.#counters = new LegCounters(plane.counters);
     this.#silence = new SilenceWatch(options.silenceMs);
     this.#alarm = new Alarm(plane.clock, () => this.#onSilenceDue());
-    this.hub = new UnitHub({ clock: plane.clock, onTaken: () => undefined, onKeyFrameWanted: () => options.onKeyFrameWanted?.() });
+    this.hub = new UnitHub({ clock: plane.clock, gopBytes: () => plane.gopBytes, onTaken: () => undefined, onKeyFrameWanted: () => options.onKeyFrameWanted?.() });
     if (options.promised !== undefined) this.hub.promise(options.promised);
     const now = plane.clock.now();
     this.#counters.start(now);
