@@ -12,7 +12,8 @@ import type { Log } from '#kit/log.ts';
 import type { Cascades } from './cascades.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
-import type { HeldSource, Relay } from './relay.ts';
+import type { Relay } from './relay.ts';
+import type { HeldSource } from './relay-holders.ts';
 
 export interface OutletsDeps {
   readonly relay: Relay;

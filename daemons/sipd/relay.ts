@@ -12,12 +12,11 @@ import { renditionFor } from '#core/config/transcode-schema.ts';
 import { type OwnTraces, judgePath } from '#core/gb/invite-path.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
 import type { PlaybackPosition } from '#core/gb/playback-session.ts';
-import type { SourceFailure } from '#core/gb/source-session.ts';
 import { sameIp } from '#core/ip.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
-import { addMs } from '#core/units.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
+import { type HeldSource, type HoldOptions, RelayHolders } from './relay-holders.ts';
 import { type Asked, type Refused, readInvite, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
 import { Recordings } from './recordings.ts';
@@ -26,9 +25,6 @@ import type { Source } from './source.ts';
 import { SsrcLeases } from './ssrc-leases.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 
-/** Holds a restored source until outlets had the time to claim it: twice the longest wait of an RPC link. */
-const UNCLAIMED = 'unclaimed';
-const CLAIM_MS = 4000;
 const MARK_OCTETS = 8;
 
 export interface RelayDeps extends SourcesDeps {
@@ -38,36 +34,18 @@ export interface RelayDeps extends SourcesDeps {
   overQuota(upstream: UpstreamConfig, channel: ChannelRef): Refused | null;
 }
 
-export interface HoldOptions {
-  /** Unique among viewers and holders. */
-  readonly holderId: string;
-  readonly instance?: string | undefined;
-  /** This channel and no other way to its camera. */
-  readonly alone?: boolean | undefined;
-  /** The source ended before it was let go. */
-  readonly onEnd?: ((failure: SourceFailure) => void) | undefined;
-}
-
-export interface HeldSource extends Disposable {
-  readonly bridgeId: string;
-  readonly instance: string;
-  /** Settles at the first packet, or rejects with a GatewayError. */
-  readonly flowing: Promise<void>;
-}
-
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
   readonly recordings: Recordings;
   readonly ssrcs: SsrcLeases;
   readonly #sources: RelaySources;
   readonly #viewers = new Map<string, Viewer>();
-  /** Who holds a source without a SIP dialog (outlets, `vlink why --probe`) hears of its end here. */
-  readonly #holders = new Map<string, (failure: SourceFailure) => void>();
-  readonly #unclaimed: Disposable[] = [];
+  readonly #holders: RelayHolders;
   readonly #traces: OwnTraces;
 
   constructor(deps: RelayDeps) {
     this.#deps = deps;
+    this.#holders = new RelayHolders(deps.clock);
     this.ssrcs = new SsrcLeases(deps.config().sip.id, deps.clock);
     const mark = deps.random.hex(MARK_OCTETS);
     this.recordings = new Recordings(deps);
@@ -83,7 +61,7 @@ export class Relay implements AsyncDisposable {
       ended: (viewerIds, failure) => {
         for (const id of viewerIds) this.recordings.sourceEnded(id);
         for (const id of viewerIds) this.#viewers.get(id)?.feed({ type: 'source-ended', failure });
-        for (const id of viewerIds) this.#holders.get(id)?.(failure);
+        this.#holders.ended(viewerIds, failure);
       },
     });
     this.#traces = {
@@ -236,23 +214,11 @@ export class Relay implements AsyncDisposable {
    * Keeps a source for somebody without a SIP dialog. Throws when it cannot be started. `instance`: where it should run; one that
    * runs elsewhere stays there.
    */
-  hold(deviceId: string, channelId: string, streamNumber: number | undefined, { holderId, instance, alone, onEnd }: HoldOptions): HeldSource {
+  hold(deviceId: string, channelId: string, streamNumber: number | undefined, options: HoldOptions): HeldSource {
+    const { instance, alone } = options;
     const source = this.#sources.join({ deviceId, channelId }, { streamNumber, instance, alone });
     if (source instanceof GatewayError) throw source;
-    const failed = Promise.withResolvers<never>();
-    failed.promise.catch(() => undefined);
-    this.#holders.set(holderId, failure => {
-      this.#holders.delete(holderId);
-      failed.reject(new GatewayError(failure.code, { deviceId, channelId, why: failure.why }));
-      onEnd?.(failure);
-    });
-    source.feed({ type: 'viewer-joined', viewerId: holderId });
-    const release = (): void => {
-      this.#holders.delete(holderId);
-      source.feed({ type: 'viewer-left', viewerId: holderId });
-    };
-    const { bridgeId, instance: runsOn } = source;
-    return { bridgeId, instance: runsOn, flowing: Promise.race([failed.promise, source.firstPacket]), [Symbol.dispose]: release };
+    return this.#holders.hold(source, { deviceId, channelId }, options);
   }
 
   /**
@@ -267,17 +233,11 @@ export class Relay implements AsyncDisposable {
       if (source === undefined) continue;
       resumed += this.#restoreViewers(source, stored.playback);
       if (!media.has(source.instance)) source.feed({ type: 'media-lost' });
-      if (this.#deps.config().outlets.address !== '') this.#keepForClaims(source);
+      const { address, pushes } = this.#deps.config().outlets;
+      if (address !== '' || pushes.length > 0) this.#holders.keepForClaims(source);
       else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
     }
     if (resumed > 0) log.info({ resumed }, 'relay.restored');
-  }
-
-  /** Outlets of mediad may hold it without a SIP dialog: they say so as soon as mediad has found us again. */
-  #keepForClaims(source: Source): void {
-    const { clock } = this.#deps;
-    source.feed({ type: 'viewer-joined', viewerId: UNCLAIMED });
-    this.#unclaimed.push(clock.schedule(addMs(clock.now(), CLAIM_MS), () => source.feed({ type: 'viewer-left', viewerId: UNCLAIMED })));
   }
 
   #orDropped<T>(sessionId: string, restore: () => T): T | undefined {
@@ -317,7 +277,7 @@ export class Relay implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#sources[Symbol.dispose]();
     this.recordings[Symbol.dispose]();
-    for (const timer of this.#unclaimed) timer[Symbol.dispose]();
+    this.#holders[Symbol.dispose]();
     await Promise.resolve();
   }
 

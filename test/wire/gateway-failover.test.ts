@@ -6,7 +6,9 @@ import { loadFootage } from '../../scripts/media/footage.ts';
 import { FootageUnits } from '../rig/footage-units.ts';
 import { PASSWORD, USER, openRtspRig } from '../rig/rtsp-outlet.ts';
 import { assertReleased, openRelayRig, type RelayRig } from '../rig/relay-rig.ts';
+import { runTool } from '../rig/run-tool.ts';
 import { until } from '../rig/until.ts';
+import { freePort } from './free-port.ts';
 
 t.setTimeout(180_000);
 
@@ -121,6 +123,21 @@ await t.test('an RTSP camera is one of the ways: it takes over from a GB/T 28181
   units[Symbol.dispose]();
   const mediad = await rig.gateway.mediadRpc();
   await until('no bridge is left, nor one beside it', async () => (await mediad.call('listBridges', {})).bridges.length === 0, 10_000);
+  await mediad[Symbol.asyncDispose]();
+});
+
+await t.test('an outlet sees on too: a foreign player hears of nothing', async t => {
+  const rtspPort = await freePort();
+  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) }, ...gate(0, 1) } as never });
+  const mediad = await rig.gateway.mediadRpc();
+  const { urls } = await mediad.call('outletUrls', { channel: channelOf(0).channel, streamNumber: 0, minutes: 5 });
+  const run = runTool('ffmpeg', ['-nostdin', '-v', 'warning', '-rtsp_transport', 'tcp', '-i', urls[0]!.url, '-t', '6', '-an', '-f', 'framemd5', '-'], 60_000);
+  await until('it plays', async () => (await mediad.call('listBridges', {})).bridges.some(bridge => bridge.source.packets > 100));
+  await rig.cameras[0]!.sessions[0]!.stop();
+  const { code, stderr, stdout } = await run;
+  t.same([code, stderr], [0, '']);
+  t.equal(stdout.split('\n').filter(line => line.startsWith('0,')).length, 150, 'six seconds of pictures');
+  t.equal(await counter(rig, 'relay.taken-over'), 1);
   await mediad[Symbol.asyncDispose]();
 });
 
