@@ -13,8 +13,13 @@ import { DatagramBatch, openUdp, type UdpPort } from '#kit/udp-batch.ts';
 import type { MediaPorts, UdpSinkPort } from './media-ports.ts';
 import type { WrittenPackets } from './rtsp-packets.ts';
 
-/** 64 Mbit/s: half of what a default receive buffer (208 KiB) takes lies between two looks of a slow reader. */
-const PACE_BYTES = 40 * 1024;
+/**
+ * A default receive buffer holds 100 KB of media. What waits leaves within PACE_TURNS * PACE_MS or so, in portions that are neither so
+ * small that a live stream of 12 Mbit/s falls behind, nor larger than such a reader can miss.
+ */
+const LEAST_BYTES = 8 * 1024;
+const MOST_BYTES = 40 * 1024;
+const PACE_TURNS = 40;
 const PACE_MS = 5;
 /** Pairs of ports that are tried. */
 const MAX_PAIRS = 8;
@@ -85,7 +90,7 @@ export class DatagramLeg implements RtspLeg {
   #queue: WrittenPackets[] = [];
   /** Packets of the first in the queue that have left. */
   #sent = 0;
-  #budget = PACE_BYTES;
+  #budget = MOST_BYTES;
   #refill: Disposable | undefined;
   waitingBytes = 0;
 
@@ -155,12 +160,15 @@ export class DatagramLeg implements RtspLeg {
       this.#sent = 0;
     }
     if (outbound.count > 0) this.#rtp.udp.send(outbound);
-    this.#refill ??= clock.schedule(addMs(clock.now(), PACE_MS), () => this.#refilled());
+    if (this.#refill !== undefined) return;
+    const since = clock.now();
+    this.#refill = clock.schedule(addMs(since, PACE_MS), () => this.#refilled((clock.now() - since) / PACE_MS));
   }
 
-  #refilled(): void {
+  /** `turns`: a busy machine wakes late. */
+  #refilled(turns: number): void {
     this.#refill = undefined;
-    this.#budget = PACE_BYTES;
+    this.#budget = Math.min(MOST_BYTES, turns * Math.max(LEAST_BYTES, this.waitingBytes / PACE_TURNS));
     if (this.#queue.length > 0) this.#drain();
   }
 }
