@@ -6,14 +6,16 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { systemClock } from './clock.ts';
 
 /** A machine under load takes its time to load the libraries. */
 const PROBE_TIMEOUT_MS = 20_000;
 const MAX_PROBE_BYTES = 4 * 1024 * 1024;
 /** What ffmpeg said last, for the log. */
 const STDERR_TAIL_CHARS = 2000;
-/** A child that says more in one life is of no use (fault 76). */
+/** A child that says more in a minute is of no use (fault 76): one that decodes broken pictures says some 50 KiB. */
 export const MAX_STDERR_BYTES = 4 * 1024 * 1024;
+const STDERR_WINDOW_MS = 60_000;
 /** Address space: an 8K picture is 50 MB and a decoder keeps 16 of them. */
 const MAX_ADDRESS_SPACE_BYTES = 4 * 1024 * 1024 * 1024;
 const MAX_OPEN_FILES = 64;
@@ -101,6 +103,7 @@ export class FfmpegRun {
   #why: string | null = null;
   #ended = false;
   stderrBytes = 0;
+  #stderrWindow = { from: systemClock.now(), bytes: 0 };
 
   constructor(facts: Pick<FfmpegFacts, 'path' | 'cage'>, { argv, extraOutputs = 0, onOutput, onExit }: FfmpegRunOptions) {
     const [program, ...args] = [...facts.cage, facts.path, ...argv];
@@ -182,7 +185,10 @@ export class FfmpegRun {
   #hear(bytes: Uint8Array): void {
     this.stderrBytes += bytes.length;
     this.#tail = (this.#tail + Buffer.from(bytes.subarray(Math.max(0, bytes.length - STDERR_TAIL_CHARS))).toString('latin1')).slice(-STDERR_TAIL_CHARS);
-    if (this.stderrBytes > MAX_STDERR_BYTES) this.kill('floods its standard error');
+    const now = systemClock.now();
+    if (now - this.#stderrWindow.from > STDERR_WINDOW_MS) this.#stderrWindow = { from: now, bytes: 0 };
+    this.#stderrWindow.bytes += bytes.length;
+    if (this.#stderrWindow.bytes > MAX_STDERR_BYTES) this.kill('floods its standard error');
   }
 
   #end(exit: FfmpegExit, onExit: (exit: FfmpegExit) => void): void {

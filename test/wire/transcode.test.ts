@@ -7,9 +7,13 @@ import t from 'tap';
 import { type TranscodeConfig, transcodeSchema } from '#core/config/transcode-schema.ts';
 import { splitAdts } from '#core/media/audio.ts';
 import type { Rendition } from '#core/media/rendition.ts';
+import { planTranscode } from '#core/media/transcode-plan.ts';
 import type { MediaTracks, MediaUnit } from '#core/media/unit.ts';
+import { NutReader } from '#core/nut/read.ts';
+import { NutWriter } from '#core/nut/write.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock as clock } from '#kit/clock.ts';
+import { type FfmpegExit, FfmpegRun, probeFfmpeg } from '#kit/ffmpeg.ts';
 import { createLog } from '#kit/log.ts';
 import { Transcoders } from '../../daemons/mediad/transcode/transcoders.ts';
 import type { UnitSink, UnitStream } from '../../daemons/mediad/unit-stream.ts';
@@ -221,6 +225,46 @@ t.test('faults 71, 77: broken pictures may end the process, and never this one o
   await until('the good one goes on', () => whole.seen.pictures.length > 100);
   t.ok(mixed.seen.pictures.length > 0 || mixed.seen.ended !== undefined);
   t.equal(all.rows().find(({ label }) => label === 'good')!.starts, 1);
+});
+
+t.test('fault 77: a thousand mutated pictures of each codec through the caged program, as fast as it goes: at worst it dies', async t => {
+  const facts = await probeFfmpeg('');
+  if ('why' in facts) throw new Error(facts.why);
+  t.ok(facts.caged.includes('limits') && facts.caged.includes('privileges'), facts.caged.join(', '));
+  for (const name of ['h264', 'h265'] as const) {
+    const { units } = await footageUnits(name);
+    const track = { codec: name, parameterSets: [], width: 768, height: 576 };
+    const plan = planTranscode({ rendition: rendition({ size: { width: 176, height: 144 } }), tracks: { video: track, audio: null }, hardware: 'none', encoders: facts.encoders, after90k: -1, threads: 2 });
+    if (!plan.ok) throw new Error(plan.error.why);
+    let seed = 77;
+    const dice = (below: number): number => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % below;
+    const reader = new NutReader();
+    const writer = new NutWriter([track]);
+    const gone = Promise.withResolvers<FfmpegExit>();
+    let came = 0;
+    const run = new FfmpegRun(facts, {
+      argv: plan.value.argv,
+      extraOutputs: 1,
+      onOutput: (_fd, bytes) => {
+        const frames = reader.push(bytes);
+        if (frames.ok) came += frames.value.length;
+        else run.kill(frames.error.why);
+      },
+      onExit: gone.resolve,
+    });
+    run.write(writer.header());
+    for (let i = 0; i < 1000 && !run.ended; i += 1) {
+      const { bytes, keyFrame } = units[i % units.length]!;
+      const broken = bytes.slice();
+      for (let k = dice(6); k > 0; k -= 1) broken[dice(broken.length)] = dice(256);
+      run.write(writer.frameHeader(0, { bytes: broken, keyFrame, pts90k: i * 3600 }), broken);
+      while (run.waitingBytes > 1_000_000 && !run.ended) await wait(5);
+    }
+    run.endInput();
+    const { code, why } = await gone.promise;
+    t.equal(why, null, `${name}: what came could be read`);
+    t.ok(came > 500 || code !== 0, `${name}: ${came} pictures, exit ${code}`);
+  }
 });
 
 t.test('fault 74: the camera changes its codec: a new process, no failure, and the pictures go on', async t => {
