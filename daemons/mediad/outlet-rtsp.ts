@@ -100,6 +100,7 @@ export class RtspOutlet implements AsyncDisposable {
 
   #onAuthFailed(address: string): void {
     this.#options.count('rtsp.auth-failed');
+    this.#options.log.info({ address }, 'rtsp.auth-failed');
     if (this.#lockOut.fail(address, this.#options.clock.now())) this.#options.log.warn({ address }, 'rtsp.locked-out');
   }
 }
