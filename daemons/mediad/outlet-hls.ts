@@ -14,7 +14,11 @@ import type { OutletDoor, OutletLease } from './outlet-door.ts';
 import type { UnitSeat, UnitSink } from './unit-stream.ts';
 
 const IDLE_MS = 30_000;
-/** For the first segment: two groups of pictures of a slow camera. */
+/** A player begins three segments behind the end (RFC 8216 6.3.3); Chromium gives up a list that is shorter. */
+const WANTED_SEGMENTS = 3;
+/** So long for those, where pictures come in long groups; then a shorter list is better than none. */
+const WANTED_MS = 10_000;
+/** For the first: two groups of pictures of a slow camera. */
 const FIRST_SEGMENT_MS = 20_000;
 
 class HlsChannel implements UnitSink, Disposable {
@@ -51,7 +55,9 @@ class HlsChannel implements UnitSink, Disposable {
   /** A list with at least one segment. MEDIA_SILENT when none comes. */
   async playlist(query: string): Promise<string> {
     await this.opened;
-    if (this.#segmenter.count === 0) await this.#firstSegment();
+    if (this.#segmenter.count < WANTED_SEGMENTS) await this.#wait(WANTED_SEGMENTS, WANTED_MS);
+    if (this.#segmenter.count === 0) await this.#wait(1, FIRST_SEGMENT_MS - WANTED_MS);
+    if (this.#segmenter.count === 0) throw new GatewayError('MEDIA_SILENT', { waitedMs: FIRST_SEGMENT_MS });
     return this.#segmenter.playlist(query);
   }
 
@@ -67,8 +73,9 @@ class HlsChannel implements UnitSink, Disposable {
   }
 
   onUnit(unit: MediaUnit): void {
+    const before = this.#segmenter.count;
     this.#segmenter.unit(unit);
-    if (this.#segmenter.count > 0) this.#wake();
+    if (this.#segmenter.count !== before) this.#wake();
   }
 
   onEnd(): void {
@@ -93,13 +100,19 @@ class HlsChannel implements UnitSink, Disposable {
     this.#seat = lease.stream.join(this);
   }
 
-  async #firstSegment(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.add(resolve);
-    using _limit = this.#clock.schedule(addMs(this.#clock.now(), FIRST_SEGMENT_MS), resolve);
-    await promise;
-    this.#waiting.delete(resolve);
-    if (this.#segmenter.count === 0) throw new GatewayError('MEDIA_SILENT', { waitedMs: FIRST_SEGMENT_MS });
+  /** Until there are so many segments, no more can come, or the time is over. */
+  async #wait(segments: number, limitMs: number): Promise<void> {
+    let over = false;
+    using _limit = this.#clock.schedule(addMs(this.#clock.now(), limitMs), () => {
+      over = true;
+      this.#wake();
+    });
+    while (!over && this.#seat !== undefined && this.#segmenter.count < segments) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      await promise;
+      this.#waiting.delete(resolve);
+    }
   }
 
   #wake(): void {

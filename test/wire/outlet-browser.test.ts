@@ -36,7 +36,7 @@ async function shown(page: Page, frames: number): Promise<Report> {
   }
 }
 
-t.test('Chromium: a page plays fMP4 over a WebSocket, and a video element over HTTP', async t => {
+t.test('Chromium: a page plays fMP4 over a WebSocket, and a video element over HTTP and HLS', async t => {
   await using closer = new Closer();
   const pages: Server = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end(PAGE));
   await new Promise<void>(resolve => pages.listen(0, '127.0.0.1', resolve));
@@ -48,9 +48,9 @@ t.test('Chromium: a page plays fMP4 over a WebSocket, and a video element over H
   rig.door.streams.set(OUTLET_CHANNEL, sounding.stream).set(OTHER_CHANNEL, g711.stream);
   const http = closer.use(await HttpOutlet.open({ ...rig.deps, routes: [new LiveRoute(rig.door, rig.deps.clock)] }));
   const browser = closer.use(await Browser.open());
-  const play = async (how: string, scheme: string, channel: string, from = origin): Promise<Page> => {
+  const play = async (how: string, scheme: string, channel: string, from = origin, behind = '.mp4'): Promise<Page> => {
     const page = await browser.page(`${from}/`);
-    await page.evaluate(`${how}('${scheme}://127.0.0.1:${http.port}/live/${channel}.mp4?token=${tokenFor(channel)}')`);
+    await page.evaluate(`${how}('${scheme}://127.0.0.1:${http.port}/live/${channel}${behind}?token=${tokenFor(channel)}')`);
     return page;
   };
 
@@ -69,6 +69,10 @@ t.test('Chromium: a page plays fMP4 over a WebSocket, and a video element over H
   const element = await shown(await play('playSource', 'http', OUTLET_CHANNEL), 40);
   t.ok(element.frames >= 40, `${element.frames} pictures in a video element`);
   t.match(element, { errors: [], width: 768 });
+
+  const hls = await shown(await play('playSource', 'http', OUTLET_CHANNEL, origin, '/index.m3u8'), 60);
+  t.ok(hls.frames >= 60, `${hls.frames} pictures of HLS`);
+  t.match(hls, { errors: [], width: 768 });
 
   const stranger = await play('playSocket', 'ws', OUTLET_CHANNEL, origin.replace('127.0.0.1', 'localhost'));
   await stranger.evaluate('new Promise(done => { const look = () => (counted.closed === null ? setTimeout(look, 20) : done()); look(); })');

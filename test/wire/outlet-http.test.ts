@@ -176,9 +176,9 @@ const md5 = (text: string): string => createHash('md5').update(text).digest('hex
 t.test('access: users by digest, as curl does it; lock-out', { timeout: 30_000 }, async t => {
   await using rig = await open();
   rig.door.users.set('wall', { name: 'wall', ha1: md5(`wall:${OUTLET_REALM}:good-secret`), channels: [OUTLET_CHANNEL] });
-  const curl = (user: string, url: string) => runTool('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--digest', '-u', user, '--max-time', '2', url]);
+  const curl = (user: string, url: string, maxS = 2) => runTool('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--digest', '-u', user, '--max-time', String(maxS), url]);
   t.equal((await curl('wall:good-secret', rig.url('.flv', ''))).stdout, '200');
-  t.equal((await curl('wall:good-secret', rig.url('/index.m3u8', ''))).stdout, '200', 'HLS');
+  t.equal((await curl('wall:good-secret', rig.url('/index.m3u8', ''), 20)).stdout, '200', 'HLS');
   t.equal((await curl('wall:good-secret', `${rig.base}/live/${OTHER_CHANNEL}.flv`)).stdout, '401', 'not another channel');
   const challenge = await ask(rig.url('.flv', ''));
   t.match(String(challenge.headers['www-authenticate']), /^Digest realm="viewlink",nonce="[0-9a-f]+",algorithm=MD5,qop="auth"$/);
