@@ -6,6 +6,7 @@ import { SipPath } from '../../impairment/sip-path.ts';
 import { catalogued, channelsFor } from '../../lab/catalogued.ts';
 import { LAB_ID, LAB_PASSWORD, LabGateway, type LabOptions } from '../../lab/gateway.ts';
 import { CameraSimulator } from '../../simulators/camera/simulator.ts';
+import { pause } from '../../simulators/common/names.ts';
 import { Platform } from '../../simulators/platform/platform.ts';
 import type { LossOptions } from './camera-leg.ts';
 import { type Outcome, watchAll } from './outcome.ts';
@@ -14,6 +15,8 @@ import { HALF_ROUND_TRIP_MS, ROWS, type Row, WAIT_MS, waitOf } from './rows.ts';
 const PASSWORD = 'bench-secret';
 const CITY_ID = '33010000002000000001';
 const LOCAL_ID = '33010000002000000099';
+const CATALOGUE_LIMIT_MS = 30_000;
+const REFRESH_EVERY_MS = 500;
 const CAMERA_ID = '34020000001180000001';
 /** Where both gateways see each other: through us. */
 const PATH_ADDRESS = '127.0.0.3';
@@ -81,10 +84,14 @@ function lowerConfig(uppers: readonly Upper[], paths: readonly SipPath[]): Confi
   return { devices: { media: { lingerS: 0 } }, upstreams };
 }
 
-/** The lower gateway may have registered before its camera did: its catalogue is asked for again. */
+/** The lower gateway may have registered before its camera did, and a catalogue may be on its way: it is asked for until all is there. */
 async function refreshed({ gateway, wait }: Upper, count: number): Promise<void> {
   await using rpc = await gateway.rpc();
-  const device = (await rpc.call('listDevices', {})).find(({ id }) => id === UPPER[wait].localId);
-  if (device !== undefined && device.channels < count) await rpc.call('refreshCatalog', { deviceId: device.id });
-  await catalogued(gateway, count);
+  for (const limit = clock.now() + CATALOGUE_LIMIT_MS; ; await pause(clock, REFRESH_EVERY_MS)) {
+    const device = (await rpc.call('listDevices', {})).find(({ id }) => id === UPPER[wait].localId);
+    const { rows } = await rpc.call('listChannels', {});
+    if (rows.filter(({ mapped }) => mapped.length > 0).length >= count) return;
+    if (clock.now() > limit) throw new Error(`${rows.length} of ${count} channels came from ${device?.state ?? 'no'} gateway below`);
+    if (device?.state === 'online' && device.catalog.state !== 'running') await rpc.call('refreshCatalog', { deviceId: device.id });
+  }
 }
