@@ -12,8 +12,10 @@ import { Transcoders } from '../../daemons/mediad/transcode/transcoders.ts';
 import { RtcHost } from '../../daemons/mediad/webrtc/host.ts';
 import { WhepRoute } from '../../daemons/mediad/webrtc/whep-route.ts';
 import { Browser, type Page } from '../rig/browser.ts';
+import { freePort } from '../../scripts/lab/gateway.ts';
 import { LiveFootage } from '../rig/live-footage.ts';
 import { OUTLET_CHANNEL, outletRig, tokenFor } from '../rig/outlet-rig.ts';
+import { openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 import type { FootageName } from '../../scripts/media/footage.ts';
 
@@ -128,6 +130,27 @@ t.test('H.265 and AAC are turned into what a browser takes; the camera leaves, a
   t.match(scene.transcoders.rows()[0], { state: 'running', encoder: 'libx264' });
   scene.source.end('camera left');
   await until('the session is gone', () => scene.route.sessions === 0);
+});
+
+t.test('a camera of GB/T 28181 through the whole gateway into the browser', async t => {
+  const [httpPort, webrtcPort] = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
+  await using rig = await openRelayRig({
+    cameras: [{ footage: 'h264-g711a' }],
+    sections: { outlets: { address: '127.0.0.1', httpPort, webrtcPort, tokenKey: 'k'.repeat(40), origins: [pageUrl.slice(0, -1)] } },
+  });
+  const { channelId } = (await rig.rpc.call('listChannels', {})).rows[0]!;
+  await using mediad = await rig.gateway.mediadRpc();
+  const { urls } = await mediad.call('outletUrls', { channel: channelId, streamNumber: 0, minutes: 5 });
+  const whep = new URL(urls.find(({ protocol }) => protocol === 'whep')!.url);
+  await until('WebRTC listens', async () => 'webrtc.sessions' in (await mediad.call('counters', {})));
+  await using browser = await Browser.open();
+  const page = await browser.page(pageUrl);
+  await page.evaluate(`(${PLAY})(${JSON.stringify(`${whep.origin}${whep.pathname}`)}, ${JSON.stringify(whep.searchParams.get('token'))}, true)`);
+  const stats = await watch(page, 50);
+  t.match(stats, { width: 768, state: 'connected', lost: 0 });
+  t.match(await mediad.call('listOutlets', {}), [{ protocol: 'webrtc', channel: channelId }]);
+  await page.evaluate('pc.close()');
+  t.equal(rig.cameras[0]!.sessions.length, 1);
 });
 
 /** Stands between viewer and outlet, and loses some of what comes from the outlet. */
