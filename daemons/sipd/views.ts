@@ -5,6 +5,7 @@
  *     -> catalogue answers, subscriptions, relay (live), controls, alarms, vlink view
  *   the edge of a time window -> onTime: what is permitted no more ends
  */
+import { sameValue } from '#core/config/diff.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Permission } from '#core/config/view-schema.ts';
 import type { ItemState } from '#core/gb/catalog-changes.ts';
@@ -48,6 +49,8 @@ export class Views implements Disposable {
   readonly #mapping: IdMapping;
   readonly #views = new Map<string, UpstreamView>();
   readonly #world: ViewWorld;
+  /** What all views depend on beside their own section. */
+  #around: unknown;
   /** Devices whose channels may lack an ID. */
   readonly #changed = new Set<string>();
   readonly #assignSoon: Alarm;
@@ -67,16 +70,27 @@ export class Views implements Disposable {
     this.#timer = new Alarm(deps.clock, () => this.#onTime());
   }
 
+  /** Views that are as they were keep what they know: a reload looks at ten thousand channels only for those that are others. */
   configure(): void {
+    this.assignChanged();
     const config = this.#deps.config();
-    const facts = new FactBook(config.channels);
-    this.#views.clear();
+    const around = aroundOf(config);
+    const keeps = sameValue(around, this.#around);
+    this.#around = around;
     this.#natives = undefined;
     this.#publishing = new Set(config.devices.known.filter(({ returned }) => returned === 'publish').map(({ id }) => id));
-    for (const upstream of config.upstreams) this.#views.set(upstream.name, new UpstreamView(upstream, config, facts, this.#mapping, this.#world));
+    const facts = new FactBook(config.channels);
+    const before = new Map(this.#views);
+    this.#views.clear();
+    const added: UpstreamView[] = [];
+    for (const upstream of config.upstreams) {
+      const known = before.get(upstream.name);
+      const view = keeps && known !== undefined && sameValue(known.config, upstream) ? known : new UpstreamView(upstream, config, facts, this.#mapping, this.#world);
+      this.#views.set(upstream.name, view);
+      if (view !== known) added.push(view);
+    }
     for (const name of this.#accessed.keys()) if (!this.#views.has(name)) this.#accessed.delete(name);
-    this.#changed.clear();
-    for (const view of this.#views.values()) this.#assign(view, [undefined]);
+    for (const view of added) this.#assign(view, [undefined]);
     this.#armTimer();
   }
 
@@ -272,3 +286,7 @@ export class Views implements Disposable {
     this.#timer.arm(addMs(clock.now(), Math.min(wait, LONGEST_WAIT_MS)));
   }
 }
+
+const aroundOf = ({ node, sip, upstreams, channels, resources, resourceRules, devices }: GatewayConfig): unknown => ({
+  node, sip: sip.id, platforms: upstreams.map(({ id, localId }) => [id, localId]), channels, resources, resourceRules, returned: devices.known.filter(({ returned }) => returned === 'publish').map(({ id }) => id),
+});
