@@ -97,7 +97,8 @@ export async function startMediad(configPath: string, instance: number): Promise
   const ports = portsOf(config, instance, strays, log);
   const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
   const onEvent = (event: MediadEvent): void => {
-    log.info(event, `media.${event.type}`);
+    // Once a second for as long as a picture is frozen: who asks the camera says so, in fewer words.
+        log[event.type === 'key-picture-wanted' ? 'debug' : 'info'](event, `media.${event.type}`);
     server?.notifyAll(event);
   };
   const bridges = opening.use(

@@ -9,6 +9,8 @@ import type { Strays } from './strays.ts';
 interface Entry {
   ssrc: number;
   readonly onBatch: (batch: DatagramBatch) => void;
+  /** Its datagrams of this wakeup. */
+  readonly pending: DatagramBatch;
   /** Set when it may bring another SSRC: `address port` that it must come from. */
   adoptFrom: string | undefined;
 }
@@ -21,14 +23,16 @@ export class SharedUdp {
   readonly #byFarEnd = new Map<string, Entry>();
   readonly #sinks = new Map<string, Set<(batch: DatagramBatch) => void>>();
   readonly #single = new DatagramBatch();
+  readonly #touched: Entry[] = [];
   port!: UdpPort;
 
   constructor(strays: Strays) {
     this.#strays = strays;
   }
 
+  /** Sorts one wakeup's datagrams by leg, so that each leg gets its own at once. */
   receive(batch: DatagramBatch): void {
-    const single = this.#single;
+    const touched = this.#touched;
     for (let i = 0; i < batch.count; i++) {
       const memory = batch.memory[i]!;
       const offset = batch.offset[i]!;
@@ -44,10 +48,14 @@ export class SharedUdp {
         this.#strays.note(null, this.port.port, batch.address[i]!, batch.port[i]!, 'wrong-ssrc');
         continue;
       }
-      single.count = 0;
-      single.add(memory, offset, length, batch.address[i]!, batch.port[i]!);
-      entry.onBatch(single);
+      if (entry.pending.count === 0) touched.push(entry);
+      entry.pending.add(memory, offset, length, batch.address[i]!, batch.port[i]!);
     }
+    for (const { pending, onBatch } of touched) {
+      onBatch(pending);
+      pending.count = 0;
+    }
+    touched.length = 0;
   }
 
   /**
@@ -86,7 +94,7 @@ export class SharedUdp {
   /** BAD_REQUEST when a live leg has this SSRC (fault 33). */
   add(ssrc: number, onBatch: (batch: DatagramBatch) => void): UdpSourcePort {
     if (this.#bySsrc.has(ssrc)) throw ssrcTaken(ssrc);
-    const entry: Entry = { ssrc, onBatch, adoptFrom: undefined };
+    const entry: Entry = { ssrc, onBatch, pending: new DatagramBatch(), adoptFrom: undefined };
     this.#bySsrc.set(ssrc, entry);
     const { port } = this;
     return {

@@ -8,6 +8,8 @@ import type { PacketTaker } from './packet-columns.ts';
 /** A datagram that fits an Ethernet frame, with room for a header in front. A longer payload gets memory of its own. */
 const SLOT_BYTES = 1536;
 const SLOTS_PER_CHUNK = 64;
+/** So much is kept for the next time when nothing waits any more. */
+const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
 export interface StoreMemory {
   readonly allocate: (bytes: number) => Uint8Array;
@@ -71,6 +73,12 @@ export class PacketStore {
   drop(slot: number): void {
     this.#goHome(slot);
     this.#free.push(slot);
+    if (this.#free.length === this.memory.length && this.bytes > MAX_SPARE_BYTES) this.#letGo();
+  }
+
+  /** Every slot is free: a bad hour of the network is no reason to keep its memory. */
+  #letGo(): void {
+    for (const column of [this.#home, this.#homeOffset, this.memory, this.offset, this.length, this.marker, this.timestamp, this.index, this.#free]) column.length = 0;
   }
 
   /** Whoever was given packets is done with them. `mayReuse` false: somebody still reads them, so the slots get other memory. */
@@ -99,7 +107,8 @@ export class PacketStore {
       this.#homeOffset[slot] = i * SLOT_BYTES + RTP_HEADER_BYTES;
       this.length[slot] = this.timestamp[slot] = this.index[slot] = 0;
       this.marker[slot] = false;
-      this.drop(slot);
+      this.#goHome(slot);
+      this.#free.push(slot);
     }
   }
 }

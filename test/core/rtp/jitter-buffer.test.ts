@@ -186,3 +186,18 @@ t.test('memory that is still being read is not used again; long payloads have th
   t.ok(given[1]!.memory.subarray(given[1]!.offset, given[1]!.offset + long.length).every(octet => octet === 7));
   t.ok(given[1]!.offset >= 12, 'with room for a header in front');
 });
+
+t.test('what a bad hour needed is let go when nothing waits any more, and made anew for the next', async t => {
+  const store = new PacketStore();
+  for (let round = 0; round < 2; round++) {
+    const slots = Array.from({ length: 5000 }, (_, i) => store.put(Uint8Array.of(i, i >> 8), 0, 2, false, 1, i));
+    t.ok(store.bytes > 7e6);
+    t.ok(slots.every((slot, i) => store.memory[slot]![store.offset[slot]!] === (i & 0xff)));
+    for (const slot of slots.slice(0, 2500)) store.drop(slot);
+    for (const slot of slots.slice(2500)) store.give(slot, { add: () => undefined }, 1);
+    t.ok(store.bytes > 7e6, 'some are still being read');
+    store.recycle(round === 0);
+    t.equal(store.bytes, 0);
+    t.equal(store.used, 0);
+  }
+});
