@@ -1,14 +1,20 @@
 import { readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { Closer } from '#kit/closer.ts';
 import { LiveRoute } from '../../daemons/mediad/http-live.ts';
 import { HttpOutlet } from '../../daemons/mediad/outlet-http.ts';
+import type { FootageName } from '../../scripts/media/footage.ts';
+import { decodePictures, matchLoop } from '../../scripts/media/pictures.ts';
 import { Browser, type Page } from '../rig/browser.ts';
 import { LiveFootage } from '../rig/live-footage.ts';
+import { footageUnits } from '../rig/media-units.ts';
 import { OTHER_CHANNEL, OUTLET_CHANNEL, outletRig, tokenFor } from '../rig/outlet-rig.ts';
+import { runTool } from '../rig/run-tool.ts';
 
 t.setTimeout(120_000);
 
@@ -78,4 +84,26 @@ t.test('Chromium: a page plays fMP4 over a WebSocket, and a video element over H
   await stranger.evaluate('new Promise(done => { const look = () => (counted.closed === null ? setTimeout(look, 20) : done()); look(); })');
   t.match(await stranger.evaluate<Report>('report()'), { frames: 0, closed: 1006 }, 'a page from elsewhere (fault 89)');
   t.equal(rig.counts.get('outlet.http.refused.origin'), 1);
+});
+
+t.test('VLC, as an ordinary user: every picture is that of the camera', async t => {
+  await using closer = new Closer();
+  // VLC refuses to run as root: somebody else writes here.
+  const directory = await mkdtemp(join(tmpdir(), 'outlet-vlc-'));
+  closer.defer(() => rm(directory, { recursive: true, force: true }));
+  await chmod(directory, 0o777);
+  const rig = outletRig();
+  const [h264, h265] = [closer.use(await LiveFootage.start('h264-aac')), closer.use(await LiveFootage.start('h265-aac'))];
+  rig.door.streams.set(OUTLET_CHANNEL, h264.stream).set(OTHER_CHANNEL, h265.stream);
+  const http = closer.use(await HttpOutlet.open({ ...rig.deps, routes: [new LiveRoute(rig.door, rig.deps.clock)] }));
+  const watch = async (channel: string, behind: string, name: FootageName): Promise<void> => {
+    const out = join(directory, `${name}${behind.replaceAll('/', '-')}.ts`);
+    const url = `http://127.0.0.1:${http.port}/live/${channel}${behind}?token=${tokenFor(channel)}`;
+    const user = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', 'HOME=/tmp'] : ['env'];
+    const run = await runTool(user[0]!, [...user.slice(1), 'cvlc', '-v', '--no-color', '--run-time=5', '--play-and-exit', '--sout', `#std{access=file,mux=ts,dst=${out}}`, url, 'vlc://quit'], 40_000);
+    const [source, got] = [await decodePictures((await footageUnits(name)).videoPath), await decodePictures(out)];
+    t.ok(got.hashes.length >= 60, `${name} ${behind}: ${got.hashes.length} pictures; ${run.code === 0 ? '' : run.stderr.slice(-500)}`);
+    t.same([matchLoop(source.hashes, got.hashes).same, got.complaints], [got.hashes.length, []], `${name} ${behind}`);
+  };
+  await Promise.all([watch(OUTLET_CHANNEL, '.flv', 'h264'), watch(OUTLET_CHANNEL, '.mp4', 'h264'), watch(OTHER_CHANNEL, '.mp4', 'h265'), watch(OTHER_CHANNEL, '/index.m3u8', 'h265')]);
 });
