@@ -37,6 +37,8 @@ export interface PtzPosition {
 }
 
 const NUMBER = /^[+-]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})$/;
+/** As NUMBER takes. */
+const MAX_DECIMALS = 12;
 
 /** Undefined when absent, no plain decimal, or out of bounds. */
 function numberOf(element: XmlElement, key: string, min: number, max: number): number | undefined {
@@ -71,15 +73,21 @@ export function readMobilePositions({ element, deviceId }: Manscdp): { readonly 
   return { positions, dropped: (list?.length ?? 1) - positions.length };
 }
 
+/** Never 1e-7: the schemas know decimals, and readers take what stands before the letter. */
+function decimal(key: string, value: number | undefined): string {
+  const text = value === undefined ? undefined : String(value);
+  return xmlText(key, text?.includes('e') === true ? value!.toFixed(MAX_DECIMALS).replace(/\.?0+$/, '') : text);
+}
+
 const fields = ({ longitude, latitude, speedKmh, direction, altitudeM }: MobilePosition): string =>
-  [xmlText('Longitude', longitude), xmlText('Latitude', latitude), xmlText('Speed', speedKmh), xmlText('Direction', direction), xmlText('Altitude', altitudeM)].join('');
+  [decimal('Longitude', longitude), decimal('Latitude', latitude), decimal('Speed', speedKmh), decimal('Direction', direction), decimal('Altitude', altitudeM)].join('');
 
 /** One message a position in the 2016 form (its DeviceID is an addition that most have), all in one in the 2022 form. `sn` grows by one a message. */
 export function buildMobilePositions(version: GbVersion, { sn, deviceId }: Head, positions: readonly MobilePosition[]): string[] {
   if (version === '2016') {
     return positions.map((position, i) => buildManscdp('Notify', 'MobilePosition', { sn: sn + i, deviceId: position.deviceId }, `${xmlText('Time', position.time)}\r\n${fields(position)}\r\n`));
   }
-  const items = positions.map(position => `<Item>${xmlText('DeviceID', position.deviceId)}${xmlText('CaptureTime', position.time)}${fields(position)}${xmlText('Height', position.heightM)}</Item>\r\n`);
+  const items = positions.map(position => `<Item>${xmlText('DeviceID', position.deviceId)}${xmlText('CaptureTime', position.time)}${fields(position)}${decimal('Height', position.heightM)}</Item>\r\n`);
   const time = positions.findLast(position => position.time !== undefined)?.time;
   return [buildManscdp('Notify', 'MobilePosition', { sn, deviceId }, `${xmlText('Time', time)}\r\n${xmlText('SumNum', positions.length)}\r\n<DeviceList Num="${positions.length}">\r\n${items.join('')}</DeviceList>\r\n`)];
 }
@@ -99,12 +107,12 @@ export function readPtzPosition({ element }: Manscdp): PtzPosition | undefined {
 
 export function buildPtzPosition(head: Head, { pan, tilt, zoom, horizontalFieldAngle, verticalFieldAngle, maxViewDistance }: PtzPosition): string {
   const lines = [
-    xmlText('Pan', pan),
-    xmlText('Tilt', tilt),
-    xmlText('Zoom', zoom),
-    xmlText('HorizontalFieldAngle', horizontalFieldAngle),
-    xmlText('VerticalFieldAngle', verticalFieldAngle),
-    xmlText('MaxViewDistance', maxViewDistance),
+    decimal('Pan', pan),
+    decimal('Tilt', tilt),
+    decimal('Zoom', zoom),
+    decimal('HorizontalFieldAngle', horizontalFieldAngle),
+    decimal('VerticalFieldAngle', verticalFieldAngle),
+    decimal('MaxViewDistance', maxViewDistance),
   ];
   return buildManscdp('Notify', 'PTZPosition', head, lines.map(line => (line === '' ? '' : `${line}\r\n`)).join(''));
 }

@@ -42,6 +42,15 @@ t.test('what has no place on earth is dropped and counted, the rest is taken', a
   t.equal(flood.dropped, 5);
 });
 
+t.test('next to the meridian there is no 1e-7: decimals, written and read', async t => {
+  const near: MobilePosition = { deviceId: CHANNEL, time: undefined, longitude: -0.000_000_1, latitude: 1e-12, speedKmh: 0.000_000_5, direction: 0, altitudeM: -0, heightM: 1e-9 };
+  for (const version of ['2016', '2022'] as const) {
+    const [xml] = buildMobilePositions(version, { sn: 7, deviceId: PLATFORM }, [near]);
+    t.match(xml, '<Longitude>-0.0000001</Longitude><Latitude>0.000000000001</Latitude><Speed>0.0000005</Speed><Direction>0</Direction><Altitude>0</Altitude>');
+  }
+  t.match(buildPtzPosition({ sn: 7, deviceId: CHANNEL }, { pan: 2.5e-7, tilt: -90, zoom: undefined, horizontalFieldAngle: undefined, verticalFieldAngle: undefined, maxViewDistance: 1e6 }), /<Pan>0\.00000025<\/Pan>\r\n<Tilt>-90<\/Tilt>\r\n<MaxViewDistance>1000000</);
+});
+
 t.test('written for one edition and read again', async t => {
   const number = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min: min * 1000, max: max * 1000 }).map(value => value / 1000);
   const optional = (min: number, max: number): fc.Arbitrary<number | undefined> => fc.option(number(min, max), { nil: undefined });
