@@ -74,7 +74,7 @@ export class Gateway {
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
     const isOnline = (deviceId: string): boolean => this.inlets.owns(deviceId) || this.devices.binding(deviceId)?.online === true;
-    this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline });
+    this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline, isPlaying: channel => this.relay.isPlaying(channel) });
     this.views = closer.use(new Views({ ...common, catalogs: this.catalogs, resources: this.resources, isOnline, placeOf: deviceId => this.devices.reach(deviceId)?.target, onTime: () => this.#onTime() }));
     this.media = closer.use(
       new MediaPool({

@@ -79,6 +79,10 @@ export class Relay implements AsyncDisposable {
     return this.#sources.all;
   }
 
+  isPlaying({ deviceId, channelId }: ChannelRef): boolean {
+    return this.sources.some(({ phase, channel }) => phase === 'flowing' && channel.deviceId === deviceId && channel.channelId === channelId);
+  }
+
   sessionsOf(upstream: string): number {
     return this.viewers.filter(viewer => viewer.plan.upstream === upstream).length;
   }

@@ -16,6 +16,8 @@ export interface ResourcesDeps {
   readonly catalogs: Catalogs;
   config(): GatewayConfig;
   isOnline(deviceId: string): boolean;
+  /** Somebody watches it now, this way; left out where only the catalogue counts. */
+  isPlaying?(channel: ChannelRef): boolean;
 }
 
 export class Resources {
@@ -73,10 +75,12 @@ export class Resources {
     return this.isOn(channel) ? { item: { ...named, status: 'ON' }, online: true } : { item: named, online: false };
   }
 
-  /** Those that say they are there before the others; the engineer's order within both. */
+  /** The way that plays first, then those that say they are there, then the others; the engineer's order within each. */
   byReadiness(channel: ChannelRef): readonly ChannelRef[] {
     const sources = this.sourcesOf(channel);
-    return [...sources.filter(source => this.#isOn(source)), ...sources.filter(source => !this.#isOn(source))];
+    if (sources.length < 2) return sources;
+    const rank = (source: ChannelRef): number => (this.#deps.isPlaying?.(source) === true ? 0 : this.#isOn(source) ? 1 : 2);
+    return sources.map(source => ({ source, rank: rank(source) })).sort((left, right) => left.rank - right.rank).map(({ source }) => source);
   }
 
   rows(): ResourceRow[] {

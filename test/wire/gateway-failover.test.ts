@@ -1,5 +1,7 @@
 /** One camera, several ways to it: what feeds a running session dies or loses too much, and the upstream's stream goes on. */
 import t from 'tap';
+import { formatDeviceControl } from '#core/gb/device-control.ts';
+import { PTZ_STOP } from '#core/gb/ptz.ts';
 import type { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
 import type { Play, PlayFailed } from '../../scripts/simulators/platform/platform.ts';
 import { loadFootage } from '../../scripts/media/footage.ts';
@@ -47,6 +49,8 @@ await t.test('kill the playing source and the upstream sees on: silent, BYE, clo
     await Promise.all(plays.map(play => goesOn(play)));
     const after = (await rig.rpc.call('listSessions', {})).find(row => row.sessionId === before!.sessionId);
     t.match(after, { upstreamCallId: before!.upstreamCallId, bridgeId: before!.bridgeId, deviceId: channelOf(1).device, mappedId: GATE, sourceState: 'flowing', bridge: { source: { state: 'flowing' }, replacement: null } }, `${name}: same dialog, same bridge, another camera`);
+    await rig.platforms[0]!.control(GATE, formatDeviceControl({ kind: 'ptz', instruction: { command: PTZ_STOP, address: 1 } }, '2016'));
+    await until('whoever turns the camera turns the one that is seen', () => rig.cameras[1]!.device.controls.length === 1);
     for (const play of plays) {
       const { ended, seenSsrc, expectedSsrc, lost } = play.report;
       t.same({ ended, lost, sameSsrc: seenSsrc === expectedSsrc }, { ended: undefined, lost: 0, sameSsrc: true }, `${name}: no BYE, no gap, one SSRC`);
