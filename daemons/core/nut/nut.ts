@@ -28,7 +28,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
 });
 
 /** Generator 04C11DB7, start 0, nothing reflected. */
-export function nutChecksum(bytes: Uint8Array, start = 0, end = bytes.length): number {
+export function nutChecksum(bytes: ArrayLike<number>, start = 0, end = bytes.length): number {
   let crc = 0;
   for (let at = start; at < end; at++) crc = (crc << 8) ^ TABLE[((crc >>> 24) ^ bytes[at]!) & 0xff]!;
   return crc >>> 0;

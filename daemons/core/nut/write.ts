@@ -15,9 +15,10 @@ export const nutCarries = (codec: string): boolean => codec in FOURCC;
 /** Octets of the variable-length numbers of NUT: seven bits each, most significant first. */
 function push(into: number[], ...values: readonly number[]): void {
   for (const value of values) {
-    const groups = [value % 128];
-    for (let rest = Math.floor(value / 128); rest > 0; rest = Math.floor(rest / 128)) groups.unshift((rest % 128) + 128);
-    into.push(...groups);
+    let weight = 1;
+    while (weight * 128 <= value) weight *= 128;
+    for (; weight > 1; weight /= 128) into.push((Math.floor(value / weight) % 128) + 128);
+    into.push(value % 128);
   }
 }
 
@@ -35,7 +36,7 @@ function packet(kind: NutPacket, payload: number[]): Uint8Array {
   for (const half of NUT_START[kind]) pushUint32(bytes, half);
   push(bytes, payload.length + 4);
   bytes.push(...payload);
-  pushUint32(bytes, nutChecksum(Uint8Array.from(payload)));
+  pushUint32(bytes, nutChecksum(payload));
   return Uint8Array.from(bytes);
 }
 
@@ -76,12 +77,19 @@ export class NutWriter {
   /** What stands before the bytes of the unit. Time stamps below 0 become 0. */
   frameHeader(streamId: number, unit: Pick<MediaUnit, 'pts90k' | 'keyFrame' | 'bytes'>): Uint8Array {
     const pts = Math.max(0, Math.round(unit.pts90k));
-    const point: number[] = [];
-    push(point, pts, 0);
-    const frame: number[] = [0];
-    push(frame, FLAG.codedPts | FLAG.streamId | FLAG.sizeMsb | FLAG.checksum | (unit.keyFrame ? FLAG.key : 0));
-    push(frame, streamId, pts + 1, unit.bytes.length);
-    pushUint32(frame, nutChecksum(Uint8Array.from(frame)));
-    return concatBytes(packet('syncpoint', point), Uint8Array.from(frame));
+    const bytes: number[] = [];
+    pushUint32(bytes, NUT_START.syncpoint[0]);
+    pushUint32(bytes, NUT_START.syncpoint[1]);
+    // forward_ptr: both numbers and the checksum stay below 128 bytes.
+    bytes.push(0);
+    const point = bytes.length;
+    push(bytes, pts, 0);
+    pushUint32(bytes, nutChecksum(bytes, point));
+    bytes[point - 1] = bytes.length - point;
+    const frame = bytes.length;
+    bytes.push(0);
+    push(bytes, FLAG.codedPts | FLAG.streamId | FLAG.sizeMsb | FLAG.checksum | (unit.keyFrame ? FLAG.key : 0), streamId, pts + 1, unit.bytes.length);
+    pushUint32(bytes, nutChecksum(bytes, frame));
+    return Uint8Array.from(bytes);
   }
 }

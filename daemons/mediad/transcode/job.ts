@@ -12,7 +12,7 @@ import { type Hardware, isHardware, planTranscode, type TranscodePlan } from '#c
 import type { MediaTracks, MediaUnit } from '#core/media/unit.ts';
 import { NutWriter } from '#core/nut/write.ts';
 import { GatewayError } from '#core/result.ts';
-import type { Ms } from '#core/units.ts';
+import { type Ms, NEVER } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import { type FfmpegExit, type FfmpegFacts, FfmpegRun } from '#kit/ffmpeg.ts';
 import type { Log } from '#kit/log.ts';
@@ -259,8 +259,10 @@ export class TranscodeJob {
     this.onEnd(error);
   }
 
+  /** A timer that is not needed any more is left to run out: there would be two for every picture. */
   #arm(): void {
-    if (!this.#ended) this.#alarm.arm(this.#health.deadline);
+    const { deadline } = this.#health;
+    if (!this.#ended && deadline !== NEVER) this.#alarm.arm(deadline);
   }
 }
 
