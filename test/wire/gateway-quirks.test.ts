@@ -65,3 +65,21 @@ for (let from = 0; from < CASES.length; from += AT_ONCE) {
     );
   });
 }
+
+await t.test('platforms above with habits of their own: 16, 17, 70', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 1 }] });
+  const platform = rig.platforms[0]!;
+  for (const mischief of ['no-subject', 'swapped-from', 'duplicate-invite', 'late-ack', 'no-y', 'many-payloads', 'audio-only', 'bye-glare'] as const) {
+    const play = await platform.play(rig.idOf(0, 0), { transport: 'udp', mischief: [mischief] }).catch((error: unknown) => error as PlayFailed);
+    if (play instanceof Error) {
+      t.fail(`${mischief}: ${play.message}`);
+      continue;
+    }
+    await play.waitPackets(50, 15_000).catch((error: unknown) => t.fail(`${mischief}: ${String(error)}`));
+    const report = await play.stop();
+    t.same([report.damaged, report.lost], [0, 0], mischief);
+  }
+  const setup = await platform.play(rig.idOf(0, 0), { transport: 'tcp-passive', mischief: ['no-setup'] });
+  await setup.waitFrames(20);
+  t.equal((await setup.stop()).damaged, 0, 'TCP without a=setup: the offerer listens');
+});
