@@ -91,6 +91,24 @@ t.test('every transport gives way to every other: one stream upward, numbers and
   }
 });
 
+t.test('one fixed port for all: the legs are told apart by their SSRC', async t => {
+  for (const [from, to] of [['udp', 'udp'], ['udp', 'tcp-passive'], ['tcp-passive', 'tcp-passive']] as const) {
+    const rig = openRig({ fixed: true, range: { first: 8_640, last: 8_640 } });
+    const [old, fresh] = [cameraStream(SSRC.first), cameraStream(SSRC.next)];
+    const first = await openCamera(rig, from, 'first');
+    const { udp, tcp } = await openPlatform(rig);
+    await feed(first, old, 3);
+    const next = await openCamera(rig, to, 'next');
+    t.equal(next.local.port, first.local.port, `${from} to ${to}: one port`);
+    await feed(next, fresh, 4);
+    t.match(await rig.event('source-flowing', 2), { legId: 'next' });
+    await until('pictures of the new one', () => holds(udp.packets, fresh.sent.at(-1)!) && holds(tcp.packets, fresh.sent.at(-1)!));
+    t.ok(consecutive(udp.packets) && consecutive(tcp.packets));
+    await rig.bridges[Symbol.asyncDispose]();
+    for (const peer of [first, next, udp, tcp]) void peer.close();
+  }
+});
+
 t.test('a dead leg is not waited for, and may be closed before', async t => {
   for (const closed of [true, false]) {
     const rig = openRig();
