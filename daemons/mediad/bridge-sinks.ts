@@ -221,12 +221,13 @@ export class BridgeSinks {
 
   /** `moved`: it took packets until now. */
   #convert(sink: Sink, moved = false): void {
-    const { transport, format = 'ps' } = sink.params;
+    const { transport, pictures, format = 'ps' } = sink.params;
+    const flowControl = transport !== 'udp' || pictures === 'whole';
     const onFlowing = (): void => {
       if (sink.state === 'connecting') this.#onFlowing(sink);
     };
     const convert = (stream: UnitStream, onEnd?: (why: string) => void): ConvertedSink =>
-      new ConvertedSink({ stream, packer: packerOf(format, Math.max(0, this.#options.source().nextIndex)), moved, transport, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
+      new ConvertedSink({ stream, packer: packerOf(format, Math.max(0, this.#options.source().nextIndex)), moved, flowControl, leg: sink.leg!, clock: this.#plane.clock, onFlowing, onEnd });
     const { rendition } = sink.params;
     if (rendition === undefined) sink.converted ??= convert(this.#options.units());
     else sink.converted ??= new RenderedSink({ render: () => this.#plane.renderer!.render(this.#options.units(), rendition, sink.params.label), convert, onFailed: () => this.#onClosed(sink, 'transcode-failed') });

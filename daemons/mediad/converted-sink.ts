@@ -4,7 +4,6 @@
  *   idle ──leg can send──► joining: what is known since the last key frame, datagrams a few at a time (CatchUp) ──► live ──stop──► idle
  */
 import type { MediaTracks, MediaUnit } from '#core/media/unit.ts';
-import type { LegTransport } from '#contracts/mediad.ts';
 import type { Ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { SinkLeg } from './leg.ts';
@@ -18,7 +17,8 @@ export interface ConvertedSinkOptions {
   readonly packer: UnitPacker;
   /** It was sending before: what is known already was sent, it goes on with the next key frame. */
   readonly moved: boolean;
-  readonly transport: LegTransport;
+  /** The leg takes a whole group of pictures at once: a stream, or datagrams that are paced. */
+  readonly flowControl: boolean;
   readonly leg: SinkLeg;
   readonly clock: Clock;
   /** The first packets went out. */
@@ -73,7 +73,7 @@ export class ConvertedSink implements UnitSink, Disposable {
     const now = this.#options.clock.now();
     const catchUp = new CatchUp(this.#batch);
     this.#batch.clear();
-    this.#options.leg.deliver(this.#options.transport === 'udp' ? catchUp.first() : catchUp.all(), now);
+    this.#options.leg.deliver(this.#options.flowControl ? catchUp.all() : catchUp.first(), now);
     if (!catchUp.done) this.#catchUp = catchUp;
     this.#onSent();
   }
