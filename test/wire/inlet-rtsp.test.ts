@@ -32,7 +32,7 @@ t.teardown(() => rm(directory, { recursive: true, force: true }));
 const inletOf = (url: string, more: Partial<InletConfig> = {}): InletConfig => ({ id: ID, name: '门口', kind: 'rtsp', url, username: USER, password: PASSWORD, transport: 'tcp', civilCode: '', ...more });
 
 /** A mediad without its daemon, and the world that a pull needs. */
-function openPuller(): { readonly rig: Rig; readonly world: PullWorld; readonly counters: Map<string, number> } {
+function openPuller(): { readonly rig: Rig; readonly world: PullWorld; readonly counters: Map<string, number> } & AsyncDisposable {
   const rig = openRig({ range: { first: 9_000, last: 9_199 } });
   const counters = new Map<string, number>();
   const world: PullWorld = {
@@ -46,7 +46,7 @@ function openPuller(): { readonly rig: Rig; readonly world: PullWorld; readonly 
     closeBridge: bridgeId => rig.bridges.closeBridge({ bridgeId }),
     count: name => counters.set(name, (counters.get(name) ?? 0) + 1),
   };
-  return { rig, world, counters };
+  return { rig, world, counters, [Symbol.asyncDispose]: () => rig.bridges[Symbol.asyncDispose]() };
 }
 
 const open = (inlet: InletConfig, world: PullWorld, bridgeId = 'b1', streamNumber = 0): Promise<null> => RtspPull.open(inlet, { bridgeId, inletId: inlet.id, streamNumber, silenceMs: 20_000, label: 'inlet' }, world);
@@ -73,7 +73,8 @@ await t.test('pictures and sound come as they are at the source: TCP and UDP, bo
     const footage = await loadFootage(name);
     using units = new FootageUnits(footage);
     await using server = await openRtspRig({ stream: () => units });
-    const { rig, world } = openPuller();
+    await using puller = openPuller();
+    const { rig, world } = puller;
     await open(inletOf(server.bareUrl, { transport }), world);
     const taker = new Taker();
     using _seat = rig.bridges.units('b1').join(taker);
@@ -112,7 +113,8 @@ await t.test('a server that is not ours: GStreamer, by basic and by digest', asy
   for (const [name, transport, scheme] of [['h264-g711a', 'tcp', 'digest'], ['h265-aac', 'tcp', 'basic'], ['h264-aac', 'udp', 'basic']] as const) {
     const footage = await loadFootage(name);
     using server = await openForeignServer(footage, scheme);
-    const { rig, world } = openPuller();
+    await using puller = openPuller();
+    const { rig, world } = puller;
     t.equal(await failureOf(open(inletOf(server.url, { password: 'wrong' }), world)), 'SIP_REJECTED');
     await open(inletOf(server.url, { transport }), world);
     const taker = new Taker();
@@ -130,7 +132,8 @@ await t.test('a server that is not ours: GStreamer, by basic and by digest', asy
 await t.test('why it cannot be opened: nobody there, wrong password, no such stream, nothing to take', async t => {
   using units = new FootageUnits(await loadFootage('h264'));
   await using server = await openRtspRig({ stream: () => units });
-  const { rig, world, counters } = openPuller();
+  await using puller = openPuller();
+  const { rig, world, counters } = puller;
   t.equal(await failureOf(open(inletOf(`rtsp://127.0.0.1:${await freePort()}/live/x`), world)), 'PEER_OFFLINE');
   t.equal(await failureOf(open(inletOf(server.bareUrl, { password: 'wrong' }), world)), 'SIP_REJECTED');
   t.equal(await failureOf(open(inletOf(`rtsp://127.0.0.1:${server.port}/other`), world)), 'SIP_REJECTED');
@@ -143,7 +146,8 @@ await t.test('why it cannot be opened: nobody there, wrong password, no such str
 await t.test('a lost connection is made anew, and pictures go on with a key frame', async t => {
   using units = new FootageUnits(await loadFootage('h264'));
   const server = await openRtspRig({ stream: () => units });
-  const { rig, world, counters } = openPuller();
+  await using puller = openPuller();
+  const { rig, world, counters } = puller;
   // In between, so that the connection can be cut and nobody be there for a while.
   const port = await freePort();
   const sockets = new Set<Socket>();
