@@ -7,6 +7,7 @@
  *   keepalive of others -> the registrar says whether it may come back so
  *   anybody else        -> 403 to what could be a misconfigured peer, silence to the rest (fault 21)
  */
+import { DDCP_METHOD, parseDdcp } from '#core/db33/ddcp.ts';
 import { parseIp, sameIp } from '#core/ip.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type GapRules, mayUseCommand, mayUseMethod } from '#core/gb/gap.ts';
@@ -80,6 +81,8 @@ export class Routes {
     switch (request.method) {
       case 'MESSAGE':
         return this.#message(incoming, peer);
+      case DDCP_METHOD:
+        return this.#ddcp(incoming, peer);
       case 'OPTIONS':
         return incoming.respond(200, { headers: [ALLOW, ACCEPT] });
       case 'NOTIFY':
@@ -194,6 +197,17 @@ export class Routes {
     if (this.#deps.voice.response(peer.deviceId, message)) return;
     if (this.#deps.positions.fromDevice(peer.deviceId, message)) return;
     if (!this.#deps.catalogs.response(peer.deviceId, message, charset) && !this.#deps.controls.response(peer.deviceId, message)) this.#deps.counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+  }
+
+  /** DB33/T 629, from those who are said to speak it. */
+  #ddcp(incoming: IncomingRequest, peer: KnownPeer): void {
+    const { devices, counters } = this.#deps;
+    if (peer.kind !== 'device' || devices.policy(peer.deviceId, incoming.flow.remoteAddress).protocol !== 'db33-629') return incoming.respond(405, { headers: [ALLOW] });
+    const parsed = parseDdcp(decodeBody(incoming.request.body).text);
+    counters.add(`ddcp.${parsed.ok ? parsed.value.kind : 'malformed'}`);
+    if (!parsed.ok) return incoming.respond(400);
+    if (parsed.value.kind === 'keepalive') return devices.keepalive(incoming, peer.deviceId);
+    incoming.respond(501);
   }
 
   /** Kept before it is answered; refused when it could not be kept. */

@@ -2,19 +2,21 @@
 import t from 'tap';
 import { parseManscdp } from '#core/gb/manscdp.ts';
 import { buildManscdp } from '#core/gb/manscdp-write.ts';
-import { LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
+import { buildKeepAlive } from '#core/db33/ddcp.ts';
+import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { GbDevice } from '../rig/gb-peer.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
 const SESSION = '0d9c1e64cc9741c29a39c7b0a3f26b18';
+const OF_ZHEJIANG = '330106000201000001';
 const REDIRECTED = '34020000001180000077';
 
 await using rig = await openRelayRig({
   cameras: [{ channels: 1 }],
   platforms: 2,
   devices: {
-    known: [{ id: REDIRECTED, password: LAB_PASSWORD }],
+    known: [{ id: REDIRECTED, password: LAB_PASSWORD }, { id: OF_ZHEJIANG, password: LAB_PASSWORD, dialect: 'db33-629' }],
     redirects: [{ prefix: REDIRECTED, id: '34020000002000000009', address: '127.0.0.9', port: 5061, expiresS: 600 }],
   },
 });
@@ -62,4 +64,19 @@ await t.test('the edition of a device outlives a restart: it is asked in its own
   await ready;
   await rig.reconnect();
   t.match(await row(), { edition: '2022', dialect: 'dahua' });
+});
+
+await t.test('DB33/T 629, as far as it is known: registration and keepalive by DO', async t => {
+  await using device = await GbDevice.open(rig.gateway, { id: OF_ZHEJIANG });
+  t.equal((await device.register()).status, 200);
+  const contentType = 'Application/DDCP';
+  const say = async (body: string): Promise<number | undefined> => (await device.ask('DO', LAB_ID, { body, contentType })).status;
+  t.equal(await say(buildKeepAlive()), 200);
+  t.equal(await say('<Action><Variable>Weather</Variable></Action>'), 501);
+  t.equal(await say('<Notify/>'), 400);
+  t.match(await rig.rpc.call('counters', {}), { 'ddcp.keepalive': 1, 'ddcp.unknown': 1, 'ddcp.malformed': 1, 'keepalive.200': /\d/ });
+  t.equal((await rig.rpc.call('listDevices', {})).find(row => row.id === OF_ZHEJIANG)?.dialect, 'db33-629');
+  await using other = await GbDevice.open(rig.gateway, { id: '34020000001180000088' });
+  t.equal((await other.register()).status, 200);
+  t.equal((await other.ask('DO', LAB_ID, { body: buildKeepAlive(), contentType })).status, 405, 'nobody else');
 });

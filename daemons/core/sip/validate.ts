@@ -10,6 +10,8 @@ import { reasonPhrase } from './status.ts';
 export interface RequestRules {
   /** Methods that we know, in the order of our Allow. Others: 501. */
   readonly methods: readonly string[];
+  /** Methods of other protocols that are left to the application, and not offered. */
+  readonly others: readonly string[];
   /** Option tags that we understand in Require and Proxy-Require. Others: 420. */
   readonly supported: readonly string[];
   /** By method: media types of bodies that we can read, and that our 2xx may carry. Not listed: any (415, 406). */
@@ -19,6 +21,8 @@ export interface RequestRules {
 /** GB/T 28181's methods (gb28181.md 2.1), no extension, SDP in INVITE. */
 export const DEFAULT_RULES: RequestRules = {
   methods: ['INVITE', 'ACK', 'BYE', 'CANCEL', 'OPTIONS', 'INFO', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'REGISTER'],
+  // DB33/T 629 (gb28181.md 10.3).
+  others: ['DO'],
   supported: [],
   bodies: { INVITE: ['application/sdp'] },
 };
@@ -48,7 +52,7 @@ function badForm(request: SipRequest): Rejection | null {
 }
 
 function unknownMethod(request: SipRequest, rules: RequestRules): Rejection | null {
-  if (rules.methods.includes(request.method)) return null;
+  if (rules.methods.includes(request.method) || rules.others.includes(request.method)) return null;
   return reject(501, undefined, [{ name: 'Allow', value: rules.methods.join(', ') }]);
 }
 

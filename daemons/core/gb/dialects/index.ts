@@ -1,5 +1,6 @@
 /** The dialects, and which of them a peer speaks. */
 import { dahua } from './dahua.ts';
+import { db33 } from './db33-629.ts';
 import type { DialectFile } from './dialect-file.ts';
 import { hikvision, hikvisionPlatform, hikvisionRecorder } from './hikvision.ts';
 import { keda } from './keda.ts';
@@ -11,7 +12,7 @@ import { wvp } from './wvp.ts';
 
 export type { DialectFile } from './dialect-file.ts';
 
-export const DIALECT_FILES: readonly DialectFile[] = [standard, hikvision, hikvisionPlatform, hikvisionRecorder, dahua, uniview, keda, tplink, wvp];
+export const DIALECT_FILES: readonly DialectFile[] = [standard, hikvision, hikvisionPlatform, hikvisionRecorder, dahua, uniview, keda, tplink, wvp, db33];
 
 const BY_NAME: ReadonlyMap<string, DialectFile> = new Map(DIALECT_FILES.map(file => [file.name, file]));
 /** For the schema of the configuration. */

@@ -9,6 +9,7 @@ export const deviceSwitches = z.strictObject({
   ssrc: z.enum(['exact', 'adopt']).optional().describe('adopt: take the SSRC that it really sends (some cameras ignore y=); overrides devices.media.ssrc'),
   notifiedStatus: z.enum(['take', 'ignore']).optional().describe('ignore: channel states in its NOTIFYs are wrong (some platforms below us); default take'),
   charset: z.enum(['gb2312', 'gb18030', 'utf-8']).optional().describe('overrides what its XML declares'),
+  protocol: z.enum(['gb28181', 'db33-629']).optional().describe('db33-629: UNVERIFIED; keepalives by DO and DDCP are taken; default gb28181'),
   liveUri: z.boolean().optional().describe('true: u= with the channel in live offers too, some devices need it; default false'),
   streamAttribute: z.enum(['streamnumber', 'streamprofile', 'streamMode', 'stream']).optional().describe('how a sub-stream is asked for in SDP; default streamnumber'),
   busyRetry: z.boolean().optional().describe('true: a recorder that is busy, it may still close the session before, is asked once more after a second; default true'),
@@ -22,6 +23,7 @@ export const deviceSwitches = z.strictObject({
 export type DeviceSwitches = z.infer<typeof deviceSwitches>;
 
 export const DEVICE_DEFAULTS = {
+  protocol: 'gb28181',
   notifiedStatus: 'take',
   liveUri: false,
   streamAttribute: 'streamnumber',
