@@ -1,6 +1,6 @@
 /** More than fits: refused upward at once, and what runs loses nothing (faults.md 8 R22). */
 import t from 'tap';
-import { PlayFailed } from '../../scripts/simulators/platform/platform.ts';
+import type { PlayFailed } from '../../scripts/simulators/platform/platform.ts';
 import { assertReleased, openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 

@@ -49,7 +49,7 @@ function picturesOf(packets: readonly Parsed[]): Map<number, Buffer> {
 const consecutive = (packets: readonly Parsed[]): boolean => packets.every(({ sequence }, i) => sequence === ((packets[0]!.sequence + i) & 0xffff));
 const ended = async ({ camera, local, stream }: Scene, peer: UdpPeer): Promise<void> => {
   do await camera.send(local, ...nextPicture(stream));
-  while (!peer.packets.some(({ timestamp }) => timestamp === stream.timestamp));
+  while (!peer.packets.some(({ timestamp }) => timestamp === stream.timestamp >>> 0));
 };
 
 t.test('one lost packet: a viewer of whole pictures sees a freeze, one of packets sees all the rest; a key picture is asked for', async t => {
@@ -114,6 +114,36 @@ t.test('who joins a running stream begins with a key picture, and one is asked f
   t.equal(second.packets[0]!.timestamp, keys[0]);
   t.ok(consecutive(second.packets) && consecutive(first.packets));
   t.equal(picturesOf(second.packets).size, 15);
+});
+
+const MISCHIEFS: readonly { readonly name: string; readonly does: (stream: CameraStream) => void; readonly tenfold?: boolean; readonly freezes: number }[] = [
+  { name: 'numbers jump on by 1,000', does: stream => (stream.sequence += 1000), freezes: 1 },
+  { name: 'numbers jump back', does: stream => (stream.sequence -= 20_000), freezes: 1 },
+  { name: 'every packet ten times', does: () => undefined, tenfold: true, freezes: 0 },
+  { name: 'time jumps by half its circle', does: stream => (stream.timestamp = (stream.timestamp + 2 ** 31) >>> 0), freezes: 0 },
+  { name: 'time wraps', does: stream => (stream.timestamp = 2 ** 32 - 20_000), freezes: 0 },
+];
+
+t.test('what cameras do to numbers and time (faults 55, 56): whole pictures, in order, and back within one group', async t => {
+  for (const { name, does, tenfold = false, freezes } of MISCHIEFS) {
+    await using scene = await openScene({ minWaitMs: 10, maxWaitMs: 40 });
+    const viewer = await scene.sink('s', 'whole');
+    const sent = new Map<number, Buffer>();
+    for (let i = 0; i < 60; i++) {
+      if (i === 25) does(scene.stream);
+      const packets = nextPicture(scene.stream);
+      sent.set(scene.stream.timestamp >>> 0, scene.stream.sent.at(-1)!);
+      await scene.camera.send(scene.local, ...(tenfold ? packets.flatMap(packet => Array<Buffer>(10).fill(packet)) : packets));
+      if (i === 27) await new Promise(resolve => setTimeout(resolve, 60));
+    }
+    await ended(scene, viewer);
+    const shown = picturesOf(viewer.packets);
+    const whole = [...shown].filter(([timestamp]) => sent.has(timestamp)).every(([timestamp, payload]) => payload.equals(sent.get(timestamp)!));
+    t.ok(whole && consecutive(viewer.packets), `${name}: whole, and numbered without a gap`);
+    t.equal(scene.gate().freezes, freezes, name);
+    t.ok(scene.gate().picturesDropped <= 10, `${name}: ${scene.gate().picturesDropped} dropped`);
+    t.equal(scene.gate().state, 'flowing');
+  }
 });
 
 t.test('a key picture of 400 packets does not leave in one breath: a small receive buffer takes it', async t => {

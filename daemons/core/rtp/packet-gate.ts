@@ -53,7 +53,8 @@ export class PacketGate {
   /** Pictures cannot be told apart: all passes. */
   #boundless = false;
   #brokenTimestamp = NaN;
-  #unknown = false;
+  /** Since when nobody knows what the payload is; NaN: it is known. */
+  #unknownSince = NaN;
 
   #last = NaN;
   #outIndex = 0;
@@ -109,24 +110,42 @@ export class PacketGate {
     this.#thaw(now);
     this.state = 'opening';
     this.#boundless = false;
+    this.#unknownSince = NaN;
     this.freezes = this.pictures = this.keyPictures = this.picturesDropped = this.#frozenBefore = 0;
     this.#last = this.#startedAt = NaN;
   }
 
   #passesAll(batch: PacketColumns, out: PacketTaker, now: Ms): boolean {
     const unknown = batch.kind === null || batch.kind === 'unknown';
-    if (this.#unknown && !unknown) {
-      this.#startedAt = now;
-      this.state = 'opening';
-    }
-    this.#unknown = unknown;
-    if (unknown && now - this.#startedAt < UNKNOWN_MS) return true;
+    if (unknown !== !Number.isNaN(this.#unknownSince)) this.#onKnown(unknown, now);
+    if (unknown && now - this.#unknownSince < UNKNOWN_MS) return true;
     if (!unknown && !this.#boundless) return false;
+    this.#thaw(now);
     this.state = 'ungated';
     this.#discard();
     this.#last = NaN;
     for (let i = 0; i < batch.count; i++) out.add(batch.memory[i]!, batch.payloadOffset[i]!, batch.payloadLength[i]!, batch.marker[i]!, batch.timestamp[i]!, this.#outIndex++);
     return true;
+  }
+
+  #onKnown(unknown: boolean, now: Ms): void {
+    this.#unknownSince = unknown ? now : NaN;
+    if (unknown) {
+      // What is not looked into counts as missing.
+      if (this.#open) this.#dropOpen(now);
+      this.#freeze(now);
+      this.#last = NaN;
+    } else if (this.state === 'ungated') {
+      this.#startedAt = now;
+      this.state = 'opening';
+    }
+  }
+
+  #freeze(now: Ms): void {
+    if (this.state !== 'flowing') return;
+    this.state = 'frozen';
+    this.#frozenAt = now;
+    this.freezes++;
   }
 
   /** Everything before the packet at `i` is in order; between it and the one before something is missing. */
@@ -136,10 +155,7 @@ export class PacketGate {
     this.#from = i;
     this.#marked = false;
     this.#headless = true;
-    if (before || this.state !== 'flowing') return;
-    this.state = 'frozen';
-    this.#frozenAt = now;
-    this.freezes++;
+    if (!before) this.#freeze(now);
   }
 
   #packet(batch: PacketColumns, i: number, out: PacketTaker & { readonly count: number }, now: Ms): void {
@@ -240,11 +256,7 @@ export class PacketGate {
       this.#thaw(now);
       this.state = 'ungated';
       this.#boundless = true;
-    } else if (this.state === 'flowing') {
-      this.state = 'frozen';
-      this.#frozenAt = now;
-      this.freezes++;
-    }
+    } else this.#freeze(now);
   }
 
   #dropOpen(now: Ms): void {
