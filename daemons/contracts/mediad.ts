@@ -92,6 +92,7 @@ export interface StartSinkParams {
   /** What was agreed on since the sink was opened, if it is something else. */
   readonly payloadType?: number | undefined;
   readonly format?: MediaFormat | undefined;
+  readonly rendition?: Rendition | undefined;
 }
 
 /** Codecs, in the words of core/media/codec. */

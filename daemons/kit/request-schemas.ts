@@ -34,7 +34,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   listInlets: nothing,
   listPushes: nothing,
   openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), connectTimeoutMs: durationMs, label }),
-  startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional() }),
+  startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional(), rendition: rendition.optional() }),
   sourceTracks: z.strictObject({ bridgeId: id, withinMs: durationMs }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),

@@ -121,11 +121,11 @@ export class BridgeSinks {
   }
 
   /** With what was agreed on since it was opened. */
-  start(sinkId: string, { payloadType, format }: Pick<StartSinkParams, 'payloadType' | 'format'> = {}): void {
+  start(sinkId: string, { payloadType, format, rendition }: Omit<StartSinkParams, 'bridgeId' | 'sinkId'> = {}): void {
     const sink = this.#sinks.get(sinkId);
     if (sink?.leg === undefined) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId: this.#bridgeId, sinkId, why: 'no such sink' });
     if (sink.state !== 'opening') return;
-    sink.params = { ...sink.params, payloadType: payloadType ?? sink.params.payloadType, format: format ?? sink.params.format };
+    sink.params = { ...sink.params, payloadType: payloadType ?? sink.params.payloadType, format: format ?? sink.params.format, rendition: rendition ?? sink.params.rendition };
     sink.leg.payloadType = sink.params.payloadType;
     sink.state = 'connecting';
     sink.counters.start(this.#plane.clock.now());

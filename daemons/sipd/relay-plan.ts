@@ -4,7 +4,7 @@
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import { parseSubject } from '#core/gb/subject.ts';
-import { fLineOfRendition } from '#core/media/rendition.ts';
+import { type Rendition, fLineOfRendition } from '#core/media/rendition.ts';
 import { SIP_STATUS } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
@@ -14,7 +14,7 @@ import { header, userOf, type SipRequest } from '#core/sip/message.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { AnswerReading, History, LegPlan } from './leg-plan.ts';
 import type { DeviceReach } from './devices.ts';
-import type { ViewerPlan } from './viewer.ts';
+import type { Fit, ViewerPlan } from './viewer.ts';
 
 const OFFERED: readonly Payload[] = [PS_PAYLOAD, H264_PAYLOAD, H265_PAYLOAD];
 
@@ -91,6 +91,20 @@ export function readCameraAnswer(plan: LegPlan, body: Uint8Array, own: readonly 
   if (bad !== null && remote.address === address) return { usable: false, why: `${bad} (media may come from ${plan.allowed.join(', ')}; see nat and mediaNetworks)` };
   return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType, format, formatParameters: parsed.value.media.fmtp.get(payload.payloadType), nack: plan.nack === true && parsed.value.media.nack };
 }
+
+/** Pictures or sound of a source in the first codec that an upstream takes; undefined where that cannot be made, or nothing is transcoded. */
+export function fitFor(servable: readonly Payload[], codecs: readonly (string | null)[], { maxJobs }: Pick<GatewayConfig['transcode'], 'maxJobs'>): Fit | undefined {
+  if (maxJobs === 0) return undefined;
+  const [video, audio] = codecs;
+  for (const payload of servable) {
+    const format = formatOf(payload);
+    if ((format === 'h264' || format === 'h265') && (video === 'h264' || video === 'h265')) return { payload, rendition: { ...AS_IT_IS, video: format, audio: 'none' } };
+    if ((format === 'g711a' || format === 'aac') && (audio === 'g711a' || audio === 'g711u' || audio === 'aac')) return { payload, rendition: { ...AS_IT_IS, audio: format } };
+  }
+  return undefined;
+}
+
+const AS_IT_IS: Rendition = { video: 'copy', size: null, bitrateKbps: null, fps: null, audio: 'copy' };
 
 /** What a viewer would get: the rendition made for it, else what the source's answer says; undefined where that says nothing. */
 export function sentTo({ rendition }: Pick<ViewerPlan, 'rendition'>, answer: GbSdp | undefined): readonly StreamFormat[] | undefined {

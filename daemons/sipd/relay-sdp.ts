@@ -1,6 +1,6 @@
 /** The INVITE that we send to a camera and the 200 that we send to an upstream (gb28181.md 2.1, 2.6, 6.1). */
 import type { GatewayConfig } from '#core/config/schema.ts';
-import { fLineOfRendition } from '#core/media/rendition.ts';
+import { type Rendition, fLineOfRendition } from '#core/media/rendition.ts';
 import { PATH_HEADER } from '#core/gb/invite-path.ts';
 import { formatSubject } from '#core/gb/subject.ts';
 import { type OfferParts, SDP_TYPE, buildAnswer, buildOffer, formatSsrc } from '#core/sdp/build.ts';
@@ -53,7 +53,7 @@ function askedOf({ channelId, history, liveUri }: LegPlan): Pick<OfferParts, 'se
 }
 
 /** `source`: the camera's own answer, whose f= says best what is sent, unless we send something else. */
-export function upstreamAnswer(plan: ViewerPlan, source: GbSdp | undefined, local: MediaAddress, { offer }: Asked, payload: Payload): ResponseParts {
-  const f = plan.rendition === undefined ? (source?.f ?? offer.f) : fLineOfRendition(plan.rendition, source?.f);
+export function upstreamAnswer(plan: ViewerPlan, rendition: Rendition | undefined, source: GbSdp | undefined, local: MediaAddress, { offer }: Asked, payload: Payload): ResponseParts {
+  const f = rendition === undefined ? (source?.f ?? offer.f) : fLineOfRendition(rendition, source?.f);
   return { contentType: SDP_TYPE, body: buildAnswer(offer, { originUser: plan.mappedId, ...local, transport: plan.transport, ssrc: plan.ssrc, payload, f, nack: plan.nack, fileSize: source?.media.fileSize }) };
 }

@@ -17,7 +17,7 @@ import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import { type HeldSource, type HoldOptions, RelayHolders } from './relay-holders.ts';
-import { type Asked, type Refused, readInvite, refusal, sentTo } from './relay-plan.ts';
+import { type Asked, type Refused, fitFor, readInvite, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
 import { Recordings } from './recordings.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
@@ -290,7 +290,12 @@ export class Relay implements AsyncDisposable {
     return {
       media,
       log,
-      answer: (viewer, local, payload) => upstreamAnswer(viewer.plan, viewer.source.answer, local, asked!, payload),
+      answer: (viewer, local, payload) => upstreamAnswer(viewer.plan, viewer.rendition, viewer.source.answer, local, asked!, payload),
+      fit: codecs => {
+        const fit = fitFor(asked!.payloads, codecs, this.#deps.config().transcode);
+        if (fit !== undefined) counters.add('relay.transcoded-to-fit');
+        return fit;
+      },
       offered: () => asked!.payloads,
       sent: viewer => sentTo(viewer.plan, viewer.source.answer),
       answered: viewer => {

@@ -40,6 +40,11 @@ export interface ViewerPlan {
   readonly nack?: boolean;
 }
 
+export interface Fit {
+  readonly payload: Payload;
+  readonly rendition: Rendition;
+}
+
 export interface ViewerWorld {
   readonly media: MediaPool;
   readonly log: Log;
@@ -49,6 +54,8 @@ export interface ViewerWorld {
   offered(): readonly Payload[];
   /** What its source's answer says that it sends; undefined: it does not say. */
   sent(viewer: Viewer): readonly string[] | undefined;
+  /** What can be made of a source with these codecs for an upstream that takes none of them. */
+  fit?(codecs: readonly (string | null)[]): Fit | undefined;
   /** Stored before the 200 leaves: after a crash the upstream's BYE must still find its dialog. */
   answered(viewer: Viewer): void;
   /** INFO inside its dialog; to be answered. */
@@ -77,6 +84,8 @@ export class Viewer {
   #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
   #payload: Payload | undefined;
+  /** Made for it, because it takes nothing that the source sends. */
+  #rendition: Rendition | undefined;
 
   private constructor(plan: ViewerPlan, source: Source, invite: IncomingInvite | undefined, session: ViewerSession, world: ViewerWorld, startedAtMs: number) {
     this.plan = plan;
@@ -117,6 +126,10 @@ export class Viewer {
     return this.#session.phase;
   }
 
+  get rendition(): Rendition | undefined {
+    return this.#rendition ?? this.plan.rendition;
+  }
+
   get callId(): string {
     return this.#dialog?.state.callId ?? this.#invite?.request.callId ?? '';
   }
@@ -136,6 +149,12 @@ export class Viewer {
     const choose = (formats: readonly (string | null)[]): void => {
       this.#payload = pickPayload(offered, formats);
       if (this.#payload !== undefined) return this.#queue.feed(ready);
+      const fit = this.#world.fit?.(formats);
+      if (fit !== undefined) {
+        this.#payload = fit.payload;
+        this.#rendition = fit.rendition;
+        return this.#queue.feed(ready);
+      }
       const failure = { code: 'MEDIA_UNAVAILABLE', why: `${this.plan.upstream} takes nothing of what this source sends (${formats.filter(format => format !== null).join(', ') || 'unknown'})` } as const;
       this.#queue.feed({ type: 'sink-failed', failure });
     };
@@ -205,7 +224,7 @@ export class Viewer {
   #startSink(): void {
     const { source } = this;
     const start = async (): Promise<void> => {
-      await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId, payloadType: this.#payload?.payloadType, format: this.#payload && formatOf(this.#payload) });
+      await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId, payloadType: this.#payload?.payloadType, format: this.#payload && formatOf(this.#payload), rendition: this.#rendition });
     };
     this.source.enqueueMedia(start).catch((error: unknown) => this.#sinkFailed(error));
   }

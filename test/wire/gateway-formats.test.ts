@@ -70,8 +70,21 @@ await t.test('sound alone, and what cannot be served', async t => {
   const original = Buffer.concat((await loadFootage('h264-g711a')).audioFrames.map(({ bytes }) => bytes));
   const heard = await readFile(report.files.audio!);
   t.ok(heard.length > 6400 && Buffer.concat([original, original]).includes(heard), 'octet for octet');
+  const transcode = async (maxJobs: number): Promise<void> => {
+    await rig.gateway.rewrite({ ...rig.configOf({}), transcode: { maxJobs } } as ReturnType<typeof rig.configOf>);
+    await rig.rpc.call('reload', { sections: [] });
+  };
+  await transcode(0);
   const refused: unknown = await platform!.play(rig.idOf(1, 0), { transport: 'udp', mischief: ['audio-only'] }).catch((error: unknown) => error);
-  t.match(refused, { status: 503 }, 'AAC for one who takes G.711 only');
+  t.match(refused, { status: 503 }, 'AAC for one who takes G.711 only, where nothing is transcoded');
+  await transcode(8);
+  const made = await platform!.play(rig.idOf(1, 0), { transport: 'udp', mischief: ['audio-only'] });
+  await until('sound that was made', () => made.report.audioFrames > 20);
+  t.match(await made.stop(), { audioCodec: 'g711a', damaged: 0, lost: 0 });
+  const pictures = await platform!.play(rig.idOf(1, 0), { transport: 'udp', mischief: ['h264-only'] });
+  await pictures.waitFrames(40);
+  t.match(await pictures.stop(), { codec: 'h264', damaged: 0, lost: 0 }, 'H.265 for one who takes H.264 only');
+  t.match(await rig.rpc.call('counters', {}), { 'relay.transcoded-to-fit': 2 });
   await assertReleased(rig);
 });
 

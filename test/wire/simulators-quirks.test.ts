@@ -132,6 +132,7 @@ t.test('sessions that go wrong', BESIDES, async t => {
   const scenes: readonly (() => Promise<void>)[] = [
     async () => refused(t, play(platform, await openCamera(t, platform, ['reject-486'])), 486, 'rejected'),
     async () => refused(t, play(platform, await openCamera(t, platform, []), { mischief: ['audio-only'] }), 488, 'a camera that has program streams only'),
+    async () => refused(t, play(platform, await openCamera(t, platform, []), { mischief: ['h264-only'] }), 488, 'of pictures too'),
     async () => {
       const camera = await openCamera(t, platform, ['busy']);
       const first = await play(platform, camera);

@@ -32,6 +32,7 @@ export const MISCHIEF = {
   'zero-port': { group: 'SDP', help: 'port 0' },
   'odd-port': { group: 'SDP', help: 'odd UDP port' },
   'elementary': { group: 'SDP', help: '98 H264 and 100 H265, no program stream' },
+  'h264-only': { group: 'SDP', help: '98 H264 and nothing else' },
   'audio-only': { group: 'SDP', help: 'm=audio with G.711 A-law alone (quirk 70)' },
   'many-payloads': { group: 'SDP', help: '96 97 98 100 with their rtpmaps' },
 

@@ -38,7 +38,7 @@ export interface OfferFacts {
 
 export function writeOffer({ channelId, history, platformId, address, port, transport, ssrc, f }: OfferFacts, mischief: Mischiefs): Uint8Array {
   const declared = mischief.has('third-party-address') ? FOREIGN_ADDRESS : mischief.has('unspecified-address') ? '0.0.0.0' : address;
-  const payloads = mischief.has('audio-only') ? [PCMA_PAYLOAD] : mischief.has('elementary') ? [H264_PAYLOAD, H265_PAYLOAD] : mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
+  const payloads = mischief.has('audio-only') ? [PCMA_PAYLOAD] : mischief.has('h264-only') ? [H264_PAYLOAD] : mischief.has('elementary') ? [H264_PAYLOAD, H265_PAYLOAD] : mischief.has('many-payloads') ? [PS_PAYLOAD, ...EXTRA_PAYLOADS] : [PS_PAYLOAD];
   const declaredPort = mischief.has('zero-port') ? 0 : mischief.has('odd-port') ? port | 1 : port;
   const asked =
     history === undefined
