@@ -1,6 +1,6 @@
 /** Transcoding and snapshots through a whole gateway: what an upstream asked for is what it gets, judged by ffprobe. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -58,6 +58,19 @@ t.test('by f= and by the name in the configuration; killed in between; refused w
   await until('the processes are gone', async () => (await mediad.call('listTranscoders', {})).length === 0);
   t.equal((await mediad.call('counters', {}))['transcode.died'], 1);
   await assertReleased(rig);
+});
+
+t.test('mediad is killed: its transcoders do not outlive it', async t => {
+  await using rig = await openRelayRig({ cameras: [{ footage: 'h264' }], upstream: { transcodeByF: true } });
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp', f: 'v/2/2/25/1/512a///' });
+  await play.waitFrames(10);
+  const mediad = await rig.gateway.mediadRpc();
+  const { pid } = (await mediad.call('listTranscoders', {}))[0]!;
+  await mediad[Symbol.asyncDispose]();
+  t.ok(existsSync(`/proc/${pid}`));
+  await rig.gateway.mediads[0]!.crash();
+  await until('the process is gone', () => !existsSync(`/proc/${pid}`));
+  t.pass();
 });
 
 t.test('a snapshot of a channel: of one that runs at once, of one that does not by opening it', async t => {
