@@ -16,12 +16,12 @@ import { trimLws } from '../sip/grammar.ts';
 import { TimerTable } from '../timers.ts';
 import { type Ms, addMs } from '../units.ts';
 import { type HeaderField, NO_BODY, REASONS, type RtspRequest, type RtspResponse, cseqOf, headerOf, sessionOf } from './message.ts';
-import { controlOf, describeTracks, type RtspTrack, rtspTracks } from './sdp-write.ts';
+import { describeTracks, type RtspTrack, rtspTracks } from './sdp-write.ts';
 import type { ConnectionAccess } from './server-access.ts';
 import type { ServerInput, ServerOutput, TrackStart } from './server-steps.ts';
 import { chooseTransport } from './served-transport.ts';
 import { type TransportSpec, formatTransport, parseTransports } from './transport.ts';
-import { parseRtspUrl, splitTrack } from './url.ts';
+import { parseRtspUrl, splitTrack, trackUrl } from './url.ts';
 
 /** Requests that may wait behind one. */
 const MAX_WAITING = 16;
@@ -155,8 +155,7 @@ export class ServerSession {
     const { path: text, track } = splitTrack(url.value.path);
     const path = parseOutletPath(text);
     if (!path.ok || path.value.file !== '' || path.value.extension !== '') return this.#answer(request, 404);
-    const wrongSession = this.#wrongSession(request);
-    if (wrongSession) return this.#answer(request, 454);
+    if (this.#wrongSession(request)) return this.#answer(request, 454);
     const verdict = this.#options.access.check(request, path.value);
     if (verdict.type === 'challenge') {
       if (verdict.failed) this.#outputs.push({ type: 'auth-failed' });
@@ -235,7 +234,10 @@ export class ServerSession {
     if (method === 'GET_PARAMETER' && sessionOf(request) === undefined) return this.#answer(request, request.body.length > 0 ? 451 : 200);
     if (this.#phase === 'init' || sessionOf(request) === undefined || this.#wrongSession(request)) return this.#answer(request, 454);
     if (method === 'GET_PARAMETER') return this.#answer(request, request.body.length > 0 ? 451 : 200);
-    if (method === 'TEARDOWN') return this.#tearDown(request);
+    if (method === 'TEARDOWN') {
+      this.#answer(request, 200);
+      return this.#release();
+    }
     const url = parseRtspUrl(request.uri);
     if (url.ok && this.#legs.size > 1 && splitTrack(url.value.path).track !== null) return this.#answer(request, 460);
     if (method === 'PLAY') return this.#play(request);
@@ -261,11 +263,6 @@ export class ServerSession {
     });
     this.#answer(request, 200, [{ name: 'Range', value: 'npt=now-' }, ...(info.length > 0 ? [{ name: 'RTP-Info', value: info.join(',') }] : [])]);
     this.#outputs.push({ type: 'flow' });
-  }
-
-  #tearDown(request: RtspRequest): void {
-    this.#answer(request, 200);
-    this.#release();
   }
 
   #release(): void {
@@ -302,5 +299,3 @@ export class ServerSession {
     this.#outputs.push({ type: 'respond', response });
   }
 }
-
-const trackUrl = (url: string, track: number): string => (/\/trackID=\d+$/.test(url) ? url : `${url.replace(/\/$/, '')}/${controlOf(track)}`);

@@ -46,3 +46,6 @@ export function resolveControl(base: string, control: string): string {
   if (control === '' || control === '*') return base;
   return base.endsWith('/') ? `${base}${control}` : `${base}/${control}`;
 }
+
+/** The address of a track of ours under that of the presentation; one that is a track's already stays. */
+export const trackUrl = (url: string, track: number): string => (/\/trackID=\d+$/.test(url) ? url : `${url.replace(/\/$/, '')}/trackID=${track}`);
