@@ -20,21 +20,21 @@ const START_S = 1_773_100_800;
 
 const seenAbove: string[] = [];
 await using platform = await Platform.open({
-  id: CITY_ID, password: PASSWORD, address: CITY!, port: SIP_PORT,
+  id: CITY_ID, password: PASSWORD, address: CITY, port: SIP_PORT,
   onTrace: (direction, message) => {
     if (direction === 'in') seenAbove.push(toByteString(serializeMessage(message)));
   },
 });
 await using gateway = await LabGateway.open({
-  address: LOW!, sipPort: SIP_PORT,
+  address: LOW, sipPort: SIP_PORT,
   config: {
-    sip: { listen: [{ transport: 'udp', address: LOW!, port: SIP_PORT }, { transport: 'udp', address: HIGH!, port: SIP_PORT }] },
+    sip: { listen: [{ transport: 'udp', address: LOW, port: SIP_PORT }, { transport: 'udp', address: HIGH, port: SIP_PORT }] },
     devices: { media: { lingerS: 0 }, gap: { methods: ['REGISTER', 'MESSAGE', 'BYE', 'NOTIFY'], commands: ['Keepalive', 'Catalog', 'DeviceInfo', 'DeviceStatus', 'RecordInfo', 'Alarm', 'MediaStatus'] } },
-    media: { downstreamAddress: LOW!, upstreamAddress: HIGH!, ports: { mode: 'fixed', fixedUdp: MEDIA_PORT, fixedTcp: MEDIA_PORT } },
-    upstreams: [{ name: 'city', id: CITY_ID, address: CITY!, port: SIP_PORT, localId: CITY_LOCAL_ID, localAddress: HIGH!, password: PASSWORD, gap: { methods: ['MESSAGE', 'INVITE', 'BYE', 'INFO', 'SUBSCRIBE'], commands: ['Catalog', 'DeviceInfo', 'RecordInfo', 'DeviceControl'], unknownElements: 'drop' } }],
+    media: { downstreamAddress: LOW, upstreamAddress: HIGH, ports: { mode: 'fixed', fixedUdp: MEDIA_PORT, fixedTcp: MEDIA_PORT } },
+    upstreams: [{ name: 'city', id: CITY_ID, address: CITY, port: SIP_PORT, localId: CITY_LOCAL_ID, localAddress: HIGH, password: PASSWORD, gap: { methods: ['MESSAGE', 'INVITE', 'BYE', 'INFO', 'SUBSCRIBE'], commands: ['Catalog', 'DeviceInfo', 'RecordInfo', 'DeviceControl'], unknownElements: 'drop' } }],
   },
 });
-await using camera = await CameraSimulator.open({ id: '34020000001180000001', localAddress: CAMERA!, platform: { id: LAB_ID, address: LOW!, port: SIP_PORT }, password: LAB_PASSWORD });
+await using camera = await CameraSimulator.open({ id: '34020000001180000001', localAddress: CAMERA, platform: { id: LAB_ID, address: LOW, port: SIP_PORT }, password: LAB_PASSWORD });
 await platform.waitRegistered(CITY_LOCAL_ID);
 await using rpc = await gateway.rpc();
 await until('the catalogue', async () => (await rpc.call('listChannels', {})).total === 1, 20_000);
@@ -64,14 +64,14 @@ const reports = [await live.stop(), await passive.stop(), await recorded.stop()]
 const counters = await rpc.call('counters', {});
 
 const text = seenAbove.join('\n');
-console.log(
-  JSON.stringify({
+process.stdout.write(
+  `${JSON.stringify({
     messages: seenAbove.length,
     channels: catalogue.items.length,
     records: records.items.length,
     lost: reports.map(({ lost, damaged }) => [lost, damaged]),
-    lowSideSeenAbove: [LOW, CAMERA, camera.device.id, ...(id === channel!.channelId ? [] : [channel!.channelId])].filter(word => text.includes(word!)),
+    lowSideSeenAbove: [LOW, CAMERA, camera.device.id, ...(id === channel!.channelId ? [] : [channel!.channelId])].filter(word => text.includes(word)),
     refused,
     undeclared: [counters['gap.undeclared-command'], counters['gap.undeclared-method'] ?? 0],
-  }),
+  })}\n`,
 );

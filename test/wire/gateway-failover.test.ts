@@ -74,7 +74,7 @@ await t.test('a source that refuses is passed over before anybody is answered; w
 
 await t.test('the same channel ID under two devices: one camera by rule, ON as long as one of them is there', async t => {
   const same = { channelList: [{ id: '34020000001320000777', name: 'Bridge', online: true }] };
-  await using rig = await openRelayRig({ cameras: [same, same], sections: { resourceRules: { sameId: true } } as never, devices: { media: { lingerS: 0, silenceS: 2 } } });
+  await using rig = await openRelayRig({ cameras: [same, same], sections: { resourceRules: { sameId: true } }, devices: { media: { lingerS: 0, silenceS: 2 } } });
   const platform = rig.platforms[0]!;
   t.match(await rig.rpc.call('listResources', {}), [{ id: '34020000001320000777', rule: 'same-id', sources: [{}, {}] }]);
   t.equal((await platform.catalog()).items.filter(item => item.name === 'Bridge').length, 1);
@@ -102,7 +102,7 @@ await t.test('an RTSP camera is one of the ways: it takes over from a GB/T 28181
     inlets: [{ id: door, name: 'by RTSP', kind: 'rtsp', url: rtsp.bareUrl, username: USER, password: PASSWORD }],
     resources: [{ id: GATE, name: 'Gate', sources: [channelOf(0), { device: '34020000001180999999', channel: door }, channelOf(1)] }],
   };
-  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], devices: { media: { lingerS: 0, silenceS: 2 } }, sections: sections as never });
+  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], devices: { media: { lingerS: 0, silenceS: 2 } }, sections: sections });
   await until('three ways', async () => (await rig.rpc.call('listResources', {}))[0]?.sources.every(source => source.status === 'ON'), 10_000);
   const taken = (): Promise<unknown> => rig.gateway.sipd.next(line => line.msg === 'source.taken-over');
   const play = await rig.platforms[0]!.play(GATE, { transport: 'udp' });
@@ -132,7 +132,7 @@ await t.test('an RTSP camera is one of the ways: it takes over from a GB/T 28181
 
 await t.test('an outlet sees on too: a foreign player hears of nothing', async t => {
   const rtspPort = await freePort();
-  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) }, ...gate(0, 1) } as never });
+  await using rig = await openRelayRig({ cameras: [cameraWith(0), cameraWith(1)], sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) }, ...gate(0, 1) } });
   const mediad = await rig.gateway.mediadRpc();
   const { urls } = await mediad.call('outletUrls', { channel: channelOf(0).channel, streamNumber: 0, minutes: 5 });
   const run = runTool('ffmpeg', ['-nostdin', '-v', 'warning', '-rtsp_transport', 'tcp', '-i', urls[0]!.url, '-t', '6', '-an', '-f', 'framemd5', '-'], 60_000);

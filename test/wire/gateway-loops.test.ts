@@ -132,7 +132,7 @@ await t.test('the same camera through a platform: another way where the engineer
   const ports = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
   const ids = ['34020000002000000021', '34020000002000000022'];
   const open = async (at: number, config: object): Promise<LabGateway> =>
-    closing.use(await LabGateway.open({ sipPort: ports[at]!, config: { sip: { id: ids[at]! }, upstreams: [{ name: 'other', id: ids[1 - at]!, address: '127.0.0.1', port: ports[1 - at]!, localId: ids[at]!, password: LAB_PASSWORD, retryS: 1 }, ...(at === 0 ? [{ name: 'city', id: city.id, address: city.address, port: city.port, localId: ids[0]!, password: 'city-secret', retryS: 1 }] : [])], ...config } as never }));
+    closing.use(await LabGateway.open({ sipPort: ports[at]!, config: { sip: { id: ids[at]! }, upstreams: [{ name: 'other', id: ids[1 - at]!, address: '127.0.0.1', port: ports[1 - at]!, localId: ids[at]!, password: LAB_PASSWORD, retryS: 1 }, ...(at === 0 ? [{ name: 'city', id: city.id, address: city.address, port: city.port, localId: ids[0]!, password: 'city-secret', retryS: 1 }] : [])], ...config } }));
   // Each says that what the other one lists is another way to its own camera, which is not true.
   const media = { lingerS: 0, silenceS: 2, firstPacketS: 2, inviteTimeoutS: 4, takeOverS: 10 };
   const labs = [] as LabGateway[];

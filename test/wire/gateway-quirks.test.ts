@@ -5,7 +5,7 @@
 import t from 'tap';
 import { LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { QUIRKS, type Quirk } from '../../scripts/simulators/camera/quirks.ts';
-import { PlayFailed } from '../../scripts/simulators/platform/platform.ts';
+import { type PlayFailed } from '../../scripts/simulators/platform/platform.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
 
 /** What a case is expected to come to besides pictures. */

@@ -100,7 +100,7 @@ export class PictureFaults {
     const { healMs, forgetMs } = this.#options;
     const heals = addMs(frozenAt, healMs);
     const forgets = addMs(faultAt, forgetMs);
-    this.#deadlines.set(key, fault === undefined ? heals : fault === 'VLOST' ? forgets : ((heals < forgets ? heals : forgets) as Ms));
+    this.#deadlines.set(key, fault === undefined ? heals : fault === 'VLOST' ? forgets : ((heals < forgets ? heals : forgets)));
   }
 
   #clear(key: string): FaultChange[] {
