@@ -71,7 +71,7 @@ await t.test('sound alone, and what cannot be served', async t => {
   const heard = await readFile(report.files.audio!);
   t.ok(heard.length > 6400 && Buffer.concat([original, original]).includes(heard), 'octet for octet');
   const transcode = async (maxJobs: number): Promise<void> => {
-    await rig.gateway.rewrite({ ...rig.configOf({}), transcode: { maxJobs } } as ReturnType<typeof rig.configOf>);
+    await rig.gateway.rewrite({ ...rig.configOf({}), transcode: { maxJobs } });
     await rig.rpc.call('reload', { sections: [] });
   };
   await transcode(0);
