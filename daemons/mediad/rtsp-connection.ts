@@ -22,6 +22,8 @@ import { closeSoon } from './tcp-close.ts';
 
 /** RFC 2326 7.1.1: what HTTP calls unavailable is here not enough bandwidth. */
 const NOT_ENOUGH_BANDWIDTH = 453;
+/** RFC 2326 10. One counter for all others: whoever may connect invents as many as it likes. */
+const METHODS: ReadonlySet<string> = new Set(['OPTIONS', 'DESCRIBE', 'ANNOUNCE', 'SETUP', 'PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER', 'SET_PARAMETER', 'REDIRECT', 'RECORD']);
 
 export interface RtspConnectionOptions {
   readonly door: OutletDoor;
@@ -112,7 +114,7 @@ export class RtspConnection {
     if (this.#closing !== undefined) return;
     for (const item of this.#reader.push(chunk)) {
       if (item.kind === 'request') {
-        this.#options.count(`rtsp.${item.method.slice(0, 16).toLowerCase()}`);
+        this.#options.count(`rtsp.${METHODS.has(item.method) ? item.method.toLowerCase() : 'unknown'}`);
         this.feed({ type: 'request', request: item });
       } else if (item.kind === 'frame') this.feed({ type: 'alive' });
     }

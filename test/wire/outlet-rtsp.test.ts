@@ -226,6 +226,11 @@ await t.test('floods: ten thousand requests, a header of a megabyte, words of no
   long.socket.write(`OPTIONS * RTSP/1.0\r\nX: ${'a'.repeat(2 ** 20)}`);
   t.equal((await long.answer()).status, 413);
   await until('it is closed', () => long.closed);
+  await using inventor = await HandClient.open(rig.port);
+  const before = rig.counters.size;
+  for (let i = 0; i < 50; i += 1) t.equal((await inventor.ask(`INVENTED${i}`, '*')).status, 501);
+  t.equal(rig.counters.get('rtsp.unknown'), 50);
+  t.ok(rig.counters.size <= before + 3, 'who may not even watch makes no counters of its own');
   await using web = await HandClient.open(rig.port);
   web.socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
   t.equal((await web.answer()).status, 400);
