@@ -2,7 +2,7 @@
  * HLS of one channel, for all who ask for it. Nobody stays connected, so that somebody watches is known by the asking:
  *
  *   opening ──channel is open──► running ──nobody asked for IDLE_MS──► closed
- *                                   └──source ends──► ended: the list says so ──nobody asked for IDLE_MS──► closed
+ *                                   └──source ends──► ended: the list says so ──ENDED_MS──► closed
  */
 import { HlsSegmenter } from '#core/hls/segmenter.ts';
 import type { OutletPath } from '#core/outlets/outlet-path.ts';
@@ -14,6 +14,8 @@ import type { OutletDoor, OutletLease } from './outlet-door.ts';
 import type { UnitSeat, UnitSink } from './unit-stream.ts';
 
 const IDLE_MS = 30_000;
+/** A player asks every segment's time, and stops when the list says so; who asks later wants the channel opened anew. */
+const ENDED_MS = 5000;
 /** A player begins three segments behind the end (RFC 8216 6.3.3); Chromium gives up a list that is shorter. */
 const WANTED_SEGMENTS = 3;
 /** So long for those, where pictures come in long groups; then a shorter list is better than none. */
@@ -29,6 +31,7 @@ class HlsChannel implements UnitSink, Disposable {
   #lease: OutletLease | undefined;
   #seat: UnitSeat | undefined;
   #closed = false;
+  #ended = false;
   readonly #waiting = new Set<() => void>();
   readonly opened: Promise<void>;
   sentBytes = 0;
@@ -49,7 +52,7 @@ class HlsChannel implements UnitSink, Disposable {
 
   /** Somebody watches. */
   asked(): void {
-    if (!this.#closed) this.#idle.arm(addMs(this.#clock.now(), IDLE_MS));
+    if (!this.#closed && !this.#ended) this.#idle.arm(addMs(this.#clock.now(), IDLE_MS));
   }
 
   /** A list with at least one segment. MEDIA_SILENT when none comes. */
@@ -79,9 +82,12 @@ class HlsChannel implements UnitSink, Disposable {
   }
 
   onEnd(): void {
+    if (this.#ended) return;
+    this.#ended = true;
     this.#segmenter.end();
     this.#leave();
     this.#wake();
+    if (!this.#closed) this.#idle.arm(addMs(this.#clock.now(), ENDED_MS));
   }
 
   [Symbol.dispose](): void {
@@ -97,7 +103,9 @@ class HlsChannel implements UnitSink, Disposable {
     if (this.#closed) return lease[Symbol.dispose]();
     this.#lease = lease;
     lease.onEnd = () => this.onEnd();
-    this.#seat = lease.stream.join(this);
+    const seat = lease.stream.join(this);
+    if (this.#ended) seat[Symbol.dispose]();
+    else this.#seat = seat;
   }
 
   /** Until there are so many segments, no more can come, or the time is over. */

@@ -282,7 +282,8 @@ t.test('HLS: opened by the first who asks, one for all, closed when nobody asks 
 
   const clock = new ManualClock();
   const door = outletRig().door;
-  door.streams.set(OUTLET_CHANNEL, rig.footage.stream);
+  using first = await LiveFootage.start('h264-aac');
+  door.streams.set(OUTLET_CHANNEL, first.stream);
   const channels = new HlsChannels(door, clock);
   const path = outletPath(`/live/${OUTLET_CHANNEL}/index.m3u8`);
   await channels.open(path, false, '127.0.0.1:1').opened;
@@ -292,4 +293,15 @@ t.test('HLS: opened by the first who asks, one for all, closed when nobody asks 
   t.equal(channels.size, 1, 'somebody asked meanwhile');
   clock.advance(1);
   t.same([channels.size, door.leases.size], [0, 0]);
+
+  await channels.open(path, false, '127.0.0.1:1').opened;
+  first.end('camera gone');
+  t.equal(door.leases.size, 0);
+  using second = await LiveFootage.start('h264-aac');
+  door.streams.set(OUTLET_CHANNEL, second.stream);
+  for (let asked = 0; asked < 5; asked += 1, clock.advance(1000)) t.match(await channels.open(path, false, '127.0.0.1:1').playlist(''), /#EXT-X-ENDLIST/, 'who watched is told');
+  await channels.open(path, false, '127.0.0.1:1').opened;
+  t.equal(door.opened.length, 3, 'who asks on gets the channel anew');
+  t.equal(door.leases.size, 1);
+  channels[Symbol.dispose]();
 });
