@@ -111,6 +111,8 @@ export class Positions implements Disposable {
     const known = this.#lines.get(id);
     if (known?.intervalS === intervalS) return known;
     this.#drop(id);
+    // Those of subscriptions that are over.
+    for (const other of [...this.#lines.keys()]) if (this.#deps.subscriptions.positionSubscriber(other) === undefined) this.#drop(other);
     const atOnce = version === '2022' && topic === 'MobilePosition' ? ITEMS_PER_MESSAGE : ONE;
     const line: Line = { feed: new LatestFeed(seconds(intervalS), atOnce), timer: new Alarm(this.#deps.clock, () => this.#run(id)), intervalS, sn: known?.sn ?? 0 };
     this.#lines.set(id, line);

@@ -8,6 +8,7 @@
 import type { MediadEvent } from '#contracts/mediad.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
+import { textOf } from '#core/gb/xml.ts';
 import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
 import { MANSRTSP_TYPE, type MansrtspRequest, formatMansrtspRequest, formatMansrtspResponse, parseMansrtsp } from '#core/gb/mansrtsp.ts';
 import { type PlaybackOutput, type PlaybackPosition, PlaybackSession } from '#core/gb/playback-session.ts';
@@ -26,7 +27,10 @@ import type { Viewer } from './viewer.ts';
 const ANSWER_MS = 5000;
 /** Of one session under way: an impatient operator, not a flood. */
 const MAX_PENDING = 8;
-const END_OF_FILE = '<NotifyType>121</NotifyType>\r\n';
+const FINISHED = '121';
+const END_OF_FILE = `<NotifyType>${FINISHED}</NotifyType>\r\n`;
+/** Said to an INFO these end the dialog of the platform (RFC 3261 12.2.1.2), though only the recorder's way is meant. */
+const FATAL = new Set([408, 481]);
 
 export interface RecordingsDeps {
   readonly clock: Clock;
@@ -86,10 +90,12 @@ export class Recordings implements Disposable {
     return true;
   }
 
-  /** Before the platform is hung up on: what ended by itself was at its end, as far as anybody can tell. */
+  /** Before the platform is hung up on: a recorder that says BYE was at its end, as far as anybody can tell. */
   sourceEnded(viewerId: string): void {
+    const now = this.#deps.clock.now();
     for (const [bridgeId, { viewer, source, session }] of this.#byBridge) {
-      if (viewer.plan.sinkId === viewerId && source.leg?.history.flowed === true) this.#run(bridgeId, session.ended(this.#deps.clock.now()));
+      const history = source.leg?.history;
+      if (viewer.plan.sinkId === viewerId && history?.flowed === true) this.#run(bridgeId, history.hungUp ? session.ended(now) : session.lost(now));
     }
   }
 
@@ -102,6 +108,11 @@ export class Recordings implements Disposable {
   mediaStatus(message: Manscdp, from: { readonly bridgeId: string } | { readonly deviceId: string }): boolean {
     if (message.root !== 'Notify' || message.cmdType !== 'MediaStatus') return false;
     const { counters, clock } = this.#deps;
+    // Some tell other things by numbers of their own.
+    if ((textOf(message.element, 'notifytype') ?? FINISHED) !== FINISHED) {
+      counters.add('recording.media-status-other');
+      return true;
+    }
     const all = [...this.#byBridge].filter(([bridgeId, { source }]) => ('bridgeId' in from ? bridgeId === from.bridgeId : source.leg?.plan.deviceId === from.deviceId));
     const named = all.filter(([, { source }]) => source.leg?.plan.channelId === message.deviceId);
     const meant = 'bridgeId' in from ? all : named.length > 0 ? named : all;
@@ -116,7 +127,10 @@ export class Recordings implements Disposable {
     const { counters } = this.#deps;
     const recording = this.#byBridge.get(viewer.source.bridgeId);
     const asked = parseMansrtsp(toByteString(incoming.request.body));
-    if (recording === undefined) return incoming.respond(asked.ok ? 481 : 200);
+    // 481 would be the end of a live session that is fine.
+    if (recording === undefined) return incoming.respond(asked.ok ? 488 : 200);
+    // Asks only whether the session lives (RFC 2976 2.2).
+    if (incoming.request.body.length === 0) return incoming.respond(200);
     if (!asked.ok || asked.value.kind !== 'request') return this.#refuse(incoming, 400, 'unreadable');
     if (recording.pending >= MAX_PENDING) return this.#refuse(incoming, 503, 'too-many');
     const { value: request } = asked;
@@ -128,6 +142,12 @@ export class Recordings implements Disposable {
     const outcome = await this.#within(recording.source.leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
     recording.pending -= 1;
     this.#answer(recording, incoming, request, outcome);
+  }
+
+  /** A live picture cannot be steered; the dialog is well all the same, so SIP says 200 (RFC 2326 11.3.6 for the rest). */
+  #live(incoming: IncomingRequest, cseq: number | undefined): void {
+    if (cseq === undefined) return incoming.respond(200);
+    incoming.respond(200, answerParts(formatMansrtspResponse({ status: 455, reason: 'Method Not Valid in This State', cseq, range: undefined, scale: undefined })));
   }
 
   #refuse(incoming: IncomingRequest, status: number, why: string): void {
@@ -154,7 +174,7 @@ export class Recordings implements Disposable {
     const { clock, counters, log } = this.#deps;
     if (outcome?.type !== 'response') {
       counters.add('recording.steer-unanswered');
-      return incoming.respond(408);
+      return incoming.respond(504);
     }
     const { status, body } = outcome.response;
     const said = parseMansrtsp(toByteString(body));
@@ -165,7 +185,7 @@ export class Recordings implements Disposable {
     if (!taken) counters.add('recording.steer-rejected');
     if (taken) recording.session.steered({ ...request, scale: answer?.scale ?? request.scale }, clock.now());
     const parts = answer ?? { status: taken ? 200 : 400, reason: taken ? 'OK' : 'Bad Request', range: undefined, scale: undefined };
-    incoming.respond(status < 300 ? 200 : status, status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
+    incoming.respond(statusAbove(status), status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
     if (taken) recording.source.changed();
     this.#run(recording.source.bridgeId, []);
   }
@@ -196,3 +216,10 @@ export class Recordings implements Disposable {
 }
 
 const answerParts = (body: string): { contentType: string; body: Uint8Array } => ({ contentType: MANSRTSP_TYPE, body: fromByteString(body) });
+
+/** Of the recorder's answer: no redirection, no challenge, nothing that ends the dialog. */
+function statusAbove(status: number): number {
+  if (status < 300) return 200;
+  if (FATAL.has(status)) return 504;
+  return status < 400 || status === 401 || status === 407 ? 502 : status;
+}

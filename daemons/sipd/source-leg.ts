@@ -52,6 +52,8 @@ export interface LegHistory {
   readonly startedAtMs: number;
   cameraAnswered: boolean;
   flowed: boolean;
+  /** The camera said BYE. */
+  hungUp: boolean;
   failure: SourceFailure | null;
 }
 
@@ -74,7 +76,7 @@ export class SourceLeg implements Disposable {
     this.#session = session;
     this.#alarm = new Alarm(world.clock, () => this.feed({ type: 'tick' }));
     this.#queue = new InputQueue(input => this.#run(session.handle(input, world.clock.now())), () => this.#alarm.arm(session.deadline));
-    this.history = { startedAtMs: world.clock.now(), cameraAnswered: false, flowed: false, failure: null };
+    this.history = { startedAtMs: world.clock.now(), cameraAnswered: false, flowed: false, hungUp: false, failure: null };
   }
 
   /** Nothing happens before `begin`, so that its owner knows it by then. */
@@ -252,6 +254,7 @@ export class SourceLeg implements Disposable {
       const { method } = incoming.request;
       if (method === 'BYE') {
         incoming.respond(200);
+        this.history.hungUp = true;
         this.feed({ type: 'peer-bye' });
         dialog.close();
       } else if (method === 'MESSAGE') {

@@ -51,6 +51,6 @@ export function readQuery({ body }: SipRequest): Manscdp | undefined {
 /** Of a Query for positions; what cannot be read is the default. */
 export function readInterval({ element }: Manscdp): number {
   const text = textOf(element, 'interval');
-  const value = text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) : DEFAULT_INTERVAL_S;
+  const value = text !== undefined && /^\d{1,12}$/.test(text) ? Number(text) : DEFAULT_INTERVAL_S;
   return Math.min(MAX_INTERVAL_S, Math.max(1, value));
 }

@@ -264,7 +264,7 @@ export class Viewer {
   /** A platform that refreshes its session offers the same again and gets the same answer (RFC 3261 14.2); a change of media is not served. */
   #reinvited(incoming: IncomingRequest): void {
     const { body } = incoming.request;
-    if (this.#answerSdp === undefined || (body.length > 0 && !isSameOffer(body, this.plan))) return incoming.respond(488);
+    if (this.#answerSdp === undefined || (body.length > 0 && !isSameOffer(body, this.plan, this.source.plan.history))) return incoming.respond(488);
     incoming.respond(200, { contentType: SDP_TYPE, body: this.#answerSdp });
   }
 
@@ -280,12 +280,13 @@ export class Viewer {
   }
 }
 
-function isSameOffer(body: Uint8Array, { remote, transport, ssrc, ssrcIsOurs }: ViewerPlan): boolean {
+function isSameOffer(body: Uint8Array, { remote, transport, ssrc, ssrcIsOurs }: ViewerPlan, history: { readonly startS: number; readonly stopS: number } = { startS: 0, stopS: 0 }): boolean {
   const offer = parseGbSdp(body);
   if (!offer.ok) return false;
-  const { media, connectionAddress, ssrc: asked } = offer.value;
+  const { media, connectionAddress, ssrc: asked, time } = offer.value;
   const sameTarget = connectionAddress === remote.address && media.port === remote.port && answerTransport(media) === transport;
-  return sameTarget && (ssrcIsOurs || asked === undefined || asked === ssrc);
+  const sameTime = time.startS === history.startS && time.stopS === history.stopS;
+  return sameTarget && sameTime && (ssrcIsOurs || asked === undefined || asked === ssrc);
 }
 
 /** RFC 3261 20.43: 399 is "miscellaneous", the text is for people. */

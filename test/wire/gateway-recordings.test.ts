@@ -94,7 +94,7 @@ await t.test('recorders that refuse, say nothing, or end otherwise', async t => 
   t.match(await refuses!.waitEnded(), /BYE/);
   t.match(await outside!.waitMessage(), { cmdType: 'MediaStatus', deviceId: rig.idOf(2, 0) }, 'MediaStatus outside the dialog');
   t.match(await silent!.waitMessage(), { cmdType: 'MediaStatus' }, 'silence where it should end');
-  t.equal((await unanswered).status, 408);
+  t.equal((await unanswered).status, 504, 'nothing that ends the dialog');
   await Promise.all([silent!.stop(), outside!.stop()]);
   t.match(await counters(rig), { 'recording.steer-rejected': 1, 'recording.steer-unanswered': 1, 'recording.ended': 3 });
 });
@@ -108,6 +108,16 @@ await t.test('a recorder that cannot be steered is not asked', async t => {
   await play.stop();
 });
 
+await t.test('a recorder that goes offline in the middle: the platform is hung up on and not told that it has all', async t => {
+  await using rig = await openRelayRig({ cameras: [camera(1)] });
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp', history: span(600) });
+  await play.waitFrames(5);
+  await rig.cameras[0]!.device.registration.stop(true);
+  t.match(await play.waitEnded(), /BYE/);
+  t.same(play.messages, []);
+  t.equal((await counters(rig))['recording.ended'] ?? 0, 0);
+});
+
 await t.test('what is asked wrongly', async t => {
   await using rig = await openRelayRig({ cameras: [camera(1)] });
   const platform = rig.platforms[0]!;
@@ -118,7 +128,7 @@ await t.test('what is asked wrongly', async t => {
   const recorded = await platform.play(rig.idOf(0, 0), { transport: 'udp', history: span(60) });
   await Promise.all([live.waitFrames(5), recorded.waitFrames(5)]);
   t.equal(rig.cameras[0]!.device.counters.invites, 2, 'a recording is nobody else\'s source');
-  t.equal((await live.steer({ method: 'PAUSE' })).status, 481);
+  t.equal((await live.steer({ method: 'PAUSE' })).status, 488, 'nothing that ends its dialog');
   await Promise.all([live.stop(), recorded.stop()]);
 });
 

@@ -3,9 +3,9 @@
  *
  *   playing ◄──PLAY──────PAUSE──► paused ──longer than maxPauseMs──► over
  *   playing ──MediaStatus, BYE of the recorder, silence near the end──► over: MediaStatus upward, then its BYE or ours
- *   playing ──silence elsewhere──► failed
+ *   playing ──silence or loss elsewhere──► failed: a BYE without MediaStatus, so that nobody takes a part for the whole
  *
- * The end is told in any case: recorders that just stop or say BYE are common, and platforms wait for 121.
+ * The end is told however it comes: recorders that just stop or say BYE are common, and platforms wait for 121.
  */
 import type { MansrtspRequest } from './mansrtsp.ts';
 import { TimerTable } from '../timers.ts';
@@ -121,6 +121,11 @@ export class PlaybackSession {
     this.#timers.stopAll();
     this.#timers.set('farewell', addMs(now, FAREWELL_MS));
     return [{ type: 'tell-end' }];
+  }
+
+  /** Its media or its device went away, and it said nothing. */
+  lost(now: Ms): PlaybackOutput[] {
+    return this.#state === 'playing' && this.#isNearEnd(now, 0) ? this.ended(now) : [];
   }
 
   tick(now: Ms): PlaybackOutput[] {

@@ -65,6 +65,14 @@ t.test('silence near the end is the end, whatever the speed', async t => {
   t.match(unknown.silent(15_000, ms(66_000)), [{ type: 'fail' }]);
 });
 
+t.test('what is lost in the middle is not its end', async t => {
+  t.same(new PlaybackSession(OPTIONS, ms(0)).lost(ms(300_000)), []);
+  t.same(new PlaybackSession(OPTIONS, ms(0)).lost(ms(598_000)), [{ type: 'tell-end' }]);
+  const paused = new PlaybackSession(OPTIONS, ms(0));
+  paused.steered(pause, ms(599_000));
+  t.same(paused.lost(ms(599_500)), [], 'nor while it is paused');
+});
+
 t.test('taken up after a restart', async t => {
   const paused = new PlaybackSession(OPTIONS, ms(0), { state: 'paused', positionS: 12, scale: 2 });
   t.same(paused.silent(15_000, ms(100)), []);
