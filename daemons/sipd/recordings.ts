@@ -127,8 +127,7 @@ export class Recordings implements Disposable {
     const { counters } = this.#deps;
     const recording = this.#byBridge.get(viewer.source.bridgeId);
     const asked = parseMansrtsp(toByteString(incoming.request.body));
-    // 481 would be the end of a live session that is fine.
-    if (recording === undefined) return incoming.respond(asked.ok ? 488 : 200);
+    if (recording === undefined) return this.#live(incoming, asked.ok ? asked.value.cseq : undefined);
     // Asks only whether the session lives (RFC 2976 2.2).
     if (incoming.request.body.length === 0) return incoming.respond(200);
     if (!asked.ok || asked.value.kind !== 'request') return this.#refuse(incoming, 400, 'unreadable');
@@ -142,12 +141,6 @@ export class Recordings implements Disposable {
     const outcome = await this.#within(recording.source.leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
     recording.pending -= 1;
     this.#answer(recording, incoming, request, outcome);
-  }
-
-  /** A live picture cannot be steered; the dialog is well all the same, so SIP says 200 (RFC 2326 11.3.6 for the rest). */
-  #live(incoming: IncomingRequest, cseq: number | undefined): void {
-    if (cseq === undefined) return incoming.respond(200);
-    incoming.respond(200, answerParts(formatMansrtspResponse({ status: 455, reason: 'Method Not Valid in This State', cseq, range: undefined, scale: undefined })));
   }
 
   #refuse(incoming: IncomingRequest, status: number, why: string): void {
