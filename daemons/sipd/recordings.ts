@@ -143,6 +143,12 @@ export class Recordings implements Disposable {
     this.#answer(recording, incoming, request, outcome);
   }
 
+  /** 481 would be the end of a live session that is fine: SIP says 200, and that it cannot be steered stands in the body (RFC 2326 11.3.6). */
+  #live(incoming: IncomingRequest, cseq: number | undefined): void {
+    if (cseq === undefined) return incoming.respond(200);
+    incoming.respond(200, answerParts(formatMansrtspResponse({ status: 455, reason: 'Method Not Valid in This State', cseq, range: undefined, scale: undefined })));
+  }
+
   #refuse(incoming: IncomingRequest, status: number, why: string): void {
     this.#deps.counters.add(`recording.steer-refused.${why}`);
     incoming.respond(status);

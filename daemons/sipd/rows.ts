@@ -154,9 +154,10 @@ export class Rows {
     const [loads, { bridges }] = await Promise.all([media.loads(), media.list()]);
     const { channel } = found;
     const inlet = channel === null ? undefined : inlets.find(channel);
+    const item = channel === null ? undefined : this.#deps.catalogs.channels(channel.deviceId).get(channel.channelId);
     return {
       asked,
-      channel: channel === null ? null : { ...channel, name: this.#name(channel), status: this.#deps.catalogs.channels(channel.deviceId).get(channel.channelId)?.status ?? 'ON' },
+      channel: channel === null ? null : { ...channel, name: this.#name(channel), status: item?.status ?? 'ON', fault: item?.fault ?? null },
       candidates: found.candidates,
       device: row === undefined ? null : { ...row, configured: config().devices.known.some(({ id }) => id === row.id) },
       refusals: this.#refusals(deviceId, asked, devices.refusals()),

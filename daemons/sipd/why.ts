@@ -47,7 +47,7 @@ export interface InletFacts {
 
 export interface WhyFacts {
   readonly asked: string;
-  readonly channel: { readonly deviceId: string; readonly channelId: string; readonly name: string; readonly status: 'ON' | 'OFF' } | null;
+  readonly channel: { readonly deviceId: string; readonly channelId: string; readonly name: string; readonly status: 'ON' | 'OFF'; /** Of its picture: said by the device, or seen by us. */ readonly fault: string | null } | null;
   /** More than one fits a name. */
   readonly candidates: number;
   readonly device: {
@@ -140,6 +140,8 @@ function judgeCatalogue({ channel, device, asked }: WhyFacts): WhyStep {
     return counts.received > 0 ? ok('catalogue', `${counts.received} items are known`, counts) : broken('catalogue', 'the device has not given its catalogue (vlink catalog refresh DEVICE)', counts);
   }
   if (channel === null) return broken('catalogue', 'the device is registered but its catalogue has not this channel', counts);
+  // What we saw ourselves is looked at again below.
+  if (channel.fault !== null) return ok('catalogue', `the device lists it, its picture was ${channel.fault}`, { ...counts, fault: channel.fault });
   if (channel.status === 'OFF') return broken('catalogue', 'the device itself reports this channel as OFF', { ...counts, status: 'OFF' });
   return ok('catalogue', `the device lists it as ON`, counts);
 }

@@ -29,7 +29,7 @@ await using lab = await LabGateway.open({
       ],
       media: { lingerS: 0 },
     },
-    upstreams: [{ name: 'up', id: platform.id, localId: LOCAL_ID, address: US, port: platform.raw.port }],
+    upstreams: [{ name: 'up', id: platform.id, localId: LOCAL_ID, address: US, port: platform.raw.port, pictures: 'as-received' }],
     media: { connectTimeoutS: 1 },
   },
 });
@@ -99,7 +99,8 @@ await t.test('offers that are refused before the camera hears of them', async t 
     ['36: of 1969', 400, good({ session: 'Playback', time: '-1 1773100800' })],
     ['36: of 2106', 400, good({ session: 'Playback', time: '1773100800 4294967295' })],
     ['36: without times', 400, good({ session: 'Playback', time: 'now then' })],
-    ['36: a playback that is none of our business yet', 488, good({ session: 'Playback', time: '1773100800 1773102600' })],
+    ['36: a playback without a time', 400, good({ session: 'Playback', time: '0 0' })],
+    ['talk, which begins with a broadcast here', 488, good({ session: 'Talk' })],
     ['no session name that we know', 488, good({ session: 'Dance' })],
     ['a protocol that we do not speak', 488, good({ protocol: 'RTP/SAVP' })],
     ['no body', 400, ''],
