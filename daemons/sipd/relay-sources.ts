@@ -102,8 +102,9 @@ export class RelaySources implements Disposable {
 
   /** The running source of this stream, or a new one, which must get a viewer before anything else happens. */
   join(channel: ChannelRef, { streamNumber, path = OWN_PATH, instance, alone = false, history }: JoinOptions): Source | GatewayError {
-    if (history !== undefined) return this.#start(channel, `${sourceKey(channel, streamNumber)}/recording ${this.#deps.random.hex(8)}`, { streamNumber, path, instance, history });
-    const ways = alone ? [channel] : this.#deps.waysTo(channel);
+    const ways = alone || history !== undefined ? [channel] : this.#deps.waysTo(channel);
+    const gone = ways.some(way => this.#planner.candidate(way, path).isReachable) ? undefined : new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
+    if (history !== undefined) return gone ?? this.#start(channel, `${sourceKey(channel, streamNumber)}/recording ${this.#deps.random.hex(8)}`, { streamNumber, path, instance, history });
     const primary = alone ? channel : this.#deps.primaryOf(channel);
     const usual = sourceKey(this.#deps.primaryOf(channel), streamNumber);
     const running = this.#byKey.get(usual);
@@ -111,8 +112,7 @@ export class RelaySources implements Disposable {
     const key = alone ? `${sourceKey(channel, streamNumber)}${ALONE}` : usual;
     const tried = this.#byKey.get(key);
     if (tried !== undefined) return tried;
-    if (!ways.some(way => this.#planner.candidate(way, path).isReachable)) return new GatewayError('PEER_OFFLINE', { deviceId: channel.deviceId });
-    return this.#start(primary, key, { streamNumber, path, instance });
+    return gone ?? this.#start(primary, key, { streamNumber, path, instance });
   }
 
   #start(channel: ChannelRef, key: string, { streamNumber, path = OWN_PATH, instance, history }: JoinOptions): Source | GatewayError {

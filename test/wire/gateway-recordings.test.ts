@@ -116,6 +116,7 @@ await t.test('a recorder that goes offline in the middle: the platform is hung u
   t.match(await play.waitEnded(), /BYE/);
   t.same(play.messages, []);
   t.equal((await counters(rig))['recording.ended'] ?? 0, 0);
+  t.equal(await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp', history: span(600) }).then(() => 200, (error: unknown) => (error as PlayFailed).status), 480, 'and where it is offline, that is said');
 });
 
 await t.test('what is asked wrongly', async t => {
