@@ -32,6 +32,10 @@ const REQUEST_MS = 20_000;
 const KEEP_ALIVE_MS = 10_000;
 const CHECK_EVERY_MS = 1000;
 const MAX_REQUESTS_PER_CONNECTION = 1000;
+/** Of one connection, not answered to the end: each holds its answer in memory until those before it are taken. */
+const MAX_PIPELINED = 8;
+/** Nothing moved on a connection: who takes no answer is not waited for. Viewers have a shorter bound (core/media/slow-viewer). */
+const STALLED_MS = 60_000;
 /** Beside those of the viewers. */
 const SPARE_CONNECTIONS = 256;
 const TCP_KEEPALIVE_MS = 15_000;
@@ -69,6 +73,8 @@ export class HttpOutlet implements AsyncDisposable {
   readonly #sockets: WebSocketServer;
   readonly #perAddress = new Map<string, number>();
   readonly #upgraded = new Set<Duplex>();
+  /** Requests that are not answered to the end. */
+  readonly #asked = new WeakMap<Socket, number>();
 
   private constructor(options: HttpOutletOptions) {
     this.#options = options;
@@ -86,6 +92,7 @@ export class HttpOutlet implements AsyncDisposable {
     });
     this.#server.maxHeadersCount = MAX_HEADERS;
     this.#server.maxRequestsPerSocket = MAX_REQUESTS_PER_CONNECTION;
+    this.#server.setTimeout(STALLED_MS);
     this.#server.on('connection', socket => this.#onConnection(socket));
     this.#server.on('request', (request, response) => void this.#onRequest(request, response));
     this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#onUpgrade(request, socket, head));
@@ -142,6 +149,7 @@ export class HttpOutlet implements AsyncDisposable {
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => undefined);
+    if (!this.#admit(request, response)) return;
     this.#allowOrigin(request, response);
     if (request.method === 'OPTIONS') return void response.writeHead(204, { Allow: 'GET, HEAD, OPTIONS' }).end();
     const verdict = this.#judge(request, route => route.methods);
@@ -155,6 +163,19 @@ export class HttpOutlet implements AsyncDisposable {
     } catch (error) {
       sendFailure(response, this.#failureOf(error));
     }
+  }
+
+  #admit({ socket }: IncomingMessage, response: ServerResponse): boolean {
+    if (socket.destroyed) return false;
+    const asked = this.#asked.get(socket) ?? 0;
+    if (asked >= MAX_PIPELINED) {
+      this.#options.count('outlet.http.refused.pipelined');
+      socket.destroy();
+      return false;
+    }
+    this.#asked.set(socket, asked + 1);
+    response.once('close', () => this.#asked.set(socket, (this.#asked.get(socket) ?? 1) - 1));
+    return true;
   }
 
   async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, get, request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -221,6 +222,19 @@ t.test('requests that are none of ours', { timeout: 30_000 }, async t => {
   const head = await ask(rig.url('.mp4'), { method: 'HEAD' });
   t.match([head.status, head.headers['content-type'], rig.door.opened.length], [200, 'video/mp4', 0], 'HEAD opens nothing');
   t.equal(rig.counts.get('outlet.http.refused.password-in-url'), 1);
+});
+
+t.test('a connection that asks on and takes nothing is closed, and nothing is kept for it', { timeout: 30_000 }, async t => {
+  await using rig = await open('h264');
+  const socket = connect(rig.http.port, '127.0.0.1').on('error', () => undefined);
+  const closed = new Promise(resolve => socket.once('close', resolve));
+  await new Promise(resolve => socket.once('connect', resolve));
+  const { pathname, search } = new URL(rig.url('.flv'));
+  socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(200));
+  await closed;
+  t.equal(rig.counts.get('outlet.http.refused.pipelined'), 1);
+  t.ok(rig.door.opened.length <= 8);
+  await until('leases are given back', () => rig.door.leases.size === 0);
 });
 
 t.test('pages of others: CORS is off unless configured, and a WebSocket tells where it comes from (fault 89)', { timeout: 30_000 }, async t => {
