@@ -134,7 +134,7 @@ export class Gateway {
         },
       }),
     );
-    const sessionNotices = (this.sessionNotices = new SessionNotices({ ...common, upstreams: this.upstreams }));
+    const sessionNotices = (this.sessionNotices = new SessionNotices({ ...common, upstreams: this.upstreams, views: this.views }));
     this.subscriptions = closer.use(new Subscriptions({ ...common, upstreams: this.upstreams, views: this.views, onPositionWish: deviceId => this.deviceSubscriptions.wishesChanged(deviceId) }));
     this.alarms = closer.use(new Alarms({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));
     this.positions = closer.use(new Positions({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, subscriptions: this.subscriptions }));

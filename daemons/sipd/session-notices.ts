@@ -9,20 +9,25 @@ import { relayResponse } from '#core/gb/relayed-content.ts';
 import { type XmlElement, textOf } from '#core/gb/xml.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
+import type { ChannelRef } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
+import type { Views } from './views.ts';
 
 /** An upgrade may take a night. */
 const WAIT_MS = 24 * 3_600_000;
 /** Sessions that are waited for; the oldest is forgotten. */
 const MAX_SESSIONS = 10_000;
+/** Cameras that were told to do the same under one number. */
+const MAX_CHANNELS = 64;
 const MAX_SESSION_ID = 128;
 const NOTICES: ReadonlySet<string> = new Set(['DeviceUpgradeResult', 'UploadSnapShotFinished']);
 /** Blocks of controls and configurations that carry a SessionID. */
 const CARRIERS: ReadonlySet<string> = new Set(['deviceupgrade', 'snapshotconfig']);
 
 interface Asked {
+  readonly channel: ChannelRef;
   readonly upstream: string;
   readonly mappedId: string;
   readonly atMs: number;
@@ -33,12 +38,13 @@ export interface SessionNoticesDeps {
   readonly log: Log;
   readonly counters: Counters;
   readonly upstreams: Upstreams;
+  readonly views: Views;
 }
 
 export class SessionNotices {
   readonly #deps: SessionNoticesDeps;
-  /** By SessionID, oldest first. */
-  readonly #asked = new Map<string, Asked>();
+  /** By SessionID, oldest first; some platforms give one to many cameras. */
+  readonly #asked = new Map<string, readonly Asked[]>();
   #sn = 0;
 
   constructor(deps: SessionNoticesDeps) {
@@ -47,14 +53,16 @@ export class SessionNotices {
 
   /** Every command of a platform; most have no session. */
   command({ config }: UpstreamLink, message: Manscdp): void {
-    if (message.root !== 'Control') return;
+    const channel = message.root === 'Control' ? this.#deps.views.resolve(config.name, message.deviceId) : 'unknown';
+    if (typeof channel === 'string') return;
     for (const block of message.element.children) {
       const sessionId = CARRIERS.has(block.key) ? sessionOf(block) : undefined;
-      const known = sessionId === undefined ? undefined : this.#asked.get(sessionId);
+      const known = sessionId === undefined ? [] : (this.#asked.get(sessionId) ?? []);
       // Nobody takes over what another platform waits for.
-      if (sessionId === undefined || (known !== undefined && known.upstream !== config.name)) continue;
+      if (sessionId === undefined || known.some(({ upstream }) => upstream !== config.name)) continue;
+      const others = known.filter(({ mappedId }) => mappedId !== message.deviceId).slice(1 - MAX_CHANNELS);
       this.#asked.delete(sessionId);
-      this.#asked.set(sessionId, { upstream: config.name, mappedId: message.deviceId, atMs: this.#deps.clock.now() });
+      this.#asked.set(sessionId, [...others, { upstream: config.name, mappedId: message.deviceId, channel, atMs: this.#deps.clock.now() }]);
       if (this.#asked.size > MAX_SESSIONS) this.#asked.delete(this.#asked.keys().next().value!);
     }
   }
@@ -64,7 +72,7 @@ export class SessionNotices {
     const { clock, counters, log, upstreams } = this.#deps;
     if (message.root !== 'Notify' || !NOTICES.has(message.cmdType)) return false;
     const sessionId = sessionOf(message.element);
-    const asked = sessionId === undefined ? undefined : this.#asked.get(sessionId);
+    const asked = sessionId === undefined ? undefined : meantBy(this.#asked.get(sessionId) ?? [], { deviceId, channelId: message.deviceId });
     const link = asked === undefined || clock.now() - asked.atMs > WAIT_MS ? undefined : upstreams.link(asked.upstream);
     if (asked === undefined || link === undefined) {
       counters.add('session-notice.nobody-asked');
@@ -78,6 +86,13 @@ export class SessionNotices {
     for (const xml of relayResponse(message, { sn: (this.#sn += 1), deviceId: mappedId }, mapId, () => true, link.config.gap.unknownElements)) void link.message(xml);
     return true;
   }
+}
+
+/** Of several cameras the one that speaks; of one it may come another way, or under the ID of its device. */
+function meantBy(asked: readonly Asked[], { deviceId, channelId }: ChannelRef): Asked | undefined {
+  const ofDevice = asked.filter(({ channel }) => channel.deviceId === deviceId);
+  const ofChannel = asked.find(({ channel, mappedId }) => channel.channelId === channelId || mappedId === channelId);
+  return ofDevice.find(({ channel }) => channel.channelId === channelId) ?? (ofDevice.length === 1 ? ofDevice[0] : undefined) ?? ofChannel ?? (asked.length === 1 ? asked[0] : undefined);
 }
 
 function sessionOf(element: XmlElement): string | undefined {

@@ -13,7 +13,7 @@ const OF_ZHEJIANG = '330106000201000001';
 const REDIRECTED = '34020000001180000077';
 
 await using rig = await openRelayRig({
-  cameras: [{ channels: 1 }],
+  cameras: [{ channels: 2 }],
   platforms: 2,
   devices: {
     known: [{ id: REDIRECTED, password: LAB_PASSWORD }, { id: OF_ZHEJIANG, password: LAB_PASSWORD, dialect: 'db33-629' }],
@@ -40,6 +40,16 @@ await t.test('a snapshot that is done is told to the platform that asked for it,
   t.equal(await device.send(finished('somebody-else')), 200);
   await until('counted', async () => (await rig.rpc.call('counters', {}))['session-notice.nobody-asked'] === 1);
   t.equal(other!.notices.length, 0);
+});
+
+await t.test('one SessionID for two cameras: each is told as what it is', async t => {
+  const session = SESSION.replace('0d9c', 'beef');
+  for (const channel of [0, 1]) await city!.ask('Control', 'DeviceConfig', rig.idOf(0, channel), `<SnapShotConfig><SnapNum>1</SnapNum><Interval>1</Interval><UploadURL>http://192.0.2.20/snap</UploadURL><SessionID>${session}</SessionID></SnapShotConfig>`);
+  const before = city!.notices.length;
+  t.equal(await device.send(finished(session)), 200);
+  t.equal(await device.send(finished(session).replaceAll(channelId, device.channels[1]!.id)), 200);
+  await until('told', () => city!.notices.length === before + 2);
+  t.same(city!.notices.slice(before).map(({ deviceId }) => deviceId), [rig.idOf(0, 0), rig.idOf(0, 1)]);
 });
 
 await t.test('a device of 2022 is sent elsewhere, one of 2016 is not', async t => {
