@@ -302,6 +302,7 @@ t.test('the source ends: so does the rendition; the last viewer leaves: the proc
   using two = await all.render(source.stream, rendition({ size: CIF }), 'two');
   const { seen } = join_(two.stream);
   source.end('camera left');
-  t.equal(seen.ended !== undefined, true);
+  t.equal(seen.ended, 'camera left');
   await until('the process is gone', () => children().length === 0);
+  t.same(Object.keys(all.counters()).filter(name => name.startsWith('transcode.failed')), [], 'that is no failure of a transcoder');
 });

@@ -123,7 +123,7 @@ export class TranscodeJob {
         if (generation === this.#generation) this.#onUnit(unit, now);
       },
       onEnd: why => {
-        if (generation === this.#generation) this.#fail(new GatewayError('MEDIA_UNAVAILABLE', { why }));
+        if (generation === this.#generation) this.#onSourceEnd(why);
       },
     };
     const seat = this.#source.join(sink);
@@ -249,6 +249,14 @@ export class TranscodeJob {
     const run = this.#run;
     this.#run = undefined;
     run?.kill(why);
+  }
+
+  /** No failure of ours: the camera went, or the last viewer left. */
+  #onSourceEnd(why: string): void {
+    if (this.#ended) return;
+    this.#world.log.debug({ jobId: this.jobId, label: this.label, why }, 'transcode.source-ended');
+    this.close(why);
+    this.onEnd(new GatewayError('MEDIA_UNAVAILABLE', { why }));
   }
 
   #fail(error: GatewayError): void {
