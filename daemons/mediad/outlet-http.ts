@@ -34,7 +34,7 @@ const CHECK_EVERY_MS = 1000;
 const MAX_REQUESTS_PER_CONNECTION = 1000;
 /** Of one connection, not answered to the end: each holds its answer in memory until those before it are taken. */
 const MAX_PIPELINED = 8;
-/** Nothing moved on a connection: who takes no answer is not waited for. Viewers have a shorter bound (core/media/slow-viewer). */
+/** Nothing moved on a connection for this time, or for twice as long where something waits: it is closed. Viewers have a shorter bound (core/media/slow-viewer). */
 const STALLED_MS = 60_000;
 /** Beside those of the viewers. */
 const SPARE_CONNECTIONS = 256;
