@@ -87,6 +87,7 @@ await t.test('recorders that refuse, say nothing, or end otherwise', async t => 
   await using rig = await openRelayRig({ cameras: quirks.map((each, index) => camera(index + 1, each)), devices: { media: { silenceS: 2 } } });
   const platform = rig.platforms[0]!;
   const [refuses, silent, outside] = await Promise.all(quirks.map((_, index) => platform.play(rig.idOf(index, 0), { transport: 'udp', history: span(5) })));
+  await Promise.all([refuses, silent, outside].map(play => play!.waitFrames(3)));
   t.same(await refuses!.steer({ method: 'PLAY', scale: 2 }), { status: 400, answer: undefined }, 'a refusal stays one');
   t.match(await outside!.steer({ method: 'PLAY', scale: 1 }), { status: 200, answer: { status: 200, cseq: 1 } }, 'a bare 200 gets the body that the platform waits for');
   const unanswered = silent!.steer({ method: 'PLAY', scale: 1 });
