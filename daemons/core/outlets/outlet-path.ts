@@ -18,7 +18,7 @@ export interface OutletPath {
   readonly extension: string;
   /** Behind the channel, without slash; empty when there is none. */
   readonly file: string;
-  /** 0: main stream. */
+  /** 0: main stream, 1 and 2 sub-streams (gb28181.md 6.1): each is a session of the camera. */
   readonly streamNumber: number;
   /** Name of a configured rendition; null: as the camera sends it. */
   readonly rendition: string | null;
@@ -33,7 +33,7 @@ export function parseOutletPath(text: string): Result<OutletPath> {
   if (form === null) return fail(0, 'expected /live/CHANNEL');
   const values = readQuery(query);
   const stream = values.get('stream') ?? '0';
-  if (!/^\d{1,2}$/.test(stream)) return fail(path.length, 'stream is not a number');
+  if (!/^[0-2]$/.test(stream)) return fail(path.length, 'stream is 0, 1 or 2');
   const rendition = values.get('rendition') ?? null;
   if (rendition !== null && !/^[A-Za-z0-9_-]{1,32}$/.test(rendition)) return fail(path.length, 'no such rendition');
   const deviceId = form[1] ?? null;
