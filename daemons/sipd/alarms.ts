@@ -6,6 +6,7 @@
  *     -> NOTIFY where it subscribed and wants it, MESSAGE where it did not -> 200 -> the row goes
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
+import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { fingerprint } from '#core/fingerprint.ts';
 import { type AlarmNotice, buildAlarm, readAlarm } from '#core/gb/alarm.ts';
 import { AlarmOutbox, type OutboxOutcome, type OutboxOutput } from '#core/gb/alarm-outbox.ts';
@@ -134,7 +135,8 @@ export class Alarms implements Disposable {
   #targets(deviceId: string, source: string): { upstream: string; channelId: string }[] {
     const { catalogs, upstreams, views } = this.#deps;
     const channels = catalogs.channels(deviceId);
-    const channelId = channels.has(source) ? source : channels.size === 1 ? channels.keys().next().value : undefined;
+    const cameras = [...channels.keys()].filter(id => !isVoiceOutput(id));
+    const channelId = channels.has(source) ? source : cameras.length === 1 ? cameras[0] : undefined;
     return upstreams.links.flatMap(({ config }) => {
       if (!config.enabled || !config.alarms) return [];
       const upstream = config.name;

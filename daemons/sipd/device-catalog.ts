@@ -1,7 +1,7 @@
 /** What one device below us has said of itself: its facts, its items, and what follows from them. IO is in catalogs.ts. */
 import type { CatalogCollector } from '#core/gb/catalog-collector.ts';
 import type { CatalogItem } from '#core/gb/catalog-item.ts';
-import { nodesAbove, videoChannels } from '#core/gb/catalog-parents.ts';
+import { nodesAbove, publishedItems } from '#core/gb/catalog-parents.ts';
 import type { Charset } from '#core/gb/dialect.ts';
 import { type PublishedGroups, publishedGroups } from '#core/gb/published-groups.ts';
 import type { Alarm } from '#kit/clock.ts';
@@ -52,7 +52,7 @@ export class DeviceCatalog {
 
   /** Items came, went or changed their places. */
   rebuild(): void {
-    this.channels = new Map(videoChannels([...this.items.values()], this.id).map(item => [item.deviceId, item]));
+    this.channels = new Map(publishedItems([...this.items.values()], this.id).map(item => [item.deviceId, item]));
     this.#ordinals = undefined;
     this.#nodes = undefined;
     this.#groups = undefined;

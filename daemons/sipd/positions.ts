@@ -5,6 +5,7 @@
  *
  * Nothing is kept: a position that nobody hears in time is an old one.
  */
+import { isVoiceOutput } from '#core/gb/device-id.ts';
 import type { GbVersion } from '#core/gb/dialect.ts';
 import { LatestFeed } from '#core/gb/latest-feed.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
@@ -91,7 +92,8 @@ export class Positions implements Disposable {
     if (channels.has(named)) return named;
     if (named !== '' && named !== deviceId) return undefined;
     if (subscribedId !== undefined && channels.has(subscribedId)) return subscribedId;
-    return channels.size === 1 ? channels.keys().next().value : undefined;
+    const cameras = [...channels.keys()].filter(id => !isVoiceOutput(id));
+    return cameras.length === 1 ? cameras[0] : undefined;
   }
 
   #tell(topic: 'MobilePosition' | 'PTZPosition', deviceId: string, channelId: string, valueFor: (mappedId: string) => Told): void {

@@ -10,6 +10,7 @@ import type { BridgeStats, MediadEvent } from '#contracts/mediad.ts';
 import type { UpstreamConfig } from '#core/config/schema.ts';
 import { renditionFor } from '#core/config/transcode-schema.ts';
 import { type OwnTraces, judgePath } from '#core/gb/invite-path.ts';
+import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
 import type { PlaybackPosition } from '#core/gb/playback-session.ts';
 import { sameIp } from '#core/ip.ts';
@@ -117,6 +118,7 @@ export class Relay implements AsyncDisposable {
     if (channel === 'unknown') return refusal(SIP_STATUS.CHANNEL_UNKNOWN, `no channel ${asked.requestedId}`);
     if (channel === 'not-shared') return refusal(SIP_STATUS.NOT_PERMITTED, `channel ${asked.requestedId} is not shared with ${upstream.name}`);
     if (path.hops <= 1 && this.#deps.waysTo(channel).every(({ deviceId }) => isPlatformId(deviceId))) return refusal(483, 'it may go no further');
+    if (isVoiceOutput(channel.channelId)) return refusal(488, 'a loudspeaker has no picture; it is spoken to by broadcast');
     this.#releaseOld(upstream, asked);
     if (this.sessionsOf(upstream.name) >= upstream.maxSessions) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, `${upstream.name} has its ${upstream.maxSessions} sessions already`);
     const over = this.#deps.overQuota(upstream, channel);

@@ -9,6 +9,7 @@
 import type { MediadEvent } from '#contracts/mediad.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type BroadcastNotice, type BroadcastOutput, BroadcastSession, buildBroadcast, readBroadcast } from '#core/gb/broadcast.ts';
+import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { OWN_PATH } from '#core/gb/invite-path.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
@@ -33,8 +34,6 @@ import { PCMA, PCMU, type Call, allowedOf, callAnswer, readCall, readSpeaker, sp
 /** Of one platform at once: an operator speaks to some, a siren to many. */
 const MAX_PER_UPSTREAM = 64;
 const MAX_SN = 0x7fff_fffe;
-/** Type code of voice outputs (gb28181.md 1.3). */
-const VOICE_OUTPUT = /^\d{10}137\d{7}$/;
 
 export interface VoiceDeps {
   readonly endpoint: SipEndpoint;
@@ -183,7 +182,8 @@ export class Voice implements Disposable {
 
   /** A camera's own loudspeaker where its device has just one, else the camera: it knows what is its. */
   #outputOf({ deviceId, channelId }: ChannelRef): string {
-    const outputs = [...this.#deps.catalogs.items(deviceId).values()].filter(item => VOICE_OUTPUT.test(item.deviceId));
+    if (isVoiceOutput(channelId)) return channelId;
+    const outputs = [...this.#deps.catalogs.items(deviceId).values()].filter(item => isVoiceOutput(item.deviceId));
     const own = outputs.filter(({ parentId }) => parentId === channelId);
     if (own.length === 1) return own[0]!.deviceId;
     return outputs.length === 1 ? outputs[0]!.deviceId : channelId;

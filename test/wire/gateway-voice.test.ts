@@ -4,6 +4,7 @@ import { toLaw } from '#core/media/g711.ts';
 import { LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { voicePayload } from '../../scripts/simulators/platform/microphone.ts';
 import type { PlayTransport } from '../../scripts/simulators/platform/receivers.ts';
+import type { PlayFailed } from '../../scripts/simulators/platform/platform.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
@@ -106,4 +107,22 @@ await t.test('devices that want it otherwise: called in place of told, the other
   await spoken[1]!.microphone.stop();
   await other!.when('hung up', ({ ended }) => ended === 'BYE');
   await spoken[2]!.microphone.stop();
+});
+
+await t.test('a loudspeaker is listed like a camera, spoken to, and never played', async t => {
+  const speakerId = '34020000001370000001';
+  const channelList = [{ id: '34020000001320000001', name: 'camera', online: true }, { id: speakerId, name: 'loudspeaker', online: true }];
+  await using rig = await openRelayRig({ cameras: [{ channelList }] });
+  const [platform, { loudspeaker }] = [rig.platforms[0]!, rig.cameras[0]!.device];
+  const catalogue = await platform.catalog();
+  const listed = catalogue.items.find(({ name }) => name === 'loudspeaker');
+  t.match(listed?.deviceId, /^\d{10}137/);
+  const { result, microphone } = await platform.speak(listed!.deviceId);
+  t.match(result, { body: { result: 'OK' }, deviceId: listed!.deviceId });
+  t.equal(loudspeaker.notices[0]?.targetId, speakerId);
+  await loudspeaker.when('it hears', ({ heard }) => heard.length >= 10);
+  await microphone.stop();
+  t.equal(await platform.play(listed!.deviceId, { transport: 'udp' }).then(() => 200, (error: unknown) => (error as PlayFailed).status), 488);
+  await platform.speak(rig.idOf(0, 0)).then(spoken => spoken.microphone.stop());
+  t.equal(loudspeaker.notices[1]?.targetId, speakerId, 'the camera has just one');
 });

@@ -1,6 +1,6 @@
 /** Who is whose child in a device's catalogue, whatever its ParentIDs say (faults.md 44; quirks 26, 27, 29). */
 import type { CatalogItem } from './catalog-item.ts';
-import { isVideoChannel, kindOf, parentCivilCode } from './device-id.ts';
+import { isVideoChannel, isVoiceOutput, kindOf, parentCivilCode } from './device-id.ts';
 
 /**
  * Parent of every item: another item, or `rootId` (the device). Of a composite ParentID the last segment that exists counts;
@@ -42,6 +42,9 @@ function cutLoops(parents: Map<string, string>, rootId: string): void {
     for (const id of walk) safe.add(id);
   }
 }
+
+/** What a platform above may ask for: cameras, and loudspeakers, whose absence would say that there is no sound (9.1). */
+export const publishedItems = (items: readonly CatalogItem[], rootId: string): CatalogItem[] => [...videoChannels(items, rootId), ...items.filter(({ deviceId }) => isVoiceOutput(deviceId))];
 
 /** The items that can be played (gb28181.md 1.3). A device that lists itself is a channel only when it lists nothing else. */
 export function videoChannels(items: readonly CatalogItem[], rootId: string): CatalogItem[] {

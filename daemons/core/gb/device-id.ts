@@ -41,6 +41,9 @@ export function isVideoChannel(id: string, hasChildren: boolean): boolean {
   return CAMERA_TYPES.has(type) || (SINGLE_CHANNEL_TYPES.has(type) && !hasChildren);
 }
 
+/** A loudspeaker (1.3): listed like a camera, spoken to (9.1), and never played. */
+export const isVoiceOutput = (id: string): boolean => typeCode(id) === 137;
+
 export const isCivilCode = (code: string): boolean => /^(\d{2}){1,4}$/.test(code);
 
 /** 2, 4, 6 or 8 digits without filling zeros: `330100` -> `3301`. Undefined when it is no civil code. */
