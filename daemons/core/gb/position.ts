@@ -53,7 +53,7 @@ function readPosition(element: XmlElement, deviceId: string, time: string | unde
   const latitude = numberOf(element, 'latitude', -90, 90);
   if (longitude === undefined || latitude === undefined) return undefined;
   return {
-    deviceId: (textOf(element, 'deviceid') ?? deviceId).slice(0, MAX_ID),
+    deviceId: (textOf(element, 'deviceid') || deviceId).slice(0, MAX_ID),
     time: (textOf(element, 'capturetime') ?? time)?.slice(0, MAX_TIME),
     longitude,
     latitude,
