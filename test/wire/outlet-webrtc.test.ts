@@ -149,8 +149,9 @@ t.test('a camera of GB/T 28181 through the whole gateway into the browser', asyn
   const stats = await watch(page, 50);
   t.match(stats, { width: 768, state: 'connected', lost: 0 });
   t.match(await mediad.call('listOutlets', {}), [{ protocol: 'webrtc', channel: channelId }]);
-  await page.evaluate('pc.close()');
   t.equal(rig.cameras[0]!.sessions.length, 1);
+  await page.evaluate('pc.close()');
+  await until('nobody looks any more', async () => (await mediad.call('listOutlets', {})).length === 0);
 });
 
 /** Stands between viewer and outlet, and loses some of what comes from the outlet. */
