@@ -2,7 +2,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-import type { Endpoint, MediadEvent, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
+import type { Endpoint, LegTransport, MediadEvent, OpenSinkParams, OpenSourceParams } from '#contracts/mediad.ts';
 import { type Clock, systemClock } from '#kit/clock.ts';
 import { createLog } from '#kit/log.ts';
 import { systemRandom } from '#kit/random.ts';
@@ -270,3 +270,28 @@ export const sinkParams = (bridgeId: string, remote: Endpoint, more: Partial<Ope
   label: 'platform',
   ...more,
 });
+
+/** A camera that feeds one source leg. */
+export interface Camera {
+  readonly local: Endpoint;
+  send(...packets: Buffer[]): Promise<unknown>;
+  close(): void;
+}
+
+/** The camera of a leg that is open at `local`; `connectTo` tells mediad where the camera is, as SDP would have it. */
+export async function joinCamera(transport: LegTransport, local: Endpoint, connectTo: (remote: Endpoint) => void): Promise<Camera> {
+  if (transport === 'udp') {
+    const camera = await UdpPeer.open();
+    connectTo(camera.endpoint);
+    return { local, send: (...packets) => camera.send(local, ...packets), close: () => void camera.close() };
+  }
+  if (transport === 'tcp-passive') {
+    const camera = await TcpPeer.connect(local);
+    connectTo({ address: LOCAL, port: camera.socket.localPort! });
+    return { local, send: async (...packets) => camera.send(...packets), close: () => camera.close() };
+  }
+  const host = await TcpHost.open();
+  connectTo(host.endpoint);
+  const camera = await host.peer();
+  return { local, send: async (...packets) => camera.send(...packets), close: () => host.close() };
+}

@@ -1,35 +1,15 @@
 /** A source is replaced under its sinks: real sockets, every pair of transports. */
 import t from 'tap';
-import type { Endpoint, LegTransport } from '#contracts/mediad.ts';
-import { type CameraStream, LOCAL, type Parsed, type Rig, TcpHost, TcpPeer, UdpPeer, cameraStream, nextPicture, openRig, sinkParams, sourceParams, until } from './mediad-peers.ts';
+import type { LegTransport } from '#contracts/mediad.ts';
+import { type Camera, type CameraStream, LOCAL, type Parsed, type Rig, TcpHost, TcpPeer, UdpPeer, cameraStream, joinCamera, nextPicture, openRig, sinkParams, sourceParams, until } from './mediad-peers.ts';
 
 const TRANSPORTS: readonly LegTransport[] = ['udp', 'tcp-active', 'tcp-passive'];
 const SSRC = { first: 0x05f5e101, next: 0x05f5e102 };
 
-interface Camera {
-  readonly local: Endpoint;
-  send(...packets: Buffer[]): Promise<void>;
-  close(): void;
-}
-
 /** A leg of bridge `b` and the camera that feeds it. */
 async function openCamera(rig: Rig, transport: LegTransport, legId: 'first' | 'next', silenceMs = 60_000): Promise<Camera> {
   const { local } = await rig.bridges.openSource(sourceParams('b', { transport, ssrc: SSRC[legId], silenceMs, legId, ...(legId === 'next' && { replaces: true }) }));
-  const connectTo = (remote: Endpoint): null => rig.bridges.connectSource({ bridgeId: 'b', legId, remote, ssrc: SSRC[legId], ssrcPolicy: 'exact', payloadType: 96 });
-  if (transport === 'udp') {
-    const camera = await UdpPeer.open();
-    connectTo(camera.endpoint);
-    return { local, send: (...packets) => camera.send(local, ...packets), close: () => void camera.close() };
-  }
-  if (transport === 'tcp-passive') {
-    const camera = await TcpPeer.connect(local);
-    connectTo({ address: LOCAL, port: camera.socket.localPort! });
-    return { local, send: async (...packets) => camera.send(...packets), close: () => camera.close() };
-  }
-  const host = await TcpHost.open();
-  connectTo(host.endpoint);
-  const camera = await host.peer();
-  return { local, send: async (...packets) => camera.send(...packets), close: () => host.close() };
+  return joinCamera(transport, local, remote => rig.bridges.connectSource({ bridgeId: 'b', legId, remote, ssrc: SSRC[legId], ssrcPolicy: 'exact', payloadType: 96 }));
 }
 
 async function openPlatform(rig: Rig): Promise<{ readonly udp: UdpPeer; readonly tcp: TcpPeer }> {

@@ -9,16 +9,11 @@ import { MediaBatch } from '../../daemons/mediad/media-batch.ts';
 import { RangePorts, type UdpSinkPort, type UdpSourcePort } from '../../daemons/mediad/media-ports.ts';
 import { OpeningHold } from '../../daemons/mediad/opening-hold.ts';
 import { Strays } from '../../daemons/mediad/strays.ts';
-import { type CameraStream, cameraStream, framed, LOCAL, nextPicture, openRig, parse, type Parsed, picture, type Rig, rtp, sinkParams, sourceParams, TcpHost, TcpPeer, UdpPeer, until } from './mediad-peers.ts';
+import { type Camera, type CameraStream, cameraStream, framed, joinCamera, LOCAL, nextPicture, openRig, parse, type Parsed, picture, type Rig, rtp, sinkParams, sourceParams, TcpHost, TcpPeer, UdpPeer, until } from './mediad-peers.ts';
 
 const TRANSPORTS: readonly LegTransport[] = ['udp', 'tcp-active', 'tcp-passive'];
 const SOURCE_SSRC = 0x05f5e101;
 const SINK_SSRC = 0x11e1a307;
-
-interface Camera {
-  send(...packets: Buffer[]): Promise<unknown>;
-  close(): void;
-}
 
 interface Platform {
   readonly packets: readonly Parsed[];
@@ -35,24 +30,10 @@ interface OpenOptions {
 }
 
 /** Opens the source leg and the camera that feeds it, connected as SDP would have it. */
-async function openCamera(rig: Rig, transport: LegTransport, { bridgeId = 'b', ssrc = SOURCE_SSRC, silenceMs = 60_000, ssrcPolicy = 'exact', latch = 'strict' }: OpenOptions = {}): Promise<Camera & { local: Endpoint }> {
+async function openCamera(rig: Rig, transport: LegTransport, { bridgeId = 'b', ssrc = SOURCE_SSRC, silenceMs = 60_000, ssrcPolicy = 'exact', latch = 'strict' }: OpenOptions = {}): Promise<Camera> {
   const peer = { allowed: ['127.0.0.0/8'], latch };
   const { local } = await rig.bridges.openSource(sourceParams(bridgeId, { transport, ssrc, silenceMs, peer }));
-  const connectTo = (remote: Endpoint): null => rig.bridges.connectSource({ bridgeId, remote, ssrc, ssrcPolicy, payloadType: 96 });
-  if (transport === 'udp') {
-    const camera = await UdpPeer.open();
-    connectTo(camera.endpoint);
-    return { local, send: (...packets) => camera.send(local, ...packets), close: () => void camera.close() };
-  }
-  if (transport === 'tcp-passive') {
-    const camera = await TcpPeer.connect(local);
-    connectTo({ address: LOCAL, port: camera.socket.localPort! });
-    return { local, send: async (...packets) => camera.send(...packets), close: () => camera.close() };
-  }
-  const host = await TcpHost.open();
-  connectTo(host.endpoint);
-  const camera = await host.peer();
-  return { local, send: async (...packets) => camera.send(...packets), close: () => host.close() };
+  return joinCamera(transport, local, remote => rig.bridges.connectSource({ bridgeId, remote, ssrc, ssrcPolicy, payloadType: 96 }));
 }
 
 async function openPlatform(rig: Rig, transport: LegTransport, sinkId = 's1', bridgeId = 'b', ssrc = SINK_SSRC): Promise<Platform> {
