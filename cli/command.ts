@@ -1,6 +1,9 @@
 /** A vlink command is data: where it stands, what it takes, what it does. vlink.ts makes a program of the list. */
+import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
+import type { Access } from '#core/access/roles.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 
 /** `flag`: --name. `option`: --name VALUE. `argument`: by position; `optional` when it may be missing. */
@@ -26,6 +29,8 @@ export interface Context {
   print<Raw>(raw: Raw, json: boolean, format: (raw: Raw) => string): void;
   /** Connects, runs, disconnects. DAEMON_UNREACHABLE when it is not there. */
   sipd<T>(use: (client: RpcClient<SipdRequests>) => Promise<T>): Promise<T>;
+  configd<T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>): Promise<T>;
+  healthd<T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>): Promise<T>;
   mediad<T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>): Promise<T>;
   /** Instances that have a socket here, in order. */
   mediadInstances(): Promise<readonly string[]>;
@@ -34,6 +39,8 @@ export interface Context {
 export interface Command {
   /** Words as typed: `show devices`. */
   readonly path: string;
+  /** What one must be allowed to do. */
+  readonly access: Access;
   readonly help: string;
   readonly args: ArgSpecs;
   /** Exit code. */
@@ -41,7 +48,7 @@ export interface Command {
 }
 
 /** Ties the types of `args` to what `run` receives. */
-export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly help: string; readonly args: Specs; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
+export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly access: Access; readonly help: string; readonly args: Specs; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
   return command;
 }
 

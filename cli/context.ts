@@ -1,6 +1,8 @@
 /** Where the daemons are and how vlink speaks to them. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
@@ -30,6 +32,8 @@ export function createContext(options: GlobalOptions, environment: NodeJS.Proces
     err: text => output.err(`${inertLines(text)}\n`),
     print: (raw, json, format) => (json ? output.out(`${safeJson(raw)}\n`) : out(format(raw))),
     sipd: async <T>(use: (client: RpcClient<SipdRequests>) => Promise<T>) => withClient<SipdRequests, T>(join(await runDir(), 'sipd.sock'), use),
+    configd: async <T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>) => withClient<ConfigdRequests, T>(join(await runDir(), 'configd.sock'), use),
+    healthd: async <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => withClient<HealthdRequests, T>(join(await runDir(), 'healthd.sock'), use),
     mediad: async <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => withClient<MediadRequests, T>(join(await runDir(), `mediad-${instance}.sock`), use),
     mediadInstances: async () => instancesIn(await runDir()),
   };

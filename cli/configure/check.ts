@@ -11,6 +11,7 @@ export async function checkFile(context: Context, path: string): Promise<boolean
 
 export default defineCommand({
   path: 'config check',
+  access: 'read',
   help: 'every problem of a configuration with its line; exit code 2 when there is one',
   args: { file: { type: 'argument', help: 'default: the configuration of this machine', optional: true }, json: JSON_FLAG },
   async run(context, { file, json }) {

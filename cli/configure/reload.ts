@@ -32,6 +32,7 @@ async function reloadOne(context: Context, name: string, reload: Reload, checkOn
 
 export default defineCommand({
   path: 'config reload',
+  access: 'configure',
   help: 'check the configuration, then let every daemon apply what changed; sessions go on',
   args: {},
   async run(context) {

@@ -2,6 +2,7 @@ import { defineCommand } from '../command.ts';
 
 export default defineCommand({
   path: 'catalog refresh',
+  access: 'operate',
   help: 'ask a device for its catalogue again',
   args: { device: { type: 'argument', help: 'device ID' } },
   async run(context, { device }) {

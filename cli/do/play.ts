@@ -37,6 +37,7 @@ async function channelNamed(context: Context, text: string): Promise<string> {
 
 export default defineCommand({
   path: 'play',
+  access: 'watch',
   help: 'addresses where a channel can be watched, with a token; for a player, e.g. ffplay "$(vlink play CHANNEL --only rtsp)"',
   args: {
     channel: { type: 'argument', help: 'channel ID, the ID that an upstream knows it by, DEVICE-CHANNEL, or a part of its name' },

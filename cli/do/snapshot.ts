@@ -4,6 +4,7 @@ import { type Context, defineCommand } from '../command.ts';
 
 export default defineCommand({
   path: 'snapshot',
+  access: 'watch',
   help: 'writes the picture of a channel as a JPEG',
   args: {
     channel: { type: 'argument', help: 'channel ID, or DEVICE-CHANNEL' },

@@ -17,6 +17,7 @@ function format({ channel, verdict, firstBroken, steps }: WhyReport): string {
 
 export default defineCommand({
   path: 'why',
+  access: 'read',
   help: 'why a channel does not play: the first broken step and its evidence; exit code 1 when broken',
   args: {
     channel: { type: 'argument', help: 'channel ID, the ID that an upstream knows it by, or a part of its name' },

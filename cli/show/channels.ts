@@ -16,6 +16,7 @@ const COLUMNS: readonly Column<ChannelRow>[] = [
 
 export default defineCommand({
   path: 'show channels',
+  access: 'read',
   help: 'channels of the devices, and the IDs that upstreams know them by',
   args: { json: JSON_FLAG, device: { type: 'option', help: 'only channels of this device ID' } },
   async run(context, { json, device }) {

@@ -41,6 +41,7 @@ const flat = (counters: Counters): readonly (readonly [string, string, number])[
 
 export default defineCommand({
   path: 'show counters',
+  access: 'read',
   help: 'what was counted since each daemon started: drops, refusals, floods',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

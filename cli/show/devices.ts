@@ -19,6 +19,7 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
 
 export default defineCommand({
   path: 'show devices',
+  access: 'read',
   help: 'cameras, NVRs and platforms below: registered or not, and why not',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

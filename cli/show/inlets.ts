@@ -33,6 +33,7 @@ const PUSH_COLUMNS: readonly Column<At<PushRow>>[] = [
 
 export default defineCommand({
   path: 'show inlets',
+  access: 'read',
   help: 'streams that are there to be had over RTSP and RTMP, and channels that are pushed to servers',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

@@ -14,6 +14,7 @@ const COLUMNS: readonly Column<ResourceRow>[] = [
 
 export default defineCommand({
   path: 'show resources',
+  access: 'read',
   help: 'cameras with more than one way to them, why they are taken for one, and the order of their sources',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

@@ -90,6 +90,7 @@ async function outletViewers(context: Context): Promise<Viewer[]> {
 
 export default defineCommand({
   path: 'show sessions',
+  access: 'read',
   help: 'live sessions with their media, and viewers of outlets',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

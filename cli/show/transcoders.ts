@@ -23,6 +23,7 @@ const COLUMNS: readonly Column<Row>[] = [
 
 export default defineCommand({
   path: 'show transcoders',
+  access: 'read',
   help: 'streams that are turned into renditions, and what that costs',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

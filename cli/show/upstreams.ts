@@ -28,6 +28,7 @@ const COLUMNS: readonly Column<UpstreamRow>[] = [
 
 export default defineCommand({
   path: 'show upstreams',
+  access: 'read',
   help: 'platforms above: registered there or not, and why not',
   args: { json: JSON_FLAG },
   async run(context, { json }) {

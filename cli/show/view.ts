@@ -61,6 +61,7 @@ async function candidateOf(path: string): Promise<string> {
 
 export default defineCommand({
   path: 'view',
+  access: 'read',
   help: 'the catalogue that an upstream gets: tree, IDs, names, status, permissions; or what another configuration would change in it',
   args: {
     upstream: { type: 'argument', help: 'name of the upstream' },

@@ -1,0 +1,122 @@
+/**
+ * What configd offers over its RPC socket: the one configuration with its revisions, and the audit log. It alone writes
+ * gateway.yaml; vlink and apid ask it. Secrets never leave it: they read as `***`. Times are wall milliseconds.
+ */
+export interface Author {
+  /** Unix user or API user. */
+  readonly user: string;
+  readonly via: 'cli' | 'api' | 'system';
+  /** Where from: the SSH client or the HTTP peer; null on the console. */
+  readonly address: string | null;
+}
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** A place in the document: `upstreams[city].port`; entries of a list by their key (name, id) or by index. */
+export type ConfigPath = string;
+
+export interface ConfigIssue {
+  /** From 1; 0 when it concerns the whole. */
+  readonly line: number;
+  readonly path: ConfigPath;
+  readonly why: string;
+}
+
+export interface ConfigChange {
+  readonly path: ConfigPath;
+  readonly kind: 'added' | 'removed' | 'changed';
+  readonly before: Json;
+  readonly after: Json;
+}
+
+export interface RevisionRow {
+  readonly revision: number;
+  readonly atWallMs: number;
+  readonly author: Author;
+  readonly reason: string;
+  readonly state: 'current' | 'pending' | 'past' | 'returned';
+  /** Of the text. */
+  readonly sha256: string;
+  readonly changes: number;
+}
+
+export interface ConfigdStatus {
+  readonly revision: number;
+  /** Of the schema that the file is written for. */
+  readonly schemaVersion: number;
+  /** A commit that waits for `confirm`. */
+  readonly pending: { readonly revision: number; readonly returnsTo: number; readonly deadlineWallMs: number; readonly author: Author } | null;
+  /** Somebody wrote the file past configd. */
+  readonly changedOutside: boolean;
+}
+
+export type EditStep = { readonly op: 'set'; readonly path: ConfigPath; readonly value: Json } | { readonly op: 'delete'; readonly path: ConfigPath };
+
+/** Whoever has a candidate has his own, from the revision that was current when he began. */
+export interface CandidateReport {
+  readonly baseRevision: number;
+  readonly changes: readonly ConfigChange[];
+  readonly issues: readonly ConfigIssue[];
+}
+
+export interface CommitResult {
+  /** Null: nothing was changed; the reasons stand beside. */
+  readonly revision: number | null;
+  readonly issues: readonly ConfigIssue[];
+  /** Which daemon refused, in a sentence. */
+  readonly refusals: readonly { readonly daemon: string; readonly why: string }[];
+  readonly confirmByWallMs: number | null;
+}
+
+export interface AuditEntry {
+  readonly sequence: number;
+  readonly atWallMs: number;
+  /** Milliseconds since boot: a changed clock shows. */
+  readonly monotonicMs: number;
+  readonly author: Author;
+  /** `config.commit`, `ptz`, `login` ... */
+  readonly action: string;
+  /** What it was done to. */
+  readonly target: string;
+  readonly before: Json;
+  readonly after: Json;
+  readonly result: 'done' | 'refused' | 'failed';
+  readonly detail: string;
+  /** SHA-256 over the entry and the hash before it. */
+  readonly hash: string;
+}
+
+export interface ConfigdRequests {
+  status(params: Record<string, never>): ConfigdStatus;
+  /** Masked text (comments kept) and value of a part. `revision`: a kept one; `candidate`: that of this author. */
+  show(params: { readonly path: ConfigPath; readonly of: 'current' | 'candidate' | number; readonly author: Author }): { readonly text: string; readonly value: Json };
+  /** All or none; the candidate begins with the first edit. BAD_REQUEST: a path that the schema does not know, a value that cannot be there. */
+  edit(params: { readonly author: Author; readonly steps: readonly EditStep[] }): CandidateReport;
+  /** The whole text as candidate; `***` keeps the secret that stood there. */
+  load(params: { readonly author: Author; readonly text: string }): CandidateReport;
+  discard(params: { readonly author: Author }): null;
+  candidate(params: { readonly author: Author }): CandidateReport | null;
+  compare(params: { readonly from: number; readonly to: number }): readonly ConfigChange[];
+  /** What `commit` would answer, with nothing changed. */
+  check(params: { readonly author: Author }): CommitResult;
+  /** `confirmMinutes`: null commits for good; else it returns by itself unless confirmed. */
+  commit(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes: number | null }): CommitResult;
+  confirm(params: { readonly author: Author }): { readonly revision: number };
+  /** A kept revision becomes a new one. `steps` back from the current one is the caller's arithmetic. */
+  rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null }): CommitResult;
+  history(params: { readonly limit: number }): readonly RevisionRow[];
+  /** The file as it stands, read anew by every daemon: for whoever wrote it with an editor. */
+  adopt(params: { readonly author: Author; readonly reason: string }): CommitResult;
+  /** Configuration, revisions and secrets in one file, encrypted with the passphrase (scrypt, AES-256-GCM). */
+  backup(params: { readonly author: Author; readonly passphrase: string }): { readonly fileBase64: string };
+  restore(params: { readonly author: Author; readonly passphrase: string; readonly fileBase64: string }): CommitResult;
+  factoryReset(params: { readonly author: Author; readonly reason: string }): CommitResult;
+  /** Appends to the chain; returns when it is on the disk. */
+  audit(params: { readonly author: Author; readonly action: string; readonly target: string; readonly before: Json; readonly after: Json; readonly result: AuditEntry['result']; readonly detail: string }): { readonly sequence: number };
+  auditLog(params: { readonly fromSequence: number; readonly limit: number }): readonly AuditEntry[];
+  /** Walks the whole chain. `brokenAt`: first entry that does not follow from the one before. */
+  auditVerify(params: Record<string, never>): { readonly entries: number; readonly brokenAt: number | null; readonly why: string | null };
+}
+
+/** Sent to every connected client as the notification `event`. */
+export type ConfigdEvent = { readonly type: 'committed'; readonly revision: number; readonly author: Author; readonly pending: boolean } | { readonly type: 'returned'; readonly revision: number; readonly why: string };
