@@ -10,8 +10,11 @@ import { createMessageConnection, ParameterStructures, ResponseError, type Messa
 import { z } from 'zod';
 import { EXIT_CODE, GatewayError, type ErrorCode } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
+import { Accounts } from './accounts.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Log } from './log.ts';
+import { peersAreKnown } from './peer-credentials.ts';
+import { admit, refusalOf, type RpcAccess, type RpcPeer } from './rpc-peers.ts';
 import { FrameReader, FrameWriter } from './rpc-frames.ts';
 
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
@@ -21,6 +24,8 @@ const CONNECT_TIMEOUT_MS = 2000;
 const CALL_TIMEOUT_MS = 10_000;
 /** Owner and group only: every daemon has its own uid, all share one group. */
 const SOCKET_MODE = 0o660;
+/** Where each peer is known and looked at, anybody may knock. */
+const OPEN_SOCKET_MODE = 0o666;
 const EVENT = 'event';
 /** JSON-RPC code of a GatewayError; what it was stands in `data`. */
 const GATEWAY_ERROR = -32000;
@@ -35,6 +40,9 @@ export type RpcSchemas<Requests> = { readonly [Method in keyof Requests]: z.ZodT
 export interface RpcServerOptions<Requests> {
   readonly validate: RpcSchemas<Requests>;
   readonly log: Log;
+  /** Without it nobody but root and the daemons is served. */
+  readonly access?: RpcAccess<Requests>;
+  readonly accounts?: Accounts;
 }
 
 export interface RpcServer<Event> extends AsyncDisposable {
@@ -48,18 +56,19 @@ export interface RpcServer<Event> extends AsyncDisposable {
  * left by a dead process is replaced, one that a living process serves is refused with BAD_REQUEST.
  */
 export async function serveRpc<Requests, Event = never>(path: string, handlers: RpcHandlers<Requests>, options: RpcServerOptions<Requests>): Promise<RpcServer<Event>> {
-  const { log } = options;
+  const { log, access, accounts = new Accounts() } = options;
   const connections = new Map<Socket, MessageConnection>();
   const server = createServer(socket => {
-    if (connections.size >= MAX_CLIENTS) return void socket.destroy();
-    connections.set(socket, attend(socket, handlers, options));
+    const peer = connections.size < MAX_CLIENTS ? admit(socket, accounts) : null;
+    if (peer === null) return void socket.destroy();
+    connections.set(socket, attend(socket, peer, handlers, options));
     socket.on('error', error => log.warn({ socket: path, why: error.message }, 'rpc.client-dropped'));
     socket.on('close', () => {
       connections.get(socket)?.dispose();
       connections.delete(socket);
     });
   });
-  const inode = await publishSocket(server, path);
+  const inode = await publishSocket(server, path, access !== undefined && peersAreKnown() ? OPEN_SOCKET_MODE : SOCKET_MODE);
   return {
     get clients() {
       return connections.size;
@@ -77,12 +86,14 @@ export async function serveRpc<Requests, Event = never>(path: string, handlers: 
   };
 }
 
-function attend<Requests>(socket: Socket, handlers: RpcHandlers<Requests>, { validate, log }: RpcServerOptions<Requests>): MessageConnection {
+function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<Requests>, { validate, log, access }: RpcServerOptions<Requests>): MessageConnection {
   const connection = createMessageConnection(new FrameReader(socket, MAX_REQUEST_BYTES), new FrameWriter(socket));
   connection.onRequest(async (method, params) => {
     try {
       if (!Object.hasOwn(handlers, method)) throw new GatewayError('BAD_REQUEST', { method, why: 'unknown method' });
       const name = method as keyof Requests;
+      const refusal = refusalOf(peer, access?.[name], params);
+      if (refusal !== null) throw new GatewayError('NOT_PERMITTED', { method, ...refusal });
       const checked = validate[name].safeParse(params ?? {});
       if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: z.prettifyError(checked.error) });
       return await handlers[name](checked.data as ParamsOf<Requests, keyof Requests>);
@@ -105,13 +116,13 @@ function raiseBug(error: unknown): void {
 }
 
 /** Binds beside the path and renames over it, so that no client ever meets a half-made socket. */
-async function publishSocket(server: Server, path: string): Promise<number | undefined> {
+async function publishSocket(server: Server, path: string, mode: number): Promise<number | undefined> {
   await mkdir(dirname(path), { recursive: true });
   if (await isServed(path)) throw new GatewayError('BAD_REQUEST', { socket: path, why: 'another process serves it' });
   const temporary = join(dirname(path), `.${process.pid}.${(socketCount += 1)}`);
   await unlink(temporary).catch(() => undefined);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(temporary, resolve));
-  await chmod(temporary, SOCKET_MODE);
+  await chmod(temporary, mode);
   await rename(temporary, path);
   return inodeOf(path);
 }

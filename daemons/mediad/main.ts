@@ -21,6 +21,7 @@ import { CountedLog, createLog, type Log } from '#kit/log.ts';
 import { isWildcard, ownAddress } from '#kit/net.ts';
 import { shareOf } from '#kit/port-pool.ts';
 import { systemRandom } from '#kit/random.ts';
+import { mediadAccess } from '#kit/request-access.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
@@ -190,7 +191,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     snapshot: params => takeSnapshot(snapshots, params),
     reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
   };
-  server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, log }));
+  server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, access: mediadAccess, log }));
   opening.use(orphans);
   watchInlets();
   const { address, httpPort, rtmpPort, rtspPort } = config.outlets;

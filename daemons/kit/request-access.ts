@@ -1,0 +1,77 @@
+/** What each method of each daemon needs of whoever asks (core/access/roles.ts). A method without a line here does not compile. */
+import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { HealthdRequests } from '#contracts/healthd.ts';
+import type { MediadRequests } from '#contracts/mediad.ts';
+import type { SipdRequests } from '#contracts/sipd.ts';
+import type { RpcAccess } from './rpc-peers.ts';
+
+export const mediadAccess: RpcAccess<MediadRequests> = {
+  openSource: 'daemons',
+  connectSource: 'daemons',
+  closeSource: 'daemons',
+  openInlet: 'daemons',
+  listInlets: 'read',
+  listPushes: 'read',
+  openSink: 'daemons',
+  startSink: 'daemons',
+  sourceTracks: 'daemons',
+  closeSink: 'daemons',
+  closeBridge: 'daemons',
+  listBridges: 'read',
+  load: 'read',
+  counters: 'read',
+  listOutlets: 'read',
+  outletUrls: 'watch',
+  listTranscoders: 'read',
+  snapshot: 'watch',
+  reload: 'configure',
+};
+
+export const sipdAccess: RpcAccess<SipdRequests> = {
+  listDevices: 'read',
+  listChannels: 'read',
+  listUpstreams: 'read',
+  totals: 'read',
+  view: 'read',
+  listSessions: 'read',
+  listResources: 'read',
+  counters: 'read',
+  why: 'read',
+  openOutlet: 'daemons',
+  closeOutlet: 'daemons',
+  refreshCatalog: 'operate',
+  reload: 'configure',
+};
+
+export const configdAccess: RpcAccess<ConfigdRequests> = {
+  status: 'read',
+  show: 'read',
+  edit: 'configure',
+  load: 'configure',
+  discard: 'configure',
+  candidate: 'configure',
+  compare: 'read',
+  check: 'configure',
+  commit: 'configure',
+  confirm: 'configure',
+  rollback: 'configure',
+  history: 'read',
+  adopt: 'configure',
+  backup: 'configure',
+  restore: 'security',
+  factoryReset: 'security',
+  // Whoever may ask anything may have written down what he did, under his own name.
+  audit: 'read',
+  auditLog: 'audit',
+  auditVerify: 'audit',
+};
+
+export const healthdAccess: RpcAccess<HealthdRequests> = {
+  report: 'read',
+  samples: 'read',
+  history: 'read',
+  alarms: 'read',
+  acknowledge: 'operate',
+  counters: 'read',
+  reload: 'configure',
+};
