@@ -1,6 +1,6 @@
 /** What sipd offers over its RPC socket: to vlink, and later to apid and clusterd. Times are wall milliseconds; ages are milliseconds. */
 import type { ViewChange, ViewRow } from '#core/gb/view-rows.ts';
-import type { BridgeStats } from './mediad.ts';
+import type { BridgeStats, Endpoint } from './mediad.ts';
 
 export interface DeviceRow {
   readonly id: string;
@@ -155,6 +155,43 @@ export interface OpenOutletParams {
   readonly label: string;
 }
 
+/** A SIP message as it passed; secrets in it are masked with their length kept. */
+export interface TracedRow {
+  /** Rises over all messages. */
+  readonly sequence: number;
+  readonly atWallMs: number;
+  readonly direction: 'in' | 'out';
+  readonly transport: 'UDP' | 'TCP';
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** Tells TCP connections apart; null for UDP. */
+  readonly connectionId: number | null;
+  readonly base64: string;
+  /** It was longer than is kept. */
+  readonly cut: boolean;
+}
+
+export interface TraceParams {
+  /** Later than this sequence; default: from the oldest that is kept. */
+  readonly after?: number | undefined;
+  readonly sinceWallMs?: number | undefined;
+  /** One of these texts stands in it, or it went between us and one of these `address` or `address:port`. Neither: all. */
+  readonly needles?: readonly string[] | undefined;
+  readonly peers?: readonly string[] | undefined;
+}
+
+export interface TracePage {
+  readonly rows: readonly TracedRow[];
+  /** `after` of the next page. */
+  readonly next: number;
+  /** There is more to be had now. */
+  readonly more: boolean;
+  /** Some that would belong here were overwritten. */
+  readonly lost: boolean;
+  /** Memory of the recorder; 0: it is off. */
+  readonly memoryBytes: number;
+}
+
 export interface SipdRequests {
   listDevices(params: Record<string, never>): readonly DeviceRow[];
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
@@ -169,6 +206,8 @@ export interface SipdRequests {
   why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;
   /** Asks the device for its catalogue again. */
   refreshCatalog(params: { readonly deviceId: string }): null;
+  /** Pages of what the recorder of signalling kept, oldest first. */
+  traceMessages(params: TraceParams): TracePage;
   /**
    * An outlet of mediad instance `instance` wants a channel: answers when its bridge there flows. The same leaseId again claims a
    * lease that outlived a restart of sipd. `deviceId`: null when the channel ID alone is meant; CHANNEL_UNKNOWN, or BAD_REQUEST when two fit.

@@ -3,6 +3,7 @@
  */
 import type { InDialogParts, NewRequest, ResponseParts } from '#core/sip/build.ts';
 import type { DialogState } from '#core/sip/dialog.ts';
+import type { SipRecorder } from '#core/diagnose/recorder.ts';
 import type { Flow, SipTransport, Target } from '#core/sip/flow.ts';
 import type { SipMessage, SipRequest, SipResponse } from '#core/sip/message.ts';
 import type { Outcome } from '#core/sip/pending-request.ts';
@@ -163,6 +164,8 @@ export interface SipEndpointOptions {
   readonly timing?: SipTiming;
   readonly limits?: TransactionLimits;
   readonly rules?: RequestRules;
+  /** Keeps the octets of what comes in, broken or not, and of what leaves; not what is dropped unread. */
+  readonly recorder?: SipRecorder;
   readonly clock: Clock;
   readonly random: Random;
   readonly hashes: Hashes;

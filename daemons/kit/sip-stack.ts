@@ -1,6 +1,7 @@
 /**
  * The user agent of core/sip on real sockets and a real clock. Octets in: rate, parse, user agent. Outputs: octets or calls.
  */
+import type { SipRecorder } from '#core/diagnose/recorder.ts';
 import type { Dialog as CoreDialog, DialogState } from '#core/sip/dialog.ts';
 import type { Transmit } from '#core/sip/engine.ts';
 import type { IncomingInvite as CoreIncomingInvite } from '#core/sip/incoming-invites.ts';
@@ -40,6 +41,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
   readonly #local: LocalAddresses;
   readonly #alarm: Alarm;
   readonly #door: SipDoor;
+  readonly #recorder: SipRecorder | undefined;
   readonly #closer = new Closer();
   readonly #up = new Upcalls(this);
   #draining = false;
@@ -49,6 +51,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
     const { clock, random } = options;
     const count = (name: string): void => this.#count(name);
     this.#clock = clock;
+    this.#recorder = options.recorder;
     this.#door = new SipDoor(options, count);
     this.#local = new LocalAddresses(clock);
     this.#udp = new UdpTransport(this.#local, { onDatagram: (bytes, flow) => this.#onBytes(bytes, flow, 'datagram'), onError: () => count('sip.udp.error') });
@@ -228,6 +231,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
     if (this.#closed) return;
     const admission = this.#door.admit(bytes, flow.remoteAddress, mode);
     if (admission === undefined) return;
+    this.#record(false, bytes, flow);
     if (admission.type === 'malformed') return this.run(() => this.#agent.refuse(admission.error, flow));
     this.onTrace?.('in', admission.message, flow);
     this.run(now => this.#agent.receive(admission.message, flow, admission.trusted, now));
@@ -235,6 +239,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
 
   #onBroken(head: Uint8Array | undefined, why: string, flow: Flow): void {
     this.#door.noteMalformed(flow.remoteAddress, why);
+    if (head !== undefined) this.#record(false, head, flow);
     const parsed = head === undefined ? undefined : parseMessage(head, 'stream-frame');
     if (parsed?.ok === false) this.run(() => this.#agent.refuse(parsed.error, flow));
   }
@@ -271,6 +276,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
   #transmit(transmit: Transmit): void {
     const { bytes, flow } = transmit;
     if (this.onTrace !== undefined) this.#traceOut(transmit);
+    this.#record(true, bytes, flow);
     this.#count('sip.out.messages');
     const onFailed = (why: string): void => this.run(now => this.#agent.transmitFailed(transmit, why, now));
     if (flow.transport === 'UDP') return this.#udp.send(bytes, flow, onFailed);
@@ -279,6 +285,10 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
     if (other === undefined) return onFailed('connection closed');
     this.#count('sip.tcp.fallback');
     this.#tcp.send(bytes, other, onFailed);
+  }
+
+  #record(isOut: boolean, bytes: Uint8Array, flow: Flow): void {
+    this.#recorder?.record(isOut, bytes, flow, this.#door.isTrusted(flow.remoteAddress), this.#clock.wall());
   }
 
   #traceOut({ message, bytes, flow }: Transmit): void {

@@ -1,6 +1,7 @@
 /** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
 import type { SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
+import { SipRecorder } from '#core/diagnose/recorder.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
@@ -33,6 +34,7 @@ import { Rows } from './rows.ts';
 import { SessionNotices } from './session-notices.ts';
 import { SessionStore } from './session-store.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { tracePage } from './trace-page.ts';
 import { Upstreams } from './upstreams.ts';
 import { UpstreamRows } from './upstream-rows.ts';
 import { viewReport } from './view-report.ts';
@@ -63,13 +65,15 @@ export class Gateway {
   readonly rows: Rows;
   readonly upstreamRows: UpstreamRows;
   readonly #log: Log;
+  readonly #recorder: SipRecorder;
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
 
-  private constructor(config: GatewayConfig, store: SqliteStore, endpoint: SipEndpoint, log: Log, closer: Closer) {
+  private constructor(config: GatewayConfig, store: SqliteStore, endpoint: SipEndpoint, recorder: SipRecorder, log: Log, closer: Closer) {
     this.#config = config;
     this.#log = log;
     this.endpoint = endpoint;
+    this.#recorder = recorder;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
@@ -152,8 +156,9 @@ export class Gateway {
     let gateway: Gateway | undefined;
     const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
-    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, clock, random, hashes, log }));
-    gateway = new Gateway(config, store, endpoint, log, closer);
+    const recorder = new SipRecorder(config.trace.sipKiB * 1024);
+    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, recorder, clock, random, hashes, log }));
+    gateway = new Gateway(config, store, endpoint, recorder, log, closer);
     return gateway;
   }
 
@@ -189,6 +194,7 @@ export class Gateway {
     if (changed.includes('upstreams') || changed.includes('devices')) for (const { config } of this.upstreams.links) this.controls.stopMoving(config.name);
     this.#config = next;
     this.#log.level = next.log.level;
+    this.#recorder.resize(next.trace.sipKiB * 1024);
     // Each has its say in the other: IDs of platforms are no device's, and channels of devices get IDs at platforms.
     if (changed.some(section => PUBLISHING.has(section))) {
       this.resources.changed();
@@ -223,6 +229,7 @@ export class Gateway {
       listResources: () => this.resources.rows(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
       why: params => rows.why(params),
+      traceMessages: params => tracePage(this.#recorder, params),
       openOutlet: params => this.outlets.open(params),
       closeOutlet: ({ leaseId }) => this.outlets.close(leaseId),
       refreshCatalog: ({ deviceId }) => this.#refreshCatalog(deviceId),
