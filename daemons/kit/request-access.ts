@@ -37,6 +37,7 @@ export const sipdAccess: RpcAccess<SipdRequests> = {
   listResources: 'read',
   counters: 'read',
   why: 'read',
+  traceMessages: 'diagnose',
   openOutlet: 'daemons',
   closeOutlet: 'daemons',
   refreshCatalog: 'operate',
