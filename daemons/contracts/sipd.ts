@@ -1,5 +1,9 @@
 /** What sipd offers over its RPC socket: to vlink, and later to apid and clusterd. Times are wall milliseconds; ages are milliseconds. */
+import type { DeviceControl } from '#core/gb/device-control.ts';
+import type { Preset } from '#core/gb/preset-list.ts';
+import type { PtzCommand } from '#core/gb/ptz.ts';
 import type { ViewChange, ViewRow } from '#core/gb/view-rows.ts';
+import type { Author } from './configd.ts';
 import type { BridgeStats, Endpoint } from './mediad.ts';
 
 export interface DeviceRow {
@@ -192,6 +196,32 @@ export interface TracePage {
   readonly memoryBytes: number;
 }
 
+/** Switches of a camera; where it answers at all, the answer is waited for. */
+export type LocalControl = DeviceControl & { readonly kind: 'record' | 'guard' | 'alarm-reset' | 'i-frame' | 'home-position' };
+
+/** Which camera it was. */
+export interface LocalOutcome {
+  readonly deviceId: string;
+  readonly channelId: string;
+}
+
+export interface RecordReport extends LocalOutcome {
+  readonly complete: boolean;
+  /** Announced, but never sent. */
+  readonly missing: number;
+  readonly records: readonly RecordRow[];
+}
+
+/** One recording of a camera or recorder. Wall milliseconds; null: it says nothing that can be read. */
+export interface RecordRow {
+  readonly name: string;
+  readonly startWallMs: number | null;
+  readonly endWallMs: number | null;
+  /** time, alarm, manual, or as the device writes it. */
+  readonly type: string | null;
+  readonly bytes: number | null;
+}
+
 export interface SipdRequests {
   listDevices(params: Record<string, never>): readonly DeviceRow[];
   listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
@@ -209,6 +239,18 @@ export interface SipdRequests {
   /** Pages of what the recorder of signalling kept, oldest first. */
   traceMessages(params: TraceParams): TracePage;
   /**
+   * An operator of this gateway steers a camera, with the priority devices.localPriority. A movement ends by itself after `holdMs` unless it is said again; a move without direction, a lens without focus
+   * and iris, stops. `channel` as in `why`. CHANNEL_UNKNOWN, BAD_REQUEST (several fit), PEER_OFFLINE, NOT_PERMITTED (somebody of higher
+   * priority steers it), CAPACITY_EXHAUSTED (more than ten a second).
+   */
+  ptz(params: { readonly channel: string; readonly command: PtzCommand; readonly holdMs: number; readonly author: Author }): LocalOutcome;
+  /** As `ptz`. SIP_REJECTED: the camera answers ERROR; SIP_TIMEOUT: it does not answer. */
+  control(params: { readonly channel: string; readonly control: LocalControl; readonly author: Author }): LocalOutcome;
+  /** Presets that the camera lists. SIP_TIMEOUT, SIP_REJECTED, and as above. */
+  presets(params: { readonly channel: string; readonly author: Author }): { readonly deviceId: string; readonly channelId: string; readonly presets: readonly Preset[] };
+  /** Recordings that the device lists, by time. `complete`: as many came as it announced. */
+  records(params: { readonly channel: string; readonly fromWallMs: number; readonly toWallMs: number; readonly author: Author }): RecordReport;
+  /**
    * An outlet of mediad instance `instance` wants a channel: answers when its bridge there flows. The same leaseId again claims a
    * lease that outlived a restart of sipd. `deviceId`: null when the channel ID alone is meant; CHANNEL_UNKNOWN, or BAD_REQUEST when two fit.
    */
@@ -218,3 +260,18 @@ export interface SipdRequests {
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }
+
+/** Sent to every connected client as the notification `event`; more than some hundreds a second are left out, and counted in `events-dropped`. */
+export type SipdEvent =
+  | { readonly type: 'device-online'; readonly deviceId: string; readonly address: string | null }
+  | { readonly type: 'device-offline'; readonly deviceId: string; readonly reason: string }
+  /** Channels of it came, went or were renamed. */
+  | { readonly type: 'channels-changed'; readonly deviceId: string; readonly channels: number }
+  /** `more`: further channels of this device changed at once. */
+  | { readonly type: 'channel-states'; readonly deviceId: string; readonly channels: readonly { readonly channelId: string; readonly status: 'ON' | 'OFF' }[]; readonly more: number }
+  | { readonly type: 'upstream-state'; readonly upstream: string; readonly state: UpstreamRow['state']; readonly reason: string | null }
+  | { readonly type: 'session-began'; readonly sessionId: string; readonly upstream: string; readonly mappedId: string; readonly deviceId: string; readonly channelId: string }
+  | { readonly type: 'session-ended'; readonly sessionId: string; readonly upstream: string; readonly mappedId: string; readonly deviceId: string; readonly channelId: string; readonly why: string }
+  /** `channelId`: as the device names its source. Texts as it wrote them. */
+  | { readonly type: 'camera-alarm'; readonly deviceId: string; readonly channelId: string; readonly priority: number; readonly method: string | null; readonly kind: string | null; readonly time: string | null; readonly description: string | null }
+  | { readonly type: 'events-dropped'; readonly dropped: number };

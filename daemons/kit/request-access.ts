@@ -41,6 +41,10 @@ export const sipdAccess: RpcAccess<SipdRequests> = {
   openOutlet: 'daemons',
   closeOutlet: 'daemons',
   refreshCatalog: 'operate',
+  ptz: 'operate',
+  control: 'operate',
+  presets: 'operate',
+  records: 'watch',
   reload: 'configure',
 };
 

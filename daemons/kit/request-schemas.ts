@@ -4,6 +4,7 @@ import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
 import { MAX_SNAPSHOT_WIDTH, MIN_SNAPSHOT_WIDTH } from '#core/media/snapshot-plan.ts';
+import { controlSchemas } from './request-schemas-controls.ts';
 import type { RpcSchemas } from './rpc.ts';
 
 const id = z.string().min(1).max(128);
@@ -62,5 +63,6 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   openOutlet: z.strictObject({ leaseId: id, instance: id, deviceId: id.nullable(), channelId: id, streamNumber: z.int().min(0).max(99), label }),
   closeOutlet: z.strictObject({ leaseId: id }),
   refreshCatalog: z.strictObject({ deviceId: id }),
+  ...controlSchemas,
   reload: sections,
 };

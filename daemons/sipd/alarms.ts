@@ -18,6 +18,7 @@ import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs } from './catalogs.ts';
 import { verdictOf } from './catalog-subscription.ts';
 import type { Counters } from './counters.ts';
+import type { EventFeed } from './event-feed.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
@@ -53,6 +54,7 @@ export interface AlarmsDeps {
   readonly upstreams: Upstreams;
   readonly subscriptions: Subscriptions;
   readonly views: Views;
+  readonly events: EventFeed;
   config(): GatewayConfig;
 }
 
@@ -117,6 +119,8 @@ export class Alarms implements Disposable {
     const alarm = readAlarm(message.element);
     counters.add(`alarm.in.priority-${alarm.priority}`);
     if (this.#isRepeated(deviceId, message, alarm)) return counters.add('alarm.repeated');
+    const { priority, method = null, type: kind = null, time = null, description = null } = alarm;
+    this.#deps.events.say(() => ({ type: 'camera-alarm', deviceId, channelId: message.deviceId, priority, method, kind, time, description }));
     const rows = this.#targets(deviceId, message.deviceId).map(({ upstream, channelId }) => ({ upstream, id: this.#takeId(), priority: alarm.priority, waiting: { channelId, alarm } }));
     if (rows.length === 0) return counters.add('alarm.unseen');
     this.#deps.store.putOutbox(rows.map(({ id, upstream, priority, waiting }) => ({ id, upstream, priority, json: JSON.stringify(waiting) })));

@@ -1,40 +1,30 @@
 /**
  * Controls and questions of upstreams that concern one camera.
  *
- *   upstreams.message -> command -> permission, rate, ID -> control line or forwarded question -> device
+ *   upstreams.message -> command -> permission, rate, ID -> steering or question desk -> device
  *   routes (Response) -> response -> core/gb/forwarded-questions -> IDs back -> upstream
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Permission } from '#core/config/view-schema.ts';
-import { ControlPolicy, type DueStop, type Motion } from '#core/gb/control-policy.ts';
-import { ControlPriority } from '#core/gb/control-priority.ts';
 import { CONTROL_GROUP, type DeviceControl, describeControl, formatDeviceControl, parseDeviceControl, wantsResponse } from '#core/gb/device-control.ts';
-import { ForwardedQuestions, type Question, type QuestionInput, type QuestionOutput } from '#core/gb/forwarded-questions.ts';
+import type { Question } from '#core/gb/forwarded-questions.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
-import { buildManscdp } from '#core/gb/manscdp-write.ts';
-import { LENS_STOP, PTZ_STOP, type PtzCommand, clampSpeed, isStop } from '#core/gb/ptz.ts';
+import { clampSpeed, isStop } from '#core/gb/ptz.ts';
 import { configBlocks } from '#core/gb/relayed-content.ts';
-import { addMs } from '#core/units.ts';
-import { Alarm, type Clock } from '#kit/clock.ts';
+import type { Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
-import { ControlLines } from './control-lines.ts';
 import { Answers } from './control-answers.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceReach } from './devices.ts';
-import { MovingStore } from './moving-store.ts';
+import { type QuestionAnswer, QuestionDesk } from './question-desk.ts';
 import { type QueryContent, readQuestion } from './questions.ts';
+import { Steering } from './steering.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
-
-const MAX_FIRST_SN = 1_000_000_000;
-/** For the stops that leave when we do. */
-const FAREWELL_MS = 500;
-
-type PtzControl = DeviceControl & { readonly kind: 'ptz' };
 
 export interface ControlsDeps {
   readonly clock: Clock;
@@ -47,6 +37,8 @@ export interface ControlsDeps {
   readonly views: Views;
   config(): GatewayConfig;
   reach(deviceId: string): DeviceReach | null;
+  /** False: it is not an operator of this gateway who asked. */
+  giveLocal(answer: QuestionAnswer): boolean;
 }
 
 /** Who asked, and for which channel. */
@@ -59,44 +51,28 @@ interface Asked {
 
 export class Controls implements AsyncDisposable {
   readonly #deps: ControlsDeps;
-  readonly #policy = new ControlPolicy();
-  readonly #priority = new ControlPriority();
-  readonly #questions: ForwardedQuestions;
-  readonly #alarm: Alarm;
+  /** Shared with the operators of this gateway. */
+  readonly steering: Steering;
+  readonly desk: QuestionDesk;
   readonly #answers: Answers;
   readonly #refused: CountedLog;
-  readonly #lines: ControlLines;
-  readonly #moving: MovingStore;
-  #closed = false;
 
   constructor(deps: ControlsDeps) {
     this.#deps = deps;
-    this.#questions = new ForwardedQuestions(deps.random.int(MAX_FIRST_SN));
     this.#answers = new Answers(deps);
-    this.#lines = new ControlLines({ clock: deps.clock, ask: (deviceId, xml) => deps.catalogs.ask(deviceId, xml) });
-    this.#moving = new MovingStore(deps.store);
+    this.desk = new QuestionDesk({ ...deps, give: answer => (deps.giveLocal(answer) || answer.type === 'done' ? undefined : this.#answers.give(answer)) });
+    this.steering = new Steering({ ...deps, nextSn: () => this.desk.nextSn() });
     this.#refused = new CountedLog(deps.log, deps.clock, 'control.refused');
-    this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
   }
 
-  /** Whoever comes after us does not know what moves: it is stopped before we go. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    this.#alarm[Symbol.dispose]();
-    this.#lines[Symbol.dispose]();
-    const { catalogs, clock } = this.#deps;
-    const stops = this.#policy.upstreamGone().map(({ channel, motion }) => catalogs.ask(channel.deviceId, this.#ptzXml(channel, stopOf(motion))));
-    this.#noteMoving();
-    if (stops.length === 0) return;
-    const patience = Promise.withResolvers<void>();
-    const limit = clock.schedule(addMs(clock.now(), FAREWELL_MS), () => patience.resolve());
-    await Promise.race([Promise.all(stops), patience.promise]);
-    limit[Symbol.dispose]();
+    this.desk[Symbol.dispose]();
+    await this.steering[Symbol.asyncDispose]();
   }
 
   /** A Query or Control of this platform, already answered with 200. False: not one that a camera answers. */
   command(link: UpstreamLink, message: Manscdp): boolean {
-    if (this.#closed) return false;
+    if (this.desk.closed) return false;
     const content = message.root === 'Query' ? readQuestion(message) : undefined;
     const isControl = message.root === 'Control' && (message.cmdType === 'DeviceControl' || message.cmdType === 'DeviceConfig');
     if (content === undefined && !isControl) return false;
@@ -113,56 +89,40 @@ export class Controls implements AsyncDisposable {
   /** A Response of this device, already answered with 200. True when it was one of ours to take. */
   response(deviceId: string, message: Manscdp): boolean {
     if (message.root !== 'Response' || !message.known) return false;
-    this.#feed({ type: 'response', deviceId, message });
+    this.desk.feed({ type: 'response', deviceId, message });
     return true;
   }
 
   /** After a restart: what moves since before it is stopped, as soon as its device can be told. */
   restore(): void {
-    for (const deviceId of this.#moving.devicesLeft) this.deviceOnline(deviceId);
+    for (const deviceId of this.steering.devicesLeft) this.deviceOnline(deviceId);
   }
 
   deviceOnline(deviceId: string): void {
-    if (this.#deps.reach(deviceId) === null) return;
-    this.#stop('before a restart', this.#moving.takeLeft(deviceId));
+    if (this.#deps.reach(deviceId) !== null) this.steering.deviceOnline(deviceId);
   }
 
   deviceOffline(deviceId: string): void {
-    this.#policy.deviceGone(deviceId);
-    this.#noteMoving();
-    this.#feed({ type: 'device-gone', deviceId });
+    this.steering.deviceOffline(deviceId);
+    this.desk.feed({ type: 'device-gone', deviceId });
   }
 
   /** Nobody is there who could stop what moves, or hear an answer. */
   upstreamGone(upstream: string): void {
-    this.stopMoving(upstream);
-    this.#priority.upstreamGone(upstream);
-    this.#feed({ type: 'upstream-gone', upstream });
+    this.steering.gone(upstream);
+    this.desk.feed({ type: 'upstream-gone', upstream });
   }
 
   /** Stops what this platform set moving. */
   stopMoving(upstream: string): void {
-    this.#stop(upstream, this.#policy.upstreamGone(upstream));
+    this.steering.stopMoving(upstream);
   }
 
   /** At this time of the week some may do less than before: what they move stops. */
   endUnpermitted(): void {
     for (const { config: { name } } of this.#deps.upstreams.links) {
-      for (const channel of this.#policy.movedBy(name)) if (!this.#deps.views.permits(name, channel, 'ptz')) this.#stop(name, this.#policy.withdraw(name, channel));
+      for (const channel of this.steering.movedBy(name)) if (!this.#deps.views.permits(name, channel, 'ptz')) this.steering.withdraw(name, channel);
     }
-  }
-
-  #stop(upstream: string, due: readonly DueStop[]): void {
-    for (const { channel, motion } of due) {
-      this.#deps.counters.add('control.dead-man');
-      this.#deps.log.warn({ upstream, deviceId: channel.deviceId, channelId: channel.channelId, motion }, 'control.dead-man-stop');
-      this.#sendPtz(channel, stopOf(motion));
-    }
-    this.#noteMoving();
-  }
-
-  #noteMoving(): void {
-    this.#moving.write(this.#policy.movements);
   }
 
   #question(asked: Asked, content: QueryContent): boolean {
@@ -170,7 +130,7 @@ export class Controls implements AsyncDisposable {
     const right = message.cmdType === 'RecordInfo' ? 'playback' : 'query';
     if (!this.#may(asked, right)) return this.#refuse(link, message, `${right} is not permitted`);
     if (typeof content === 'string') return this.#refuse(link, message, content);
-    if (!this.#policy.admit(link.config.name, asked.channel, 'question', this.#deps.clock.now())) return this.#refuse(link, message, 'too many questions a second');
+    if (!this.steering.admit(link.config.name, asked.channel, 'question')) return this.#refuse(link, message, 'too many questions a second');
     this.#ask(asked, content);
     return true;
   }
@@ -189,18 +149,15 @@ export class Controls implements AsyncDisposable {
     const command = control.kind === 'ptz' ? control.instruction.command : undefined;
     const stop = command !== undefined && isStop(command);
     if (!this.#may(asked, group, stop)) return this.#refuse(link, message, `${group} is not permitted`, wantsResponse(control));
-    if (!this.#policy.admit(link.config.name, channel, command ?? 'control', this.#deps.clock.now())) {
+    if (!this.steering.admit(link.config.name, channel, command ?? 'control')) {
       this.#deps.counters.add('control.too-fast');
       return this.#refuse(link, message, 'too many controls a second', wantsResponse(control));
     }
     if (group === 'ptz' && !stop && !this.#steers(asked, control)) return true;
     this.#audit(asked, describeControl(control));
-    if (command !== undefined) this.#policy.sent(link.config.name, channel, command);
-    // Before it leaves: whoever comes after us has to know.
-    if (command !== undefined) this.#noteMoving();
-    if (control.kind === 'ptz') this.#sendPtz(channel, control);
+    if (control.kind === 'ptz') this.steering.ptz(link.config.name, channel, control);
     else if (wantsResponse(control)) this.#ask(asked, { content: formatDeviceControl(control, reach.version) });
-    else this.#lines.put(channel, this.#xmlOf(channel, formatDeviceControl(control, reach.version)), group === 'ptz' ? 'move' : undefined, false);
+    else this.steering.control(channel, formatDeviceControl(control, reach.version), group === 'ptz');
     return true;
   }
 
@@ -212,10 +169,10 @@ export class Controls implements AsyncDisposable {
 
   /** Nobody of higher priority has just steered this camera. */
   #steers({ link, message, channel }: Asked, control: DeviceControl): boolean {
-    const { clock, config, counters, log } = this.#deps;
+    const { counters, log } = this.#deps;
     const { name, priority } = link.config;
     const operator = { upstream: name, priority, commandPriority: control.kind === 'ptz' ? control.priority : undefined };
-    const holder = this.#priority.steer(channel, operator, config().devices.ptzHoldS * 1000, clock.now());
+    const holder = this.steering.takeTurn(channel, operator);
     if (holder === undefined) return true;
     counters.add('control.outranked');
     log.info({ upstream: name, priority, commandPriority: operator.commandPriority ?? null, ...channel, command: describeControl(control), heldBy: holder.upstream, heldPriority: holder.priority, heldCommandPriority: holder.commandPriority ?? null }, 'control.outranked');
@@ -235,7 +192,7 @@ export class Controls implements AsyncDisposable {
     if (!this.#may(asked, 'config')) return this.#refuse(link, message, 'config is not permitted');
     const content = configBlocks(message, id => (id === message.deviceId ? channel.channelId : undefined));
     if (content === undefined) return this.#refuse(link, message, 'no configuration that we know');
-    if (!this.#policy.admit(link.config.name, channel, 'control', this.#deps.clock.now())) return this.#refuse(link, message, 'too many controls a second');
+    if (!this.steering.admit(link.config.name, channel, 'control')) return this.#refuse(link, message, 'too many controls a second');
     this.#audit(asked, 'config');
     this.#ask(asked, { content });
     return true;
@@ -244,30 +201,7 @@ export class Controls implements AsyncDisposable {
   #ask({ link, message, channel }: Asked, { content, parts, patienceMs }: Exclude<QueryContent, string>): void {
     const { root, cmdType, sn, deviceId: askedId } = message;
     const question: Question = { upstream: link.config.name, sn, askedId, ...channel, root: root === 'Control' ? 'Control' : 'Query', cmdType, content, ...(parts !== undefined && { parts }), ...(patienceMs !== undefined && { patienceMs }) };
-    this.#feed({ type: 'ask', question });
-  }
-
-  #feed(input: QuestionInput): void {
-    if (this.#closed) return;
-    for (const output of this.#questions.handle(input, this.#deps.clock.now())) this.#carryOut(output);
-    this.#alarm.arm(this.#questions.deadline);
-  }
-
-  #carryOut(output: QuestionOutput): void {
-    switch (output.type) {
-      case 'send': {
-        const { sn, question } = output;
-        const { root, cmdType, deviceId, channelId, content } = question;
-        void this.#deps.catalogs.ask(deviceId, buildManscdp(root, cmdType, { sn, deviceId: channelId }, content)).then(accepted => {
-          if (!accepted) this.#feed({ type: 'refused', sn });
-        });
-        return;
-      }
-      case 'unasked':
-        return this.#deps.counters.add(`device.unasked.${output.cmdType}`);
-      default:
-        return this.#answers.give(output);
-    }
+    this.desk.ask(question);
   }
 
   /** Always true: the command was dealt with. */
@@ -284,19 +218,4 @@ export class Controls implements AsyncDisposable {
     this.#deps.counters.add('control.forwarded');
     this.#deps.log.info({ upstream: link.config.name, askedId: message.deviceId, deviceId: channel.deviceId, channelId: channel.channelId, command }, 'control.forwarded');
   }
-
-  #sendPtz(channel: ChannelRef, control: PtzControl): void {
-    const { command } = control.instruction;
-    this.#lines.put(channel, this.#ptzXml(channel, control), motionOf(command), isStop(command));
-  }
-
-  /** The same in both editions. */
-  #ptzXml = (channel: ChannelRef, control: PtzControl): string => this.#xmlOf(channel, formatDeviceControl(control, '2016'));
-
-  #xmlOf = ({ channelId }: ChannelRef, content: string): string => buildManscdp('Control', 'DeviceControl', { sn: this.#questions.nextSn(), deviceId: channelId }, content);
 }
-
-const stopOf = (motion: Motion): PtzControl => ({ kind: 'ptz', instruction: { command: motion === 'move' ? PTZ_STOP : LENS_STOP, address: 1 } });
-
-/** What sets the camera moving by itself gives way to a later movement or stop too. */
-const motionOf = ({ kind }: PtzCommand): Motion | undefined => (kind === 'lens' ? kind : kind === 'move' || kind === 'preset-call' || kind === 'cruise-start' || kind === 'scan-start' ? 'move' : undefined);

@@ -20,9 +20,11 @@ import { Controls } from './controls.ts';
 import { Counters } from './counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
+import { EventFeed } from './event-feed.ts';
 import { Inlets } from './inlets.ts';
 import { LegMemory } from './leg-memory.ts';
 import { KeyPictures } from './key-pictures.ts';
+import { LocalControls } from './local-controls.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { PictureWatch } from './picture-watch.ts';
@@ -55,6 +57,8 @@ export class Gateway {
   readonly bandwidth: Bandwidth;
   readonly upstreams: Upstreams;
   readonly controls: Controls;
+  readonly localControls: LocalControls;
+  readonly events = new EventFeed(clock);
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
   readonly positions: Positions;
@@ -74,9 +78,9 @@ export class Gateway {
     this.#log = log;
     this.endpoint = endpoint;
     this.#recorder = recorder;
-    const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
+    const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, events: this.events, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
-    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.subscriptions.statesChanged(deviceId, channelIds) }));
+    this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.#channelStates(deviceId, channelIds) }));
     const isOnline = (deviceId: string): boolean => this.inlets.owns(deviceId) || this.devices.binding(deviceId)?.online === true;
     this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline, isPlaying: channel => this.relay.isPlaying(channel) });
     this.views = closer.use(new Views({ ...common, catalogs: this.catalogs, resources: this.resources, isOnline, placeOf: deviceId => this.devices.reach(deviceId)?.target, onTime: () => this.#onTime() }));
@@ -145,7 +149,9 @@ export class Gateway {
     this.deviceSubscriptions = closer.use(
       new DeviceSubscriptions({ ...common, devices: this.devices, catalogs: this.catalogs, alarms: this.alarms, positions: this.positions, positionWishes: deviceId => this.subscriptions.positionWishes(deviceId) }),
     );
-    this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views }));
+    this.localControls = closer.use(new LocalControls({ ...common, channelNamed: text => this.rows.channelNamed(text) }));
+    this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, giveLocal: answer => this.localControls.give(answer) }));
+    this.localControls.use(this.controls);
     this.upstreamRows = new UpstreamRows({ ...common, catalogs: this.catalogs, resources: this.resources, upstreams: this.upstreams, views: this.views, relay: this.relay, bandwidth: this.bandwidth });
     this.rows = new Rows({ ...common, inlets: this.inlets, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
@@ -233,6 +239,10 @@ export class Gateway {
       openOutlet: params => this.outlets.open(params),
       closeOutlet: ({ leaseId }) => this.outlets.close(leaseId),
       refreshCatalog: ({ deviceId }) => this.#refreshCatalog(deviceId),
+      ptz: params => this.localControls.ptz(params),
+      control: params => this.localControls.control(params),
+      presets: params => this.localControls.presets(params),
+      records: params => this.localControls.records(params),
       reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }),
     };
   }
@@ -261,7 +271,13 @@ export class Gateway {
     this.controls.endUnpermitted();
   }
 
+  #channelStates(deviceId: string, channelIds: readonly string[]): void {
+    this.subscriptions.statesChanged(deviceId, channelIds);
+    this.events.channelStates(deviceId, channelIds, channelId => (this.catalogs.channels(deviceId).get(channelId)?.status === 'OFF' ? 'OFF' : 'ON'));
+  }
+
   #deviceOnline(deviceId: string, how: Arrival): void {
+    if (how !== 'refreshed') this.events.say(() => ({ type: 'device-online', deviceId, address: this.devices.binding(deviceId)?.source.address ?? null }));
     if (how === 'new') this.relay.deviceOffline(deviceId, 'it registered anew');
     this.catalogs.deviceOnline(deviceId, how !== 'back');
     this.controls.deviceOnline(deviceId);
@@ -270,12 +286,14 @@ export class Gateway {
   }
 
   #channelsChanged(deviceId: string): void {
+    this.events.say(() => ({ type: 'channels-changed', deviceId, channels: this.catalogs.channels(deviceId).size }));
     this.resources.changed();
     this.views.channelsChanged(deviceId);
     this.subscriptions.changed();
   }
 
   #deviceOffline(deviceId: string, reason: string): void {
+    this.events.say(() => ({ type: 'device-offline', deviceId, reason }));
     this.catalogs.deviceOffline(deviceId);
     this.controls.deviceOffline(deviceId);
     this.subscriptions.statesChanged(deviceId);

@@ -12,7 +12,7 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { SipdRequests } from '#contracts/sipd.ts';
+import type { SipdEvent, SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
@@ -30,7 +30,8 @@ export async function startSipd(configPath: string): Promise<RunningService> {
   await gateway.start();
   const reload = async (): Promise<string | null> => (await store.reload((next, changed) => gateway.apply(next, changed))).refused;
   const socket = join(store.current.rpc.directory, 'sipd.sock');
-  opening.use(await serveRpc<SipdRequests>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, access: sipdAccess, log }));
+  const server = opening.use(await serveRpc<SipdRequests, SipdEvent>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, access: sipdAccess, log }));
+  gateway.events.open(server);
   log.info({ socket, listen: gateway.endpoint.bound }, 'sipd.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };

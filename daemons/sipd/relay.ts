@@ -17,6 +17,7 @@ import { sameIp } from '#core/ip.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
+import type { EventFeed } from './event-feed.ts';
 import { type HeldSource, type HoldOptions, RelayHolders } from './relay-holders.ts';
 import { type Asked, type Refused, fitFor, readInvite, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
@@ -33,6 +34,7 @@ export interface RelayDeps extends SourcesDeps {
   resolve(upstream: string, requestedId: string, what: 'live' | 'playback'): ChannelRef | 'unknown' | 'not-shared';
   /** Null: one more stream is within what this upstream may have. */
   overQuota(upstream: UpstreamConfig, channel: ChannelRef): Refused | null;
+  readonly events: EventFeed;
 }
 
 export class Relay implements AsyncDisposable {
@@ -304,6 +306,7 @@ export class Relay implements AsyncDisposable {
         counters.add('relay.answered');
         const stored = viewer.stored();
         if (stored !== null) store.putViewer(stored);
+        this.#deps.events.say(() => ({ type: 'session-began', ...sessionOf(viewer) }));
       },
       steer: (viewer, incoming) => void this.recordings.steer(viewer, incoming),
       left: viewer => viewer.source.feed({ type: 'viewer-left', viewerId: viewer.plan.sinkId }),
@@ -311,6 +314,7 @@ export class Relay implements AsyncDisposable {
         this.#viewers.delete(viewer.plan.sinkId);
         this.ssrcs.release(viewer.plan.sinkId);
         store.deleteViewer(viewer.plan.sinkId);
+        this.#deps.events.say(() => ({ type: 'session-ended', ...sessionOf(viewer), why }));
         log.info({ upstream: upstream?.name ?? viewer.plan.upstream, mappedId: viewer.plan.mappedId, callId: viewer.callId, why }, 'session.closed');
       },
     };
@@ -323,3 +327,4 @@ export class Relay implements AsyncDisposable {
   }
 }
 
+const sessionOf = ({ plan: { sessionId, upstream, mappedId }, source: { channel: { deviceId, channelId } } }: Viewer): { sessionId: string; upstream: string; mappedId: string; deviceId: string; channelId: string } => ({ sessionId, upstream, mappedId, deviceId, channelId });

@@ -1,6 +1,7 @@
 /** What `vlink show` and `vlink why` are told: rows over the state of the other files. */
 import type { ChannelRow, DeviceRow, RecordingRow, SessionRow, SipdRequests, WhyReport } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
 import type { AttemptLog } from './attempts.ts';
@@ -182,6 +183,14 @@ export class Rows {
 
   #name({ deviceId, channelId }: ChannelRef): string {
     return this.#deps.catalogs.channels(deviceId).get(channelId)?.name ?? channelId;
+  }
+
+  /** CHANNEL_UNKNOWN; BAD_REQUEST when several fit. */
+  channelNamed(text: string): ChannelRef {
+    const { channel, candidates } = this.#find(text);
+    if (channel !== null) return channel;
+    if (candidates > 1) throw new GatewayError('BAD_REQUEST', { channel: text, why: `${candidates} channels fit; give DEVICE/CHANNEL` });
+    throw new GatewayError('CHANNEL_UNKNOWN', { channel: text });
   }
 
   /** By native ID, by an ID that an upstream knows, by device, by a part of a name that fits only one. */

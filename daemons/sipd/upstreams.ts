@@ -16,6 +16,7 @@ import { CatalogAnswers } from './catalog-answers.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from './counters.ts';
 import type { DeviceFacts } from './device-catalog.ts';
+import type { EventFeed } from './event-feed.ts';
 import { UpstreamLink } from './upstream-link.ts';
 import type { Views } from './views.ts';
 
@@ -45,6 +46,7 @@ export interface UpstreamsDeps {
   onCommand(link: UpstreamLink, message: Manscdp): boolean;
   /** Its registration ended, for now at least. */
   onOffline(name: string): void;
+  readonly events: EventFeed;
 }
 
 export class Upstreams implements Disposable {
@@ -118,12 +120,13 @@ export class Upstreams implements Disposable {
 
   #open(config: UpstreamConfig): void {
     const { endpoint, clock, random, hashes, log } = this.#deps;
-    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: state => this.#onState(config.name, state) });
+    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: (state, reason) => this.#onState(config.name, state, reason) });
     this.#links.set(config.name, link);
     link.start();
   }
 
-  #onState(name: string, state: RegistrationState): void {
+  #onState(name: string, state: RegistrationState, reason: string | null): void {
+    this.#deps.events.say(() => ({ type: 'upstream-state', upstream: name, state, reason }));
     this.#deps.counters.add(`upstream.state.${state}`);
     if (state !== 'online') this.#deps.onOffline(name);
   }

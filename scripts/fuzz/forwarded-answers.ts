@@ -3,6 +3,7 @@ import { encodedLength } from '#core/gb/dialect.ts';
 import { ForwardedQuestions, type QuestionOutput } from '#core/gb/forwarded-questions.ts';
 import { buildManscdp } from '#core/gb/manscdp-write.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
+import { readPresetList } from '#core/gb/preset-list.ts';
 import { readRecordQuery, recordPages } from '#core/gb/record-info.ts';
 import { configBlocks, relayResponse } from '#core/gb/relayed-content.ts';
 import { ms } from '#core/units.ts';
@@ -30,6 +31,7 @@ export default {
     const message = parsed.value;
     readRecordQuery(message.element);
     configBlocks(message, id => id);
+    readPresetList(message.element);
     const questions = new ForwardedQuestions(SN - 1);
     questions.handle({ type: 'ask', question: { upstream: 'city', sn: 500, askedId: ASKED.deviceId, deviceId: CAMERA, channelId: CAMERA, root: 'Query', cmdType: message.cmdType, content: '' } }, ms(0));
     for (const output of questions.handle({ type: 'response', deviceId: CAMERA, message }, ms(1))) look(output);

@@ -2,10 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import type { SipdEvent, SipdRequests } from '#contracts/sipd.ts';
 import { type DeviceControl, formatDeviceControl } from '#core/gb/device-control.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { LENS_STOP, PTZ_STOP, type PtzCommand, formatPtz } from '#core/gb/ptz.ts';
 import { childOf, textOf } from '#core/gb/xml.ts';
+import { connectRpc } from '#kit/rpc.ts';
 import { CITY_LOCAL_ID, type RelayRig, openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
@@ -191,8 +193,61 @@ await t.test('a platform that goes away while a camera moves: it is stopped', as
   await until('both platforms again', async () => (await rig.rpc.call('listUpstreams', {})).every(({ state }) => state === 'online'));
 });
 
+const OPERATOR = { user: 'chen', via: 'api', address: null } as const;
+
+await t.test('an operator of this gateway: the same way, a movement that ends by itself, a turn by priority', async t => {
+  const camera = tcp.channels[1]!.id;
+  const channel = `${tcp.id}/${camera}`;
+  const moving = (): unknown => tcp.frontEnd.of(camera).moving;
+  t.same(await rig.rpc.call('ptz', { channel: rig.idOf(1, 1), command: left(70), holdMs: 60_000, author: OPERATOR }), { deviceId: tcp.id, channelId: camera }, 'named as a platform knows it');
+  await arrived(tcp, formatPtz(ptz(left(70)).instruction));
+  await rig.rpc.call('ptz', { channel, command: left(71), holdMs: 100, author: OPERATOR });
+  await arrived(tcp, formatPtz(ptz(left(71)).instruction));
+  await until('it stands still', () => moving() === undefined);
+  await rig.rpc.call('ptz', { channel, command: left(72), holdMs: 300, author: OPERATOR });
+  await city.control(rig.idOf(1, 1), formatDeviceControl(ptz(left(73)), '2016'));
+  await arrived(tcp, formatPtz(ptz(left(73)).instruction));
+  await rig.rpc.call('ptz', { channel, command: { ...LENS_STOP, focus: 'near', focusSpeed: 1 }, holdMs: 500, author: OPERATOR });
+  await arrived(tcp, formatPtz(ptz(LENS_STOP).instruction));
+  t.ok(moving(), 'what a platform took over meanwhile goes on, and the lens has an end of its own');
+  await rig.rewrite({ devices: { localPriority: 10 } });
+  await city.control(rig.idOf(1, 1), formatDeviceControl(ptz(left(74)), '2016'));
+  await arrived(tcp, formatPtz(ptz(left(74)).instruction));
+  await t.rejects(rig.rpc.call('ptz', { channel, command: left(75), holdMs: 1000, author: OPERATOR }), { code: 'NOT_PERMITTED', detail: { why: 'city0 of higher priority steers it' } });
+  await rig.rpc.call('ptz', { channel, command: PTZ_STOP, holdMs: 1000, author: OPERATOR });
+  await until('a stop always passes', () => moving() === undefined);
+  await rig.rewrite({});
+  const flood = await Promise.allSettled(Array.from({ length: 30 }, () => rig.rpc.call('ptz', { channel, command: { kind: 'preset-call', preset: 1 }, holdMs: 1000, author: OPERATOR })));
+  t.ok(flood.some(each => each.status === 'rejected' && (each.reason as { code: string }).code === 'CAPACITY_EXHAUSTED'), 'ten a second');
+});
+
+await t.test('an operator asks and switches: presets, recordings, guard; and is told what fails', async t => {
+  const channel = `${udp.id}/${udp.channels[0]!.id}`;
+  t.same(await rig.rpc.call('presets', { channel, author: OPERATOR }), { deviceId: udp.id, channelId: udp.channels[0]!.id, presets: [...udp.frontEnd.of(udp.channels[0]!.id).presets].map(([preset, name]) => ({ preset, name })) });
+  const day = { fromWallMs: Date.parse('2026-03-10T00:00:00+08:00'), toWallMs: Date.parse('2026-03-10T12:00:00+08:00') };
+  const [records, above] = await Promise.all([rig.rpc.call('records', { channel, ...day, author: OPERATOR }), city.records(rig.idOf(0, 0), '2026-03-10T08:00:00', '2026-03-10T09:00:00')]);
+  t.match(records, { complete: true, missing: 0, deviceId: udp.id });
+  t.equal(records.records.length, 24);
+  t.match(records.records[0], { startWallMs: day.fromWallMs, endWallMs: day.fromWallMs + 1_800_000, type: 'time', name: 'seg 1' });
+  t.equal(above.items.length, 2, 'a platform that asks at the same time has its own answer');
+  await rig.rpc.call('control', { channel, control: { kind: 'guard', on: true }, author: OPERATOR });
+  await rig.rpc.call('control', { channel, control: { kind: 'home-position', enabled: true, presetIndex: 3 }, author: OPERATOR });
+  t.match(udp.frontEnd.of(udp.channels[0]!.id).home, { enabled: true, presetIndex: 3 });
+  const before = udp.counters.keyFrameRequests;
+  await rig.rpc.call('control', { channel, control: { kind: 'i-frame' }, author: OPERATOR });
+  await until('the I-frame', () => udp.counters.keyFrameRequests === before + 1);
+  udp.onCommand = message => [`<Response><CmdType>${message.cmdType}</CmdType><SN>${message.sn}</SN><DeviceID>${message.deviceId}</DeviceID><Result>ERROR</Result></Response>`];
+  await t.rejects(rig.rpc.call('control', { channel, control: { kind: 'record', on: true }, author: OPERATOR }), { code: 'SIP_REJECTED' });
+  udp.onCommand = undefined;
+  await t.rejects(rig.rpc.call('presets', { channel: '34020000001320009999', author: OPERATOR }), { code: 'CHANNEL_UNKNOWN' });
+  await t.rejects(rig.rpc.call('records', { channel, fromWallMs: 1000, toWallMs: 0, author: OPERATOR }), { code: 'BAD_REQUEST' });
+  for (const holdMs of [0, 3_600_000]) await t.rejects(rig.rpc.call('ptz', { channel, command: left(1), holdMs, author: OPERATOR }), { code: 'BAD_REQUEST' });
+});
+
 await t.test('cameras that are gone are said to be', async t => {
   const ids = [rig.idOf(0, 0), rig.idOf(1, 0)];
+  const events: SipdEvent[] = [];
+  await using _listening = await connectRpc<SipdRequests, SipdEvent>(join(rig.gateway.directory, 'run/sipd.sock'), { onEvent: event => void events.push(event) });
   await Promise.all(CAMERAS.map(([, device]) => device.stop(true)));
   for (const id of ids) {
     t.equal(inside(await city.ask('Query', 'PresetQuery', id, '', { timeoutMs: 2000 }), 'result'), 'ERROR');
@@ -200,6 +255,8 @@ await t.test('cameras that are gone are said to be', async t => {
     t.equal(inside(await city.ask('Query', 'DeviceStatus', id, '', { timeoutMs: 2000 }), 'online'), 'OFFLINE');
     t.equal((await city.records(id, '2026-03-10T00:00:00', '2026-03-10T23:59:59', { timeoutMs: 2000 })).sumNum, 0);
   }
+  t.same(events.filter(({ type }) => type === 'device-offline'), CAMERAS.map(([, { id }]) => ({ type: 'device-offline', deviceId: id, reason: 'unregistered' })), 'and whoever listens is told');
+  await t.rejects(rig.rpc.call('presets', { channel: ids[0]!, author: OPERATOR }), { code: 'PEER_OFFLINE' });
 });
 
 await t.test('every control has its line in the log, with who, which and what', async t => {

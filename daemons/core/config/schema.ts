@@ -180,6 +180,7 @@ const devices = z.strictObject({
     .prefault({})
     .describe('what is subscribed at every device'),
   ptzHoldS: z.int().min(0).max(3600).default(10).describe('so long after a PTZ command nobody of lower priority steers that camera; STOP always passes; 0: at any time'),
+  localPriority: z.int().min(0).max(255).default(100).describe('of operators of this gateway itself, like priority of an upstream'),
   gap: deviceGapSchema.prefault({}).describe('where a network gap stands between devices and us: what was declared'),
   media: deviceMedia.prefault({}).describe('live media from devices'),
 });

@@ -76,10 +76,10 @@ export class ControlPolicy {
     return [...this.#moving.values()].filter(({ by }) => by.move === upstream || by.lens === upstream).map(({ channel }) => channel);
   }
 
-  /** It may move this camera no longer. */
-  withdraw(upstream: string, { deviceId, channelId }: ChannelKey): DueStop[] {
+  /** It may move this camera no longer; or not so. */
+  withdraw(upstream: string, { deviceId, channelId }: ChannelKey, motions: readonly Motion[] = ['move', 'lens']): DueStop[] {
     const moving = this.#moving.get(keyOf({ deviceId, channelId }));
-    const due = (['move', 'lens'] as const).filter(motion => moving?.by[motion] === upstream);
+    const due = motions.filter(motion => moving?.by[motion] === upstream);
     for (const motion of due) delete moving!.by[motion];
     if (moving !== undefined && moving.by.move === undefined && moving.by.lens === undefined) this.#moving.delete(keyOf(moving.channel));
     return due.map(motion => ({ channel: moving!.channel, motion }));

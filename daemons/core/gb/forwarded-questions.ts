@@ -44,6 +44,8 @@ export interface Question {
   readonly parts?: number;
   /** How long the first answer may take; default QUIET_MS. */
   readonly patienceMs?: number;
+  /** Whoever asks wants to be told that nothing more comes. */
+  readonly tellsEnd?: boolean;
 }
 
 export type QuestionInput =
@@ -61,6 +63,8 @@ export type QuestionOutput =
   | { readonly type: 'relay'; readonly question: Question; readonly message: Manscdp }
   | { readonly type: 'records'; readonly question: Question; readonly list: RecordList; readonly complete: boolean }
   | { readonly type: 'failed'; readonly question: Question; readonly why: string }
+  /** All parts were relayed; only for who `tellsEnd`. */
+  | { readonly type: 'done'; readonly question: Question }
   /** A response that belongs to none. */
   | { readonly type: 'unasked'; readonly deviceId: string; readonly cmdType: string };
 
@@ -187,7 +191,7 @@ export class ForwardedQuestions {
     if (left > 0) this.#perUpstream.set(question.upstream, left);
     else this.#perUpstream.delete(question.upstream);
     const answered = why === undefined || phase === 'collecting' || phase === 'settling';
-    const outcome: QuestionOutput[] = !answered ? [{ type: 'failed', question, why }] : records === undefined ? [] : [{ type: 'records', question, list: records, complete: records.complete }];
+    const outcome = answered ? outcomeOf(question, records) : [{ type: 'failed', question, why } as const];
     return records === undefined ? outcome : [...outcome, ...this.#nextRecords(question.deviceId, sn, now)];
   }
 
@@ -209,4 +213,9 @@ export class ForwardedQuestions {
     this.#sn = (this.#sn % MAX_SN) + 1;
     return this.#sn;
   }
+}
+
+function outcomeOf(question: Question, records: RecordList | undefined): QuestionOutput[] {
+  if (records !== undefined) return [{ type: 'records', question, list: records, complete: records.complete }];
+  return question.tellsEnd === true ? [{ type: 'done', question }] : [];
 }
