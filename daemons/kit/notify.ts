@@ -1,23 +1,35 @@
 /**
- * sd_notify(3) toward systemd. Node cannot send unix datagrams, so each message is one short run of systemd-notify,
- * which waits until systemd has taken it (the unit needs NotifyAccess=all). Outside systemd nothing is sent.
+ * sd_notify(3) toward systemd: a datagram from this process itself (native/notify.c), so that the unit needs NotifyAccess=main and
+ * no more. Where the addon was not built each message is one short run of systemd-notify, which only NotifyAccess=all lets in.
+ * Outside systemd nothing is sent.
  */
 import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
 import { addMs } from '#core/units.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 
+interface NotifyAddon {
+  /** 0, or a negative errno. */
+  notify(path: string, text: string): number;
+}
+
+const ADDON_PATH = './native/build/notify.node';
 const MAX_STATUS_LENGTH = 200;
 
 export class Notify {
-  readonly #enabled: boolean;
+  /** Empty: nobody listens. */
+  readonly #path: string;
+  readonly #addon: NotifyAddon | null;
   readonly #log: Log;
   #failed = false;
   #sending: Promise<void> = Promise.resolve();
 
   constructor(log: Log, environment: NodeJS.ProcessEnv = process.env) {
     this.#log = log;
-    this.#enabled = (environment['NOTIFY_SOCKET'] ?? '') !== '';
+    this.#path = environment['NOTIFY_SOCKET'] ?? '';
+    this.#addon = this.#path === '' ? null : loadAddon();
   }
 
   ready = (status: string): Promise<void> => this.#send('READY=1', statusLine(status));
@@ -27,21 +39,40 @@ export class Notify {
 
   /** One after the other, so that their order is the order of the calls. Never rejects. */
   #send(...assignments: readonly string[]): Promise<void> {
-    if (this.#enabled) this.#sending = this.#sending.then(() => this.#run(assignments));
+    const addon = this.#addon;
+    if (addon !== null) this.#tell(addon, assignments);
+    else if (this.#path !== '') this.#sending = this.#sending.then(() => this.#run(assignments));
     return this.#sending;
+  }
+
+  #tell(addon: NotifyAddon, assignments: readonly string[]): void {
+    const result = addon.notify(this.#path, assignments.join('\n'));
+    if (result < 0) this.#fail(getSystemErrorName(result));
   }
 
   #run(assignments: readonly string[]): Promise<void> {
     return new Promise(resolve => {
       const child = spawn('systemd-notify', assignments, { stdio: ['ignore', 'ignore', 'ignore'] });
       const failed = (why: string): void => {
-        if (!this.#failed) this.#log.error({ why }, 'notify.failed');
-        this.#failed = true;
+        this.#fail(why);
         resolve();
       };
       child.once('error', error => failed(error.message));
       child.once('exit', (code, signal) => (code === 0 ? resolve() : failed(`systemd-notify ended with ${code ?? signal}`)));
     });
+  }
+
+  #fail(why: string): void {
+    if (!this.#failed) this.#log.error({ why }, 'notify.failed');
+    this.#failed = true;
+  }
+}
+
+function loadAddon(): NotifyAddon | null {
+  try {
+    return createRequire(import.meta.url)(ADDON_PATH) as NotifyAddon;
+  } catch {
+    return null;
   }
 }
 

@@ -3,17 +3,23 @@ import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rea
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
+import { groupOf, ROLES } from '#core/access/roles.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
 const UNITS = join(REPOSITORY, 'systemd');
 const LIBRARY = '/usr/lib/viewlink';
-/** Exposure of 2.0 on the scale of systemd-analyze security, which takes tenths. */
-const EXPOSURE_LIMIT = 20;
+/** Exposure on the scale of systemd-analyze security, in tenths. Telemetry sees what the others need not. */
+const EXPOSURE_LIMIT = 12;
+const EXPOSURE_LIMITS: Readonly<Record<string, number>> = { 'viewlink-healthd.service': 18 };
+/** Starts units anew, and so is root; it runs no code of ours and has no network. */
+const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20 };
 
-const unitFiles = readdirSync(UNITS).filter(name => /\.(service|target)$/.test(name));
+const unitFiles = readdirSync(UNITS).filter(name => /\.(service|target|slice|path|timer)$/.test(name));
 const services = unitFiles.filter(name => name.endsWith('.service'));
 const instanceOf = (name: string): string => name.replace('@.', '@1.');
 const read = (name: string): string => readFileSync(join(UNITS, name), 'utf8');
+/** Units that stay: one for each daemon. */
+const daemons = services.filter(name => read(name).includes('\nType=notify\n'));
 
 /** A root with our units, systemd's own, and a file behind every path that a unit names. */
 function installedRoot(test: Test, edit: (name: string, text: string) => string = (_name, text) => text): string {
@@ -22,7 +28,7 @@ function installedRoot(test: Test, edit: (name: string, text: string) => string 
   mkdirSync(join(root, 'usr/lib/systemd'), { recursive: true });
   cpSync('/lib/systemd/system', join(root, 'usr/lib/systemd/system'), { recursive: true, verbatimSymlinks: true });
   symlinkSync('usr/lib', join(root, 'lib'));
-  for (const path of ['/bin/kill', `${LIBRARY}/bin/node`]) {
+  for (const path of ['/bin/kill', '/bin/sleep', '/bin/sh', `${LIBRARY}/bin/node`]) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), '#!/bin/sh\n');
     chmodSync(join(root, path), 0o755);
@@ -58,38 +64,44 @@ t.test('and it would say something about a slip', async t => {
   }
 });
 
-t.test('every service is hardened and watched', async t => {
-  const demanded = ['Type=notify', 'WatchdogSec=10', 'Restart=always', 'RestartSec=200ms', 'NoNewPrivileges=yes', 'CapabilityBoundingSet=', 'ProtectSystem=strict', 'UMask=0077', 'LimitCORE=0', 'PartOf=viewlink.target'];
+t.test('every service is hardened', async t => {
   for (const name of services) {
     const directory = mkdtempSync(join(tmpdir(), 'vl-units-'));
     t.teardown(() => rmSync(directory, { recursive: true, force: true }));
     const path = join(directory, instanceOf(name));
     writeFileSync(path, read(name));
-    const { status, stdout, stderr } = analyze('security', '--offline=yes', `--threshold=${EXPOSURE_LIMIT}`, path);
-    t.equal(status, 0, `${name}: ${/exposure level.*/.exec(stdout)?.[0] ?? stderr}`);
-    const lines = read(name).split('\n');
-    for (const line of demanded) t.ok(lines.includes(line), `${name}: ${line}`);
+    const limit = EXPOSURE_LIMITS[name] ?? HELPERS[name] ?? EXPOSURE_LIMIT;
+    const { status, stdout, stderr } = analyze('security', '--offline=yes', `--threshold=${limit}`, path);
+    t.equal(status, 0, `${name}: at most ${limit / 10}: ${/exposure level.*/.exec(stdout)?.[0] ?? stderr}`);
+    for (const line of ['NoNewPrivileges=yes', 'ProtectSystem=strict', 'UMask=0077', 'LimitCORE=0']) t.ok(read(name).split('\n').includes(line), `${name}: ${line}`);
   }
+});
+
+t.test('every daemon is watched, comes back, rests between tries, and ends with the target', async t => {
+  const demanded = ['NotifyAccess=main', 'WatchdogSec=10', 'Restart=always', 'RestartSec=200ms', 'StartLimitIntervalSec=30', 'StartLimitBurst=8', 'OnFailure=viewlink-again@%n.service', 'KillMode=mixed', 'Slice=viewlink.slice', 'PartOf=viewlink.target', 'LoadCredentialEncrypted=viewlink-secrets'];
+  for (const name of daemons) for (const line of demanded) t.ok(read(name).split('\n').includes(line), `${name}: ${line}`);
 });
 
 t.test('paths of the units are paths of the repository', async t => {
   for (const name of services) {
     const program = new RegExp(`${LIBRARY}/(daemons/[^ ]+)`).exec(read(name))?.[1];
-    t.ok(program !== undefined && existsSync(join(REPOSITORY, program)), `${name}: ${program ?? 'none'}`);
+    if (name in HELPERS) t.equal(program, undefined, name);
+    else t.ok(program !== undefined && existsSync(join(REPOSITORY, program)), `${name}: ${program ?? 'none'}`);
   }
 });
 
 t.test('one uid per daemon, declared where sysusers finds it; one group', async t => {
   const declared = read('viewlink.sysusers.conf');
-  const users = services.map(name => /^User=(.+)$/m.exec(read(name))?.[1]);
-  t.equal(new Set(users).size, services.length);
+  const users = daemons.map(name => /^User=(.+)$/m.exec(read(name))?.[1]);
+  t.equal(new Set(users).size, daemons.length);
   for (const user of users) t.match(declared, new RegExp(`^u ${user ?? 'none'} `, 'm'));
-  for (const name of services) t.match(read(name), /^Group=viewlink$/m);
+  for (const name of daemons) t.match(read(name), /^Group=viewlink$/m);
   t.match(declared, /^g viewlink /m);
+  for (const role of ROLES) t.match(declared, new RegExp(`^g ${groupOf(role)} `, 'm'));
 });
 
-t.test('the target wants every service', async t => {
-  for (const name of services) t.match(read('viewlink.target'), instanceOf(basename(name)));
+t.test('the target wants every daemon', async t => {
+  for (const name of daemons) t.match(read('viewlink.target'), instanceOf(basename(name)));
 });
 
 t.test('sysusers and tmpfiles read our files', async t => {
@@ -99,7 +111,8 @@ t.test('sysusers and tmpfiles read our files', async t => {
   const users = spawnSync('systemd-sysusers', [`--root=${root}`, join(UNITS, 'viewlink.sysusers.conf')], { encoding: 'utf8' });
   t.equal(users.status, 0, users.stderr);
   const group = readFileSync(join(root, 'etc/group'), 'utf8');
-  t.match(group, /^viewlink:.*viewlink-(mediad|sipd),viewlink-(mediad|sipd)$/m);
+  const members = /^viewlink:[^:]*:[^:]*:(.*)$/m.exec(group)?.[1]?.split(',') ?? [];
+  for (const name of daemons) t.ok(members.includes(/^User=(.+)$/m.exec(read(name))?.[1] ?? ''), name);
   const files = spawnSync('systemd-tmpfiles', ['--create', `--root=${root}`, join(UNITS, 'viewlink.tmpfiles.conf')], { encoding: 'utf8' });
   t.equal(files.error, undefined);
   t.notMatch(files.stderr, /tmpfiles\.conf:\d+/, 'no line that it does not understand');

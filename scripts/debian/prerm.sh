@@ -1,0 +1,9 @@
+#!/bin/bash
+# What runs is stopped when the package goes; an upgrade leaves it running until the new version stands.
+set -euo pipefail
+
+[ "$1" = remove ] || exit 0
+if [ -d /run/systemd/system ]; then
+  systemctl stop viewlink.target 'viewlink-*' || true
+fi
+systemctl --no-reload disable viewlink.target 2>/dev/null || true
