@@ -6,7 +6,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import type { InletConfig } from '#core/config/schema.ts';
-import { LockOut } from '#core/outlets/lock-out.ts';
+import { LockOut } from '#core/access/lock-out.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';

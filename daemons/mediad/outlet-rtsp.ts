@@ -4,7 +4,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import { normalizeIp } from '#core/ip.ts';
-import { LockOut } from '#core/outlets/lock-out.ts';
+import { LockOut } from '#core/access/lock-out.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';

@@ -2,7 +2,7 @@ import t from 'tap';
 import { toByteString } from '#core/bytes.ts';
 import type { MediaTracks } from '#core/media/unit.ts';
 import type { OutletPath } from '#core/outlets/outlet-path.ts';
-import { LockOut } from '#core/outlets/lock-out.ts';
+import { LockOut } from '#core/access/lock-out.ts';
 import { type HeaderField, NO_BODY, type RtspRequest, type RtspResponse, headerOf } from '#core/rtsp/message.ts';
 import { ConnectionAccess } from '#core/rtsp/server-access.ts';
 import { IDLE_MS, MIDWAY_MS, SESSION_TIMEOUT_S, ServerSession } from '#core/rtsp/server-session.ts';
