@@ -41,6 +41,15 @@ export interface ChannelRow {
   readonly playing: boolean;
 }
 
+export interface ChannelQuery {
+  readonly deviceId?: string;
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly text?: string;
+  readonly status?: 'ON' | 'OFF';
+  readonly within?: readonly string[];
+}
+
 export interface UpstreamRow {
   readonly name: string;
   readonly id: string;
@@ -224,7 +233,10 @@ export interface RecordRow {
 
 export interface SipdRequests {
   listDevices(params: Record<string, never>): readonly DeviceRow[];
-  listChannels(params: { readonly deviceId?: string; readonly offset?: number; readonly limit?: number }): { readonly total: number; readonly rows: readonly ChannelRow[] };
+  /** `text`: part of name or ID. `within`: device or channel IDs or prefixes that the asker may see; `*`: all. */
+  listChannels(params: ChannelQuery): { readonly total: number; readonly rows: readonly ChannelRow[] };
+  /** One channel, named as in `why`. CHANNEL_UNKNOWN, BAD_REQUEST (several fit). */
+  channel(params: { readonly channel: string }): ChannelRow;
   listUpstreams(params: Record<string, never>): readonly UpstreamRow[];
   totals(params: Record<string, never>): UpstreamTotals;
   /** `candidate`: text of another gateway.yaml, checked but not applied. `hidden`: also what it does not see. PEER_UNKNOWN. */

@@ -30,6 +30,7 @@ export const mediadAccess: RpcAccess<MediadRequests> = {
 export const sipdAccess: RpcAccess<SipdRequests> = {
   listDevices: 'read',
   listChannels: 'read',
+  channel: 'read',
   listUpstreams: 'read',
   totals: 'read',
   view: 'read',

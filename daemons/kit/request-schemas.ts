@@ -51,7 +51,15 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
 
 export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   listDevices: nothing,
-  listChannels: z.strictObject({ deviceId: id.exactOptional(), offset: z.int().min(0).exactOptional(), limit: z.int().min(0).exactOptional() }),
+  listChannels: z.strictObject({
+    deviceId: id.exactOptional(),
+    offset: z.int().min(0).exactOptional(),
+    limit: z.int().min(0).exactOptional(),
+    text: z.string().max(256).exactOptional(),
+    status: z.enum(['ON', 'OFF']).exactOptional(),
+    within: z.array(z.string().max(64)).max(10_000).exactOptional(),
+  }),
+  channel: z.strictObject({ channel: z.string().min(1).max(256) }),
   listUpstreams: nothing,
   totals: nothing,
   view: z.strictObject({ upstream: id, candidate: z.string().max(3 * 1024 * 1024).optional(), hidden: z.boolean().optional() }),

@@ -228,6 +228,7 @@ export class Gateway {
     return {
       listDevices: () => rows.devices(),
       listChannels: params => rows.channels(params),
+      channel: params => rows.channel(params),
       listUpstreams: () => this.upstreamRows.rows(),
       totals: () => this.upstreamRows.totals(),
       view: params => viewReport({ views: this.views, catalogs: this.catalogs, refusalOf: next => this.refusalOf(next) }, params),

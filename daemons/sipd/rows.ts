@@ -1,6 +1,8 @@
 /** What `vlink show` and `vlink why` are told: rows over the state of the other files. */
 import type { ChannelRow, DeviceRow, RecordingRow, SessionRow, SipdRequests, WhyReport } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
+import type { CatalogItem } from '#core/gb/catalog-item.ts';
+import { ShareRule } from '#core/gb/share-rule.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
@@ -75,21 +77,26 @@ export class Rows {
     };
   }
 
-  channels({ deviceId, offset = 0, limit = MAX_CHANNEL_ROWS }: ParamsOf<SipdRequests, 'listChannels'>): { total: number; rows: ChannelRow[] } {
+  channels({ deviceId, offset = 0, limit = MAX_CHANNEL_ROWS, text, status, within }: ParamsOf<SipdRequests, 'listChannels'>): { total: number; rows: ChannelRow[] } {
     const { catalogs, relay } = this.#deps;
     const playing = new Set(relay.sources.map(({ channel }) => `${channel.deviceId}/${channel.channelId}`));
-    const all = [...catalogs.allChannels()].filter(channel => deviceId === undefined || channel.deviceId === deviceId);
-    const rows = all.slice(offset, offset + Math.min(limit, MAX_CHANNEL_ROWS)).map(channel => ({
-      deviceId: channel.deviceId,
-      channelId: channel.channelId,
-      name: channel.item.name ?? channel.channelId,
-      status: this.#status(channel),
-      manufacturer: channel.item.manufacturer ?? null,
-      civilCode: channel.item.civilCode ?? null,
-      mapped: this.#mapped(channel),
-      playing: playing.has(`${channel.deviceId}/${channel.channelId}`),
-    }));
-    return { total: all.length, rows };
+    const scope = within === undefined ? undefined : new ShareRule(within);
+    const isAsked = (channel: CatalogChannel): boolean =>
+      (deviceId === undefined || channel.deviceId === deviceId) && (scope?.covers(channel) ?? true) && (text === undefined || channel.channelId.includes(text) || channel.item.name?.includes(text) === true) && (status === undefined || this.#status(channel) === status);
+    const all = [...catalogs.allChannels()].filter(isAsked);
+    return { total: all.length, rows: all.slice(offset, offset + Math.min(limit, MAX_CHANNEL_ROWS)).map(channel => this.#channel(channel, playing.has(`${channel.deviceId}/${channel.channelId}`))) };
+  }
+
+  channel({ channel: text }: ParamsOf<SipdRequests, 'channel'>): ChannelRow {
+    const found = this.channelNamed(text);
+    const item = this.#deps.catalogs.channels(found.deviceId).get(found.channelId);
+    if (item === undefined) throw new GatewayError('CHANNEL_UNKNOWN', { channel: text });
+    return this.#channel({ ...found, item }, this.#deps.relay.isPlaying(found));
+  }
+
+  #channel(channel: CatalogChannel, playing: boolean): ChannelRow {
+    const { deviceId, channelId, item } = channel;
+    return { deviceId, channelId, name: item.name ?? channelId, status: this.#status(channel), manufacturer: item.manufacturer ?? null, civilCode: item.civilCode ?? null, mapped: this.#mapped(channel), playing };
   }
 
   #status({ deviceId, channelId }: ChannelRef): 'ON' | 'OFF' {
@@ -210,6 +217,8 @@ export class Rows {
     return { channel: named.length === 1 ? refOf(named[0]!) : null, deviceId: null, candidates: named.length };
   }
 }
+
+type CatalogChannel = ChannelRef & { readonly item: CatalogItem };
 
 interface Found {
   readonly channel: ChannelRef | null;

@@ -9,6 +9,7 @@ import { deviceGapSchema, upstreamGapSchema } from '../gb/gap-schema.ts';
 import { isIp, parseNetwork } from '../ip.ts';
 import { parseRtmpUrl } from '../rtmp/url.ts';
 import { traceSchema } from './trace-schema.ts';
+import { apiSchema } from './api-schema.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
 import { channelFactsSchema, viewSchema } from './view-schema.ts';
 
@@ -294,6 +295,7 @@ export const gatewaySchema = z.strictObject({
   resourceRules: resourceRules.prefault({}).describe('such cameras found by themselves; resources goes first (vlink show resources)'),
   state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
   rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
+  api: apiSchema.prefault({}).describe('HTTP interface for integrators and monitoring; vlink api first-password gives the first log-in'),
   trace: traceSchema.prefault({}).describe('what was said is kept for a while, to be looked at'),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('least severity that is logged') }).prefault({}).describe('logs go to the journal, one JSON object a line'),
 });

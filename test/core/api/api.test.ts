@@ -6,6 +6,7 @@ import { API_STATUS, API_WORDS, failureOf } from '#core/api/api-errors.ts';
 import { EventRing } from '#core/api/event-ring.ts';
 import { passwordProblem } from '#core/api/password-rules.ts';
 import { MAX_TOKENS, MAX_TOKENS_PER_USER, TokenBook } from '#core/api/token-book.ts';
+import { isForbiddenTarget, webhookHostProblem } from '#core/api/webhook-target.ts';
 import { MAX_QUEUED, WebhookLine, type WebhookOutput } from '#core/api/webhook-line.ts';
 import { HTTP_STATUS } from '#core/result.ts';
 import { NEVER, ms, wallMs } from '#core/units.ts';
@@ -105,6 +106,15 @@ t.test('webhook, whatever happens: at most one under way, nothing twice, order k
       }
     }),
   );
+});
+
+t.test('webhooks go to receivers, not to what answers only us (fault 83)', async t => {
+  for (const bad of ['http://169.254.169.254/latest/meta-data', 'http://127.0.0.1:6379/', 'http://[::1]/', 'http://localhost/', 'http://x.localhost:1/', 'http://0.0.0.0/', 'http://2130706433/', 'http://0x7f.1/', 'http://127.1/', 'http://[fe80::1]/', 'http://[::ffff:127.0.0.1]/', 'http://[::ffff:169.254.1.1]/', 'file:///etc/passwd', 'http://a@b/', 'gopher://x/', 'http://', 'http://224.0.0.1/'])
+    t.type(webhookHostProblem(bad, false), 'string', bad);
+  for (const good of ['https://hooks.example.com/viewlink?x=1', 'http://10.1.2.3:8080/x', 'https://[2001:db8::1]/']) t.equal(webhookHostProblem(good, false), null, good);
+  for (const good of ['http://127.0.0.1:8080/', 'http://[::1]:1/', 'http://localhost/']) t.equal(webhookHostProblem(good, true), null, good);
+  t.type(webhookHostProblem('http://10.1.2.3/', true), 'string');
+  t.ok(isForbiddenTarget('not an address', true));
 });
 
 t.test('failures: every code has a status and words, and nothing of the inside is told', async t => {
