@@ -4,6 +4,7 @@ import reload from './configure/reload.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import play from './do/play.ts';
 import snapshot from './do/snapshot.ts';
+import trace from './do/trace.ts';
 import why from './do/why.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
@@ -16,4 +17,4 @@ import upstreams from './show/upstreams.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, why, play, snapshot, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, why, trace, play, snapshot, catalogRefresh, check, reload];
