@@ -1,4 +1,5 @@
 /** What healthd offers over its RPC socket: the state of the node and of everything on it, its history, and its alarms. Times are wall milliseconds. */
+import type { Author } from './configd.ts';
 
 export type Severity = 'info' | 'warning' | 'critical';
 
@@ -57,10 +58,10 @@ export interface HealthdRequests {
   history(params: { readonly metric: string; readonly labels: Readonly<Record<string, string>>; readonly fromWallMs: number; readonly toWallMs: number; readonly maxPoints: number }): { readonly stepMs: number; readonly series: readonly HistorySeries[] };
   alarms(params: { readonly activeOnly: boolean; readonly limit: number }): readonly AlarmRow[];
   /** PEER_UNKNOWN: no such alarm. */
-  acknowledge(params: { readonly alarmId: number; readonly user: string }): null;
+  acknowledge(params: { readonly alarmId: number; readonly author: Author }): null;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }
 
-/** Sent to every connected client as the notification `event`. */
+/** Sent to every connected client as the notification `event`. Raised again: the same alarm became worse. */
 export type HealthdEvent = { readonly type: 'alarm-raised' | 'alarm-cleared'; readonly alarm: AlarmRow };

@@ -231,7 +231,35 @@ export interface RecordRow {
   readonly bytes: number | null;
 }
 
+/** What healthd wants to know every few seconds: counts, and rows only of what is few. */
+export interface SipdSummary {
+  readonly devices: { readonly online: number; readonly offline: number; readonly neverRegistered: number };
+  /** Devices that were there and are not, the last to go first; at most 100. */
+  readonly gone: readonly { readonly id: string; readonly name: string | null; readonly reason: string; readonly lastSeenAgeMs: number }[];
+  /** `online`: of devices that are online. */
+  readonly channels: { readonly all: number; readonly online: number };
+  readonly upstreams: readonly { readonly name: string; readonly state: UpstreamRow['state']; readonly reason: string | null; readonly sessions: number }[];
+  /** What runs, by bridge. */
+  readonly sources: readonly { readonly bridgeId: string; readonly instance: string; readonly deviceId: string; readonly channelId: string; readonly name: string | null; readonly upstreams: readonly { readonly name: string; readonly sinkId: string }[] }[];
+  readonly store: { readonly state: 'ok' | 'failing' | 'volatile'; readonly queued: number; readonly refused: number };
+}
+
+/** A fault of the gateway itself, for the platforms above that want to hear of it (upstreams[].view.healthAlarms). */
+export interface RaiseAlarmParams {
+  /** Says the same alarm twice only once. */
+  readonly key: string;
+  /** 1 highest to 4 lowest. */
+  readonly priority: number;
+  /** AlarmType of a device fault: 1 disk, 2 fan; null: another. */
+  readonly faultType: 1 | 2 | null;
+  readonly atWallMs: number;
+  readonly description: string;
+}
+
 export interface SipdRequests {
+  summary(params: Record<string, never>): SipdSummary;
+  /** Goes the way of camera alarms, under our own ID; kept until it is accepted. Answers how many platforms it is for. */
+  raiseAlarm(params: RaiseAlarmParams): { readonly upstreams: number };
   listDevices(params: Record<string, never>): readonly DeviceRow[];
   /** `text`: part of name or ID. `within`: device or channel IDs or prefixes that the asker may see; `*`: all. */
   listChannels(params: ChannelQuery): { readonly total: number; readonly rows: readonly ChannelRow[] };

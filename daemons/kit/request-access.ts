@@ -28,6 +28,8 @@ export const mediadAccess: RpcAccess<MediadRequests> = {
 };
 
 export const sipdAccess: RpcAccess<SipdRequests> = {
+  summary: 'read',
+  raiseAlarm: 'daemons',
   listDevices: 'read',
   listChannels: 'read',
   channel: 'read',

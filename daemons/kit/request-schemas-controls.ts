@@ -32,7 +32,7 @@ export const localControl: z.ZodType<LocalControl> = z.discriminatedUnion('kind'
 ]);
 
 const channel = z.string().min(1).max(256);
-const author: z.ZodType<Author> = z.strictObject({ user: z.string().min(1).max(64), via: z.enum(['cli', 'api', 'system']), address: z.string().max(64).nullable() });
+export const author: z.ZodType<Author> = z.strictObject({ user: z.string().min(1).max(64), via: z.enum(['cli', 'api', 'system']), address: z.string().max(64).nullable() });
 const wallMs = z.int().min(0).max(LATEST_WALL_MS);
 
 export const controlSchemas = {

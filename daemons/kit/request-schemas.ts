@@ -50,6 +50,8 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
 };
 
 export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
+  summary: nothing,
+  raiseAlarm: z.strictObject({ key: z.string().min(1).max(128), priority: z.int().min(1).max(4), faultType: z.union([z.literal(1), z.literal(2)]).nullable(), atWallMs: z.number().min(0), description: z.string().max(1024) }),
   listDevices: nothing,
   listChannels: z.strictObject({
     deviceId: id.exactOptional(),

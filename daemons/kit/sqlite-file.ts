@@ -6,6 +6,7 @@ import { GatewayError } from '#core/result.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { MIGRATIONS } from './migrations/index.ts';
+import type { Migration } from './migrations/migration.ts';
 
 const KEPT_CORRUPT_FILES = 3;
 const CORRUPT_MARK = '.corrupt-';
@@ -16,6 +17,7 @@ const CORRUPTION = /^SQLITE_(CORRUPT|NOTADB)/;
 const STORAGE = /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|PERM|NOMEM|PROTOCOL|CORRUPT|NOTADB|BUSY|LOCKED)/;
 
 export type SqliteDatabase = Database.Database;
+export type SqliteStatement = Database.Statement<unknown[]>;
 
 export const sqliteCode = (error: unknown): string => (error instanceof Database.SqliteError ? error.code : '');
 export const isStorageTrouble = (error: unknown): boolean => STORAGE.test(sqliteCode(error));
@@ -27,41 +29,41 @@ export interface OpenedFile {
 }
 
 /** STORE_FAILED when another process holds the file or a newer release wrote it; every other trouble is survived. */
-export function openSqliteFile(path: string, clock: Clock, log: Log): OpenedFile {
+export function openSqliteFile(path: string, clock: Clock, log: Log, steps: readonly Migration[] = MIGRATIONS): OpenedFile {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     if (existsSync(path) && statSync(path).size === 0) log.error({ path }, 'store.file-was-empty');
-    return { database: openChecked(path), durable: true };
+    return { database: openChecked(path, steps), durable: true };
   } catch (error) {
     if (error instanceof GatewayError) throw error;
     if (sqliteCode(error).startsWith('SQLITE_BUSY')) throw new GatewayError('STORE_FAILED', { path, why: 'another process uses it' }, { cause: error });
-    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error), durable: true };
+    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error, steps), durable: true };
     log.error({ path, why: (error as Error).message }, 'store.volatile');
-    return { database: prepare(new Database(':memory:')), durable: false };
+    return { database: prepare(new Database(':memory:'), steps), durable: false };
   }
 }
 
-function openChecked(path: string): SqliteDatabase {
+function openChecked(path: string, steps: readonly Migration[]): SqliteDatabase {
   const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   try {
     // One process owns the file: no second daemon by mistake, and no shared-memory file to go missing.
     database.pragma('locking_mode = EXCLUSIVE');
     const verdict = database.pragma('quick_check(1)', { simple: true });
     if (verdict !== 'ok') throw new Database.SqliteError(String(verdict), 'SQLITE_CORRUPT');
-    return prepare(database);
+    return prepare(database, steps);
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
-function prepare(database: SqliteDatabase): SqliteDatabase {
+function prepare(database: SqliteDatabase, steps: readonly Migration[]): SqliteDatabase {
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = NORMAL');
   const version = Number(database.pragma('user_version', { simple: true }));
-  if (version > MIGRATIONS.length) throw new GatewayError('STORE_FAILED', { why: 'written by a newer release', version, known: MIGRATIONS.length });
+  if (version > steps.length) throw new GatewayError('STORE_FAILED', { why: 'written by a newer release', version, known: steps.length });
   database.transaction(() => {
-    for (const step of MIGRATIONS.slice(version)) {
+    for (const step of steps.slice(version)) {
       database.exec(step.sql);
       database.pragma(`user_version = ${step.version}`);
     }
@@ -69,12 +71,12 @@ function prepare(database: SqliteDatabase): SqliteDatabase {
   return database;
 }
 
-function beginAnew(path: string, clock: Clock, log: Log, cause: unknown): SqliteDatabase {
+function beginAnew(path: string, clock: Clock, log: Log, cause: unknown, steps: readonly Migration[]): SqliteDatabase {
   const aside = `${path}${CORRUPT_MARK}${clock.wall()}`;
   for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
   log.error({ path, aside, why: (cause as Error).message }, 'store.corrupt-begun-anew');
   const marked = `${basename(path)}${CORRUPT_MARK}`;
   const old = readdirSync(dirname(path)).filter(name => name.startsWith(marked) && !/-(wal|shm)$/.test(name)).sort();
   for (const name of old.slice(0, -KEPT_CORRUPT_FILES)) for (const suffix of ['', '-wal', '-shm']) rmSync(join(dirname(path), name + suffix), { force: true });
-  return openChecked(path);
+  return openChecked(path, steps);
 }

@@ -20,6 +20,7 @@ import { systemHashes } from '#kit/hashes.ts';
 import { CountedLog, createLog, type Log } from '#kit/log.ts';
 import { isWildcard, ownAddress } from '#kit/net.ts';
 import { shareOf } from '#kit/port-pool.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom } from '#kit/random.ts';
 import { mediadAccess } from '#kit/request-access.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
@@ -184,7 +185,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters(), ...processFigures() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),

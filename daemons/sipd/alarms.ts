@@ -5,13 +5,16 @@
  *     -> for each platform that sees the channel: a row on disk, core/gb/alarm-outbox
  *     -> NOTIFY where it subscribed and wants it, MESSAGE where it did not -> 200 -> the row goes
  */
+import type { RaiseAlarmParams } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { fingerprint } from '#core/fingerprint.ts';
 import { type AlarmNotice, buildAlarm, readAlarm } from '#core/gb/alarm.ts';
 import { AlarmOutbox, type OutboxOutcome, type OutboxOutput } from '#core/gb/alarm-outbox.ts';
+import { formatGbTime } from '#core/gb/gb-time.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
+import { wallMs } from '#core/units.ts';
 import { Alarm as Timer, type Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
@@ -29,6 +32,8 @@ const MAX_RECENT = 10_000;
 const ID_BLOCK = 1000;
 const ID_KEY = 'alarms.nextId';
 const MAX_SN = 0x7fff_fffe;
+/** AlarmMethod. */
+const DEVICE_FAULT = '6';
 /** Rows that a storm pushed out leave the disk so many at a time; after a crash they would only be pushed out again. */
 const FORGET_AT_ONCE = 256;
 
@@ -121,14 +126,33 @@ export class Alarms implements Disposable {
     if (this.#isRepeated(deviceId, message, alarm)) return counters.add('alarm.repeated');
     const { priority, method = null, type: kind = null, time = null, description = null } = alarm;
     this.#deps.events.say(() => ({ type: 'camera-alarm', deviceId, channelId: message.deviceId, priority, method, kind, time, description }));
-    const rows = this.#targets(deviceId, message.deviceId).map(({ upstream, channelId }) => ({ upstream, id: this.#takeId(), priority: alarm.priority, waiting: { channelId, alarm } }));
-    if (rows.length === 0) return counters.add('alarm.unseen');
+    const targets = this.#targets(deviceId, message.deviceId);
+    if (targets.length === 0) counters.add('alarm.unseen');
+    else this.#put(targets, alarm);
+  }
+
+  /** A fault of the gateway itself, under our ID there: on disk when it returns. Answers how many platforms hear of it. */
+  ofOurselves({ key, priority, faultType, atWallMs, description }: RaiseAlarmParams): number {
+    const { upstreams, counters } = this.#deps;
+    const wanting = upstreams.links.filter(({ config }) => config.enabled && config.alarms && config.view.healthAlarms);
+    if (this.#isKnown(`health ${key}`)) return wanting.length;
+    counters.add('alarm.of-ourselves');
+    const alarm: AlarmNotice = { priority, method: DEVICE_FAULT, time: formatGbTime(wallMs(atWallMs)), description, longitude: undefined, latitude: undefined, type: faultType === null ? undefined : String(faultType), eventType: undefined };
+    if (wanting.length > 0) this.#put(wanting.map(({ config }) => ({ upstream: config.name, channelId: config.localId })), alarm);
+    return wanting.length;
+  }
+
+  #put(targets: readonly { readonly upstream: string; readonly channelId: string }[], alarm: AlarmNotice): void {
+    const rows = targets.map(({ upstream, channelId }) => ({ upstream, id: this.#takeId(), priority: alarm.priority, waiting: { channelId, alarm } }));
     this.#deps.store.putOutbox(rows.map(({ id, upstream, priority, waiting }) => ({ id, upstream, priority, json: JSON.stringify(waiting) })));
     for (const { upstream, id, priority, waiting } of rows) this.#run(upstream, this.#queue(upstream, id, priority, waiting));
   }
 
   #isRepeated(deviceId: string, { sn, deviceId: source }: Manscdp, alarm: AlarmNotice): boolean {
-    const key = `${deviceId} ${sn} ${fingerprint(`${source} ${JSON.stringify(alarm)}`)}`;
+    return this.#isKnown(`${deviceId} ${sn} ${fingerprint(`${source} ${JSON.stringify(alarm)}`)}`);
+  }
+
+  #isKnown(key: string): boolean {
     if (this.#recent.has(key)) return true;
     this.#recent.add(key);
     if (this.#recent.size > MAX_RECENT) this.#recent.delete(this.#recent.values().next().value!);

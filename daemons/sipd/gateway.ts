@@ -7,6 +7,7 @@ import { systemClock as clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import { systemHashes as hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom as random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
@@ -36,6 +37,7 @@ import { Rows } from './rows.ts';
 import { SessionNotices } from './session-notices.ts';
 import { SessionStore } from './session-store.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { summaryOf, type SummaryDeps } from './summary.ts';
 import { tracePage } from './trace-page.ts';
 import { Upstreams } from './upstreams.ts';
 import { UpstreamRows } from './upstream-rows.ts';
@@ -69,6 +71,7 @@ export class Gateway {
   readonly rows: Rows;
   readonly upstreamRows: UpstreamRows;
   readonly #log: Log;
+  readonly #summaryDeps: SummaryDeps;
   readonly #recorder: SipRecorder;
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
@@ -153,6 +156,7 @@ export class Gateway {
     this.controls = closer.use(new Controls({ ...common, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, giveLocal: answer => this.localControls.give(answer) }));
     this.localControls.use(this.controls);
     this.upstreamRows = new UpstreamRows({ ...common, catalogs: this.catalogs, resources: this.resources, upstreams: this.upstreams, views: this.views, relay: this.relay, bandwidth: this.bandwidth });
+    this.#summaryDeps = { ...common, devices: this.devices, catalogs: this.catalogs, inlets: this.inlets, upstreams: this.upstreams, relay: this.relay };
     this.rows = new Rows({ ...common, inlets: this.inlets, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
@@ -226,6 +230,8 @@ export class Gateway {
   handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<SipdRequests> {
     const { rows } = this;
     return {
+      summary: () => summaryOf(this.#summaryDeps),
+      raiseAlarm: params => ({ upstreams: this.alarms.ofOurselves(params) }),
       listDevices: () => rows.devices(),
       listChannels: params => rows.channels(params),
       channel: params => rows.channel(params),
@@ -234,7 +240,7 @@ export class Gateway {
       view: params => viewReport({ views: this.views, catalogs: this.catalogs, refusalOf: next => this.refusalOf(next) }, params),
       listSessions: () => rows.sessions(),
       listResources: () => this.resources.rows(),
-      counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters }),
+      counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters, ...processFigures() }),
       why: params => rows.why(params),
       traceMessages: params => tracePage(this.#recorder, params),
       openOutlet: params => this.outlets.open(params),

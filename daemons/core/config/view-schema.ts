@@ -81,6 +81,7 @@ export const viewSchema = z.strictObject({
   name: line(128).default('{name}').describe('names: {name} {id} {channel} {device} {civil} {manufacturer} are filled in'),
   replace: z.array(z.strictObject({ find: line(64).min(1).describe('text in a name'), with: line(64).describe('what stands there instead') })).max(64).default([]).describe('replaced in names, one after the other'),
   status: z.enum(['actual', 'always-on', 'device', 'hide-offline']).default('actual').describe('device: OFF only when the device is offline; hide-offline: what is not ON is not seen'),
+  healthAlarms: z.boolean().default(false).describe('faults of the gateway itself are sent to it as device faults, where alarms is true'),
   quota: quota.prefault({}).describe('how much it may have at once'),
   route: z.boolean().default(false).describe('items name the platforms that they came through: for an upstream that is a ViewLink gateway; needed where platforms in a ring all make IDs of their own'),
 });

@@ -12,7 +12,7 @@
  * An alarm that came three times in half an hour flaps: from then on it must be better for much longer. What is not observed
  * any more (an interface that was taken out) clears after a quarter of an hour. A value that cannot be measured decides nothing.
  */
-import { NEVER, type Ms, addMs } from '../units.ts';
+import type { Ms } from '../units.ts';
 import type { Observation, Severity } from './model.ts';
 import type { RuleDefaults } from './rule-table.ts';
 
@@ -81,20 +81,9 @@ export class RuleBook {
     });
   }
 
-  /** Also after other thresholds came into force. */
+  /** What became due without a new observation; once a second is enough. Also after other thresholds came into force. */
   tick(now: Ms): RuleOutput[] {
     return [...this.#watched.values()].flatMap(watched => this.#judge(watched, now));
-  }
-
-  /** When something is due without a new observation. */
-  get deadline(): Ms {
-    let deadline = NEVER;
-    for (const watched of this.#watched.values()) {
-      const thresholds = this.#thresholds(watched.rule, watched.subject);
-      const due = watched.heading === null || thresholds === undefined ? addMs(watched.seenAt, FORGOTTEN_MS) : addMs(watched.heading.since, waitMs(watched, thresholds, watched.heading.to));
-      if (due < deadline) deadline = due;
-    }
-    return deadline;
   }
 
   #watch(rule: string, subject: string, now: Ms): Watched {
