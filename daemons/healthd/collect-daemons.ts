@@ -198,5 +198,5 @@ async function asAnswering(link: DaemonLink<ConfigdRequests>): Promise<Readonly<
 
 function totalsOf({ bridgeId, source: { packets, lost, bytes }, units, gate, sinks }: BridgeStats): BridgeTotals {
   const pictures = gate ?? units;
-  return { bridgeId, packets, lost, bytes, frozenMs: pictures?.frozenMs ?? null, frozenNow: pictures?.frozenForMs != null, sinks: sinks.map(sink => ({ sinkId: sink.sinkId, bytes: sink.bytes })) };
+  return { bridgeId, packets, lost, bytes, frozenMs: pictures?.frozenMs ?? null, frozenNow: (pictures?.frozenForMs ?? null) !== null, sinks: sinks.map(sink => ({ sinkId: sink.sinkId, bytes: sink.bytes })) };
 }

@@ -63,7 +63,7 @@ export function measureArrays(arrays: readonly MdArray[]): Measured {
     const missing = active ? Math.max(0, wanted - working) : Math.max(1, wanted);
     found.sample('viewlink_raid_members', labels, wanted);
     found.sample('viewlink_raid_members_working', labels, working);
-    found.sample('viewlink_raid_repair_ratio', labels, repair?.percent == null ? null : repair.percent / 100);
+    found.sample('viewlink_raid_repair_ratio', labels, repair === null || repair.percent === null ? null : repair.percent / 100);
     const state = !active ? 'not running' : missing === 0 ? `all ${wanted} members work` : `${working} of ${wanted} members work`;
     const broken = failed.length === 0 ? '' : `, failed: ${failed.join(' ')}`;
     const running = repair === null ? '' : `, ${repair.what}${repair.percent === null ? '' : ` at ${shown(repair.percent)} %`}`;
