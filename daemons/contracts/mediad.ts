@@ -251,6 +251,34 @@ export interface PushRow {
   readonly why: string | null;
 }
 
+export interface StartCaptureParams {
+  /** Chosen by the caller. */
+  readonly captureId: string;
+  readonly bridgeId: string;
+  readonly seconds: number;
+  /** Of each packet; more than a packet has: all of it. */
+  readonly packetBytes: number;
+}
+
+/** Where packets of one capture came from or went to. */
+export interface CaptureLeg {
+  readonly role: 'source' | 'sink';
+  readonly transport: 'udp' | 'tcp';
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+}
+
+export interface CapturePage {
+  /** All so far. */
+  readonly legs: readonly CaptureLeg[];
+  /** RTP or RTCP packets without the framing of TCP. `leg`: place in `legs`; `length`: before it was cut. */
+  readonly packets: readonly { readonly leg: number; readonly atWallMs: number; readonly length: number; readonly base64: string }[];
+  /** Packets that found no room because nobody read. */
+  readonly dropped: number;
+  /** Nothing will follow. */
+  readonly isEnd: boolean;
+}
+
 /** Requests. Every id is chosen by the caller; the same open twice with the same id is BAD_REQUEST; closing twice is once. */
 export interface MediadRequests {
   openSource(params: OpenSourceParams): { readonly local: Endpoint };
@@ -272,6 +300,11 @@ export interface MediadRequests {
   /** Closes the source and every sink. */
   closeBridge(params: { readonly bridgeId: string }): null;
   listBridges(params: Record<string, never>): { readonly bridges: readonly BridgeStats[]; readonly strays: readonly StrayReport[] };
+  /** Copies of the packets of one bridge, for `seconds`; whoever starts it reads it, or it is forgotten. */
+  startCapture(params: StartCaptureParams): null;
+  readCapture(params: { readonly captureId: string }): CapturePage;
+  /** Twice is once. What was taken can still be read. */
+  stopCapture(params: { readonly captureId: string }): null;
   load(params: Record<string, never>): MediadLoad;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   listOutlets(params: Record<string, never>): readonly OutletRow[];

@@ -10,6 +10,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import { Bridge } from './bridge.ts';
+import { Captures } from './captures.ts';
 import { Flusher } from './flusher.ts';
 import { InstanceCounters } from './leg-counters.ts';
 import { LoadMeter } from './load-meter.ts';
@@ -62,6 +63,7 @@ export class Bridges implements AsyncDisposable {
       loss: { ...loss },
       gopBytes: options.gopBytes ?? MAX_GOP_BYTES,
       flusher: new Flusher(),
+      captures: new Captures(clock, bridgeId => this.#bridges.has(bridgeId)),
       emit: event => {
         this.#plane.counters.countEvent(event.type);
         options.onEvent(event);
@@ -156,6 +158,10 @@ export class Bridges implements AsyncDisposable {
     return { bridges: [...this.#bridges.values()].map(bridge => bridge.stats()), strays: this.#plane.strays.report() };
   }
 
+  get captures(): Captures {
+    return this.#plane.captures;
+  }
+
   /** What goes out to viewers of outlets counts as load too. */
   set outletBytes(sent: () => number) {
     this.#load.besideBytesOut = sent;
@@ -187,6 +193,7 @@ export class Bridges implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#load[Symbol.dispose]();
+    this.#plane.captures[Symbol.dispose]();
     await Promise.all([...this.#bridges.keys()].map(bridgeId => this.closeBridge({ bridgeId })));
     await this.#plane.ports.close();
   }

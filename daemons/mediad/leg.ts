@@ -6,6 +6,7 @@ import type { Ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
+import type { Captures } from './captures.ts';
 import type { Flusher } from './flusher.ts';
 import type { InstanceCounters, LegCounters } from './leg-counters.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -50,6 +51,7 @@ export interface Plane {
   /** Of each stream that somebody takes: what is kept for who joins. Changed by a reload, for streams taken from then on. */
   gopBytes: number;
   readonly flusher: Flusher;
+  readonly captures: Captures;
   readonly emit: (event: MediadEvent) => void;
   readonly renderer: Renderer | undefined;
 }

@@ -115,8 +115,15 @@ abstract class TcpSink implements SinkLeg, Flushable {
     writeFrameLength(block, at, length + RTP_HEADER_BYTES);
     writeRtpHeader(block, at + FRAME_LENGTH_BYTES, batch.marker[i]!, this.payloadType, this.#numbering.sequenceOf(batch.index[i]!), batch.timestamp[i]!, ssrc);
     Buffer.prototype.copy.call(batch.memory[i]!, block, at + PREFIX_BYTES, batch.payloadOffset[i]!, batch.payloadOffset[i]! + length);
+    if (plane.captures.on) this.#capture(at + FRAME_LENGTH_BYTES, length + RTP_HEADER_BYTES);
     this.#filled += size;
     this.#queuedBytes += size;
+  }
+
+  #capture(at: number, length: number): void {
+    const { bridgeId, plane } = this.options;
+    const { address, port } = this.remote!;
+    plane.captures.packet({ bridgeId, role: 'sink', transport: 'tcp', local: this.local }, this.#block, at, length, address, port);
   }
 
   #newBlock(): void {

@@ -98,6 +98,7 @@ class UdpSink implements SinkLeg {
       }
     }
     if (this.#resender !== undefined) this.#keep(now);
+    if (this.#options.plane.captures.on) this.#capture();
     const droppedBefore = this.#udp.dropped;
     const paced = this.#pacer?.push(outbound);
     const taken = paced === undefined ? this.#udp.send(outbound) : paced.taken;
@@ -105,6 +106,12 @@ class UdpSink implements SinkLeg {
     if (dropped > 0) counters.drop('queue-full', dropped);
     counters.sent(outbound.count - dropped, dropped === 0 ? bytes : 0, now);
     return taken;
+  }
+
+  #capture(): void {
+    const { plane, bridgeId } = this.#options;
+    const leg = { bridgeId, role: 'sink', transport: 'udp', local: this.local } as const;
+    for (let i = 0; i < outbound.count; i++) plane.captures.packet(leg, outbound.memory[i]!, outbound.offset[i]!, outbound.length[i]!, this.#address, this.#farPort);
   }
 
   /** What leaves now, as it leaves. */

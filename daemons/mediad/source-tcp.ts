@@ -101,6 +101,7 @@ abstract class TcpSource implements SourceLeg {
     const resyncs = deframer.resyncs;
     let step = deframer.next();
     for (; step === 'frame'; step = deframer.next()) {
+      if (plane.captures.on) plane.captures.packet({ bridgeId: intake.bridgeId, role: 'source', transport: 'tcp', local: this.local }, deframer.memory, deframer.offset, deframer.length, address, port);
       const taken = intake.take(deframer.memory, deframer.offset, deframer.length, address, port, now, batch);
       if (this.#live === connection) continue;
       if (taken === 'wrong-ssrc' && this.othersMayCome) return this.#refuse(connection, 'wrong-ssrc');

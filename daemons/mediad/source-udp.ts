@@ -107,10 +107,16 @@ class UdpSource implements SourceLeg {
     const intake = this.#intake;
     const batch = plane.batch;
     const now = plane.clock.now();
+    if (plane.captures.on) this.#capture(datagrams);
     batch.begin();
     for (let i = 0; i < datagrams.count; i++) intake.take(datagrams.memory[i]!, datagrams.offset[i]!, datagrams.length[i]!, datagrams.address[i]!, datagrams.port[i]!, now, batch);
     if (batch.count > 0) this.#pass(batch, now);
     if (this.#buffer.held > 0) this.#wait(now);
+  }
+
+  #capture({ count, memory, offset, length, address, port }: DatagramBatch): void {
+    const leg = { bridgeId: this.#intake.bridgeId, role: 'source', transport: 'udp', local: this.local } as const;
+    for (let i = 0; i < count; i++) this.#plane.captures.packet(leg, memory[i]!, offset[i]!, length[i]!, address[i]!, port[i]!);
   }
 
   /** Something is missing: for how long, and whether to ask for it. */
