@@ -1,0 +1,196 @@
+/**
+ * A virtual machine that starts from an image of the appliance, and its console. What is written to the disk goes to a layer of its
+ * own, so that every machine begins with the image as built; `powerCut` leaves that layer as a real cut would.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { systemClock as clock } from '#kit/clock.ts';
+import { addMs } from '#core/units.ts';
+
+const FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
+const FIRMWARE_VARS = '/usr/share/OVMF/OVMF_VARS_4M.fd';
+const KEPT_CHARS = 4_000_000;
+
+export interface VmOptions {
+  /** Folder for what belongs to this machine. */
+  readonly folder: string;
+  readonly disk: string;
+  readonly memoryMb?: number;
+  readonly cpus?: number;
+  /** More arguments of QEMU: drives, network. */
+  readonly extra?: readonly string[];
+  /** Everything that the console says, as it comes. */
+  readonly echo?: (text: string) => void;
+}
+
+export interface Outcome {
+  readonly code: number;
+  readonly output: string;
+}
+
+export class Vm {
+  readonly #options: VmOptions;
+  #process: ChildProcess | undefined;
+  #exited: Promise<unknown> = Promise.resolve();
+  #console = '';
+  /** Of the text that was waited for last. */
+  #seen = 0;
+  #listeners = new Set<() => void>();
+  #commands = 0;
+
+  constructor(options: VmOptions) {
+    this.#options = options;
+    mkdirSync(options.folder, { recursive: true });
+    if (!existsSync(this.#layer)) run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', options.disk, '-F', 'raw', this.#layer, '6G']);
+    if (!existsSync(this.#vars)) copyFileSync(FIRMWARE_VARS, this.#vars);
+  }
+
+  get #layer(): string {
+    return join(this.#options.folder, 'disk.qcow2');
+  }
+  get #vars(): string {
+    return join(this.#options.folder, 'vars.fd');
+  }
+  get #qmp(): string {
+    return join(this.#options.folder, 'qmp.sock');
+  }
+
+  start(): void {
+    const { memoryMb = 1536, cpus = 2, extra = [] } = this.#options;
+    this.#seen = this.#console.length;
+    const child = spawn(
+      'qemu-system-x86_64',
+      [
+        ...['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem', '-machine', 'q35', '-smp', String(cpus), '-m', String(memoryMb)],
+        ...['-nographic', '-nodefaults', '-serial', 'stdio', '-monitor', 'none', '-qmp', `unix:${this.#qmp},server=on,wait=off`, '-no-reboot'],
+        ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
+        ...['-drive', `if=pflash,format=raw,readonly=on,file=${FIRMWARE}`, '-drive', `if=pflash,format=raw,file=${this.#vars}`],
+        // `writeback` keeps the order of flushes: what the guest was told is on the disk survives the end of QEMU.
+        ...['-drive', `file=${this.#layer},if=virtio,cache=writeback,format=qcow2`],
+        ...extra,
+      ],
+      { stdio: ['pipe', 'pipe', 'pipe'] },
+    );
+    this.#process = child;
+    this.#exited = new Promise(resolve => child.once('exit', resolve));
+    const take = (bytes: Buffer): void => {
+      const text = bytes.toString('latin1');
+      this.#options.echo?.(text);
+      const drop = Math.max(0, this.#console.length + text.length - KEPT_CHARS);
+      this.#console = this.#console.slice(drop) + text;
+      this.#seen = Math.max(0, this.#seen - drop);
+      for (const listener of [...this.#listeners]) listener();
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+  }
+
+  /** The console since what was waited for last, up to and with the match; rejects at the limit with the last lines. */
+  async waitFor(pattern: RegExp, limitMs: number): Promise<RegExpExecArray> {
+    const found = Promise.withResolvers<RegExpExecArray>();
+    const look = (): void => {
+      const match = pattern.exec(this.#console.slice(this.#seen));
+      if (match === null) return;
+      this.#seen += match.index + match[0].length;
+      found.resolve(match);
+    };
+    this.#listeners.add(look);
+    void this.#exited.then(() => found.reject(new Error(`the machine ended before ${String(pattern)}:\n${this.tail()}`)));
+    using _limit = clock.schedule(addMs(clock.now(), limitMs), () => found.reject(new Error(`no ${String(pattern)} within ${limitMs} ms:\n${this.tail()}`)));
+    look();
+    try {
+      return await found.promise;
+    } finally {
+      this.#listeners.delete(look);
+    }
+  }
+
+  tail(lines = 25): string {
+    return this.#console.split('\n').slice(-lines).join('\n');
+  }
+
+  type(text: string): void {
+    this.#process?.stdin?.write(text);
+  }
+
+  /** Logs in on the console and becomes root. */
+  async logIn(user: string, password: string, limitMs = 300_000): Promise<void> {
+    await this.waitFor(/login: /, limitMs);
+    this.type(`${user}\n`);
+    await this.waitFor(/Password: /, 60_000);
+    this.type(`${password}\n`);
+    await this.waitFor(/\$ /, 60_000);
+    this.type(`sudo -i\n`);
+    await this.waitFor(/password for .*: /, 60_000);
+    this.type(`${password}\n`);
+    await this.waitFor(/# /, 60_000);
+    this.type("stty -echo cols 500; PS1=; bind 'set enable-bracketed-paste off'\n");
+    await this.run('true');
+  }
+
+  /** A command of the shell that `logIn` left. */
+  async run(command: string, limitMs = 120_000): Promise<Outcome> {
+    const mark = `vm-${(this.#commands += 1)}-${clock.now()}`;
+    this.type(`echo; echo '<''${mark}>'; { ${command}\n} </dev/null 2>&1; echo "<${mark}=$?>"\n`);
+    await this.waitFor(new RegExp(`<${mark}>\\r?\\n`), limitMs);
+    const from = this.#seen;
+    const [, code] = await this.waitFor(new RegExp(`<${mark}=(\\d+)>`), limitMs);
+    const output = this.#console.slice(from, this.#console.lastIndexOf(`<${mark}=`)).replaceAll('\r', '').trim();
+    return { code: Number(code), output };
+  }
+
+  /** As `run`; a command that fails ends the test. */
+  async must(command: string, limitMs?: number): Promise<string> {
+    const { code, output } = await this.run(command, limitMs);
+    if (code !== 0) throw new Error(`${command}: exit code ${code}\n${output}`);
+    return output;
+  }
+
+  /** One command of the QEMU machine protocol. */
+  async qmp(execute: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const socket = connect(this.#qmp);
+    const answers = Promise.withResolvers<void>();
+    let text = '';
+    let step = 0;
+    socket.on('error', answers.reject).on('data', bytes => {
+      text += bytes.toString();
+      const lines = text.split('\n');
+      text = lines.pop()!;
+      for (const line of lines) {
+        if (line.includes('"QMP"')) socket.write('{"execute":"qmp_capabilities"}\n');
+        else if (line.includes('"error"')) answers.reject(new Error(line));
+        else if (line.includes('"return"') && (step += 1) === 1) socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+        else if (step === 2) answers.resolve();
+      }
+    });
+    try {
+      await answers.promise;
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** The plug is pulled. */
+  async powerCut(): Promise<void> {
+    this.#process?.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** Resolves when the machine has switched itself off or, with -no-reboot, wanted to start anew. */
+  async ended(limitMs: number): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    using _limit = clock.schedule(addMs(clock.now(), limitMs), () => late.reject(new Error(`still on after ${limitMs} ms:\n${this.tail()}`)));
+    await Promise.race([this.#exited, late.promise]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.powerCut();
+  }
+}
+
+export function run(program: string, args: readonly string[]): void {
+  const { status, stderr } = spawnSync(program, [...args], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
+}
