@@ -19,6 +19,8 @@ export interface VmOptions {
   readonly disk: string;
   readonly memoryMb?: number;
   readonly cpus?: number;
+  /** Network namespace in which it runs. */
+  readonly netns?: string;
   /** More arguments of QEMU: drives, network. */
   readonly extra?: readonly string[];
   /** Everything that the console says, as it comes. */
@@ -58,11 +60,13 @@ export class Vm {
   }
 
   start(): void {
-    const { memoryMb = 1536, cpus = 2, extra = [] } = this.#options;
+    const { memoryMb = 1536, cpus = 2, extra = [], netns } = this.#options;
     this.#seen = this.#console.length;
+    const [program, ...before] = [...(netns === undefined ? [] : ['ip', 'netns', 'exec', netns]), 'qemu-system-x86_64'];
     const child = spawn(
-      'qemu-system-x86_64',
+      program,
       [
+        ...before,
         ...['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem', '-machine', 'q35', '-smp', String(cpus), '-m', String(memoryMb)],
         ...['-nographic', '-nodefaults', '-serial', 'stdio', '-monitor', 'none', '-qmp', `unix:${this.#qmp},server=on,wait=off`, '-no-reboot'],
         ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
@@ -105,6 +109,16 @@ export class Vm {
     } finally {
       this.#listeners.delete(look);
     }
+  }
+
+  /** Numbers that the console has said so far, in the first group of a pattern. */
+  everything(pattern: RegExp): readonly number[] {
+    return [...this.#console.matchAll(pattern)].map(match => Number(match[1]));
+  }
+
+  /** The machine goes on for so long. */
+  pause(ms: number): Promise<void> {
+    return new Promise(resolve => void clock.schedule(addMs(clock.now(), ms), resolve));
   }
 
   tail(lines = 25): string {

@@ -1,0 +1,25 @@
+/** What a case of image/test gets, and how it says what it saw. */
+import type { Vm } from './vm.ts';
+
+export interface CaseContext {
+  /** Folder for everything that the case makes; removed when it went well. */
+  readonly work: string;
+  /** Disk image as built, and the folder with bundle and keys beside it. */
+  readonly disk: string;
+  readonly built: string;
+  /** A line of the transcript, with the time since the case began. */
+  say(text: string): void;
+  /** As `say`; the case fails unless `holds`. */
+  check(holds: boolean, text: string): void;
+}
+
+export interface Case {
+  readonly name: string;
+  readonly help: string;
+  run(context: CaseContext): Promise<void>;
+}
+
+/** Systemd's own words on how long the start took. */
+export async function startTime(vm: Vm): Promise<string> {
+  return (await vm.must('systemd-analyze time')).split('\n')[0]!;
+}
