@@ -5,26 +5,53 @@ import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import type { Access } from '#core/access/roles.ts';
 import type { RpcClient } from '#kit/rpc.ts';
+import type { Identity } from './identity.ts';
+import type { Terminal } from './terminal.ts';
 
-/** `flag`: --name. `option`: --name VALUE. `argument`: by position; `optional` when it may be missing. */
+/** What a value is, for completion. */
+export type ValueKind = 'channel' | 'device' | 'upstream' | 'file' | 'config-path' | 'daemon' | 'command';
+
+/** `flag`: --name. `option`: --name VALUE. `argument`: by position; `optional` when it may be missing. `rest`: all that is left. */
 export interface ArgSpec {
-  readonly type: 'flag' | 'option' | 'argument';
+  readonly type: 'flag' | 'option' | 'argument' | 'rest';
   readonly help: string;
   readonly optional?: boolean;
+  /** Words that it may be, or of what kind it is; without it, `channel`, `device`, `upstream` and `file` are what they are called. */
+  readonly values?: readonly string[] | ValueKind;
+  /** Is written down nowhere. */
+  readonly secret?: boolean;
 }
 export type ArgSpecs = Readonly<Record<string, ArgSpec>>;
 
-export type ArgValues<Specs extends ArgSpecs> = {
-  readonly [Name in keyof Specs]: Specs[Name]['type'] extends 'flag' ? boolean : Specs[Name]['type'] extends 'option' ? string | undefined : Specs[Name] extends { readonly optional: true } ? string | undefined : string;
-};
+type ArgValue<Spec extends ArgSpec> = Spec['type'] extends 'flag'
+  ? boolean
+  : Spec['type'] extends 'option'
+    ? string | undefined
+    : Spec['type'] extends 'rest'
+      ? readonly string[]
+      : Spec extends { readonly optional: true }
+        ? string | undefined
+        : string;
+export type ArgValues<Specs extends ArgSpecs> = { readonly [Name in keyof Specs]: ArgValue<Specs[Name]> };
 
 export interface Context {
   /** Configuration file that this machine uses. */
   readonly configPath: string;
   /** Prints one line or several; terminal controls are already out of it. */
   out(text: string): void;
-  /** Same, to stderr. */
+  /** As it is: for programs. Whatever others have named must be inert in it. */
+  raw(text: string): void;
+  /** Same as `out`, to stderr. */
   err(text: string): void;
+  /** How long work stands, on one line of a terminal that is written over; nowhere else. */
+  progress(text: string): void;
+  /** Aborted by Ctrl-C; what waits for a daemon is given up by itself. */
+  readonly signal: AbortSignal;
+  /** Null when nobody sits there. */
+  readonly terminal: Terminal | null;
+  readonly identity: Identity;
+  /** All that vlink knows. */
+  readonly grammar: GrammarNode;
   /** The raw form when `json`, else the printed one. */
   print<Raw>(raw: Raw, json: boolean, format: (raw: Raw) => string): void;
   /** Connects, runs, disconnects. DAEMON_UNREACHABLE when it is not there. */
@@ -39,16 +66,57 @@ export interface Context {
 export interface Command {
   /** Words as typed: `show devices`. */
   readonly path: string;
-  /** What one must be allowed to do. */
-  readonly access: Access;
+  /** What one must be allowed to do; `none`: nothing is asked of any daemon. */
+  readonly access: Access | 'none';
   readonly help: string;
   readonly args: ArgSpecs;
+  /** Draws by itself, or goes on until it is stopped: never paged. */
+  readonly live?: boolean;
+  /** For programs; not shown. */
+  readonly hidden?: boolean;
   /** Exit code. */
   run(context: Context, args: Readonly<Record<string, unknown>>): Promise<number>;
+  /** Instead of `run` inside the shell: a mode of its own. */
+  enter?(context: Context): Promise<ShellMode>;
+}
+
+/** Something that could stand at the cursor. */
+export interface Candidate {
+  readonly word: string;
+  readonly help: string;
+}
+
+export interface Completion {
+  /** The word at the end of the line, as far as it is typed; candidates begin with it. */
+  readonly partial: string;
+  readonly candidates: readonly Candidate[];
+  /** What else may be typed there, for `?` alone: `<channel>`, `<Enter>`. */
+  readonly hints: readonly Candidate[];
+}
+
+/** A word of vlink and what can stand behind it. */
+export interface GrammarNode {
+  readonly word: string;
+  readonly help: string;
+  readonly command: Command | null;
+  readonly children: ReadonlyMap<string, GrammarNode>;
+}
+
+/** `leave`: back to where the mode was entered from. */
+export type ModeStep = 'stay' | 'leave' | ShellMode;
+
+/** A place in the shell where lines have a meaning of their own: the top, or `configure` inside it. */
+export interface ShellMode {
+  /** With its blank at the end: `vlink> `. */
+  prompt(): string;
+  /** What can stand at the end of `line`, which is what is left of the cursor. Never rejects. */
+  complete(line: string): Promise<Completion>;
+  /** Runs a whole line. */
+  run(line: string, context: Context): Promise<ModeStep>;
 }
 
 /** Ties the types of `args` to what `run` receives. */
-export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly access: Access; readonly help: string; readonly args: Specs; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
+export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly access: Command['access']; readonly help: string; readonly args: Specs; readonly live?: boolean; readonly hidden?: boolean; enter?(context: Context): Promise<ShellMode>; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
   return command;
 }
 

@@ -1,8 +1,9 @@
 import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
-import capture from './do/capture.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
+import { completeForShell, completionBash } from './do/completion.ts';
+import help from './do/help.ts';
 import play from './do/play.ts';
 import snapshot from './do/snapshot.ts';
 import trace from './do/trace.ts';
@@ -18,4 +19,24 @@ import upstreams from './show/upstreams.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, why, trace, capture, play, snapshot, catalogRefresh, check, reload];
+export const COMMANDS: readonly Command[] = [
+  devices,
+  channels,
+  resources,
+  upstreams,
+  view,
+  sessions,
+  inlets,
+  transcoders,
+  counters,
+  why,
+  trace,
+  play,
+  snapshot,
+  catalogRefresh,
+  check,
+  reload,
+  help,
+  completionBash,
+  completeForShell,
+];

@@ -8,35 +8,64 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from '#kit/config-store.ts';
 import { connectRpc, type RpcClient } from '#kit/rpc.ts';
-import type { Context } from './command.ts';
-import { inertLines, safeJson } from './render.ts';
+import type { Context, GrammarNode } from './command.ts';
+import type { Identity } from './identity.ts';
+import { Interrupted } from './interrupted.ts';
+import { clip, inert, inertLines, safeJson } from './render.ts';
+import { CLEAR_LINE, type Terminal } from './terminal.ts';
 
 /** Where text goes; tests listen here. */
 export interface Output {
   out(text: string): void;
   err(text: string): void;
+  readonly terminal?: Terminal | null;
 }
 
 export interface GlobalOptions {
   readonly runDir?: string | undefined;
   readonly config?: string | undefined;
+  readonly lang?: string | undefined;
 }
 
-export function createContext(options: GlobalOptions, environment: NodeJS.ProcessEnv, output: Output): Context {
-  const configPath = options.config ?? environment['VLINK_CONFIG'] ?? DEFAULT_CONFIG_PATH;
-  const runDir = async (): Promise<string> => options.runDir ?? environment['VLINK_RUN_DIR'] ?? (await configuredRunDir(configPath));
+export interface Surroundings {
+  readonly options: GlobalOptions;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly output: Output;
+  readonly identity: Identity;
+  readonly signal: AbortSignal;
+  readonly grammar: GrammarNode;
+}
+
+export const runDirOf = async ({ options, environment }: Pick<Surroundings, 'options' | 'environment'>): Promise<string> => options.runDir ?? environment['VLINK_RUN_DIR'] ?? (await configuredRunDir(configPathOf({ options, environment })));
+export const configPathOf = ({ options, environment }: Pick<Surroundings, 'options' | 'environment'>): string => options.config ?? environment['VLINK_CONFIG'] ?? DEFAULT_CONFIG_PATH;
+
+export function createContext(surroundings: Surroundings): Context {
+  const { output, identity, signal } = surroundings;
   const out = (text: string): void => output.out(`${inertLines(text)}\n`);
+  const reach = async <Requests, T>(socket: string, use: (client: RpcClient<Requests>) => Promise<T>): Promise<T> => withClient<Requests, T>(join(await runDirOf(surroundings), socket), signal, use);
   return {
-    configPath,
+    configPath: configPathOf(surroundings),
+    signal,
+    identity,
+    grammar: surroundings.grammar,
+    terminal: output.terminal ?? null,
     out,
+    raw: text => output.out(text),
     err: text => output.err(`${inertLines(text)}\n`),
+    progress: progressTo(output),
     print: (raw, json, format) => (json ? output.out(`${safeJson(raw)}\n`) : out(format(raw))),
-    sipd: async <T>(use: (client: RpcClient<SipdRequests>) => Promise<T>) => withClient<SipdRequests, T>(join(await runDir(), 'sipd.sock'), use),
-    configd: async <T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>) => withClient<ConfigdRequests, T>(join(await runDir(), 'configd.sock'), use),
-    healthd: async <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => withClient<HealthdRequests, T>(join(await runDir(), 'healthd.sock'), use),
-    mediad: async <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => withClient<MediadRequests, T>(join(await runDir(), `mediad-${instance}.sock`), use),
-    mediadInstances: async () => instancesIn(await runDir()),
+    sipd: <T>(use: (client: RpcClient<SipdRequests>) => Promise<T>) => reach<SipdRequests, T>('sipd.sock', use),
+    configd: <T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>) => reach<ConfigdRequests, T>('configd.sock', use),
+    healthd: <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => reach<HealthdRequests, T>('healthd.sock', use),
+    mediad: <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => reach<MediadRequests, T>(`mediad-${instance}.sock`, use),
+    mediadInstances: async () => instancesIn(await runDirOf(surroundings)),
   };
+}
+
+/** One line, written over by the next; an empty text takes it away. */
+function progressTo({ err, terminal }: Output): (text: string) => void {
+  if (terminal === undefined || terminal === null) return () => undefined;
+  return text => err(`${CLEAR_LINE}${clip(inert(text), terminal.columns - 1)}`);
 }
 
 /** A configuration that cannot be read must not keep vlink from the daemons that run. */
@@ -45,10 +74,21 @@ async function configuredRunDir(configPath: string): Promise<string> {
   return result.ok ? result.config.rpc.directory : gatewaySchema.parse({}).rpc.directory;
 }
 
-async function withClient<Requests, T>(socket: string, use: (client: RpcClient<Requests>) => Promise<T>): Promise<T> {
+/** What waits for an answer is given up when the signal comes. */
+async function withClient<Requests, T>(socket: string, signal: AbortSignal, use: (client: RpcClient<Requests>) => Promise<T>): Promise<T> {
+  if (signal.aborted) throw new Interrupted();
   await using client = await connectRpc<Requests>(socket);
-  return await use(client);
+  const giveUp = (): void => void client[Symbol.asyncDispose]();
+  signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    return await use(client);
+  } catch (error) {
+    throw signal.aborted ? new Interrupted() : error;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
 }
+
 
 async function instancesIn(directory: string): Promise<readonly string[]> {
   const names = await readdir(directory).catch(() => []);

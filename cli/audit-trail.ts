@@ -1,0 +1,124 @@
+/**
+ * What somebody does with vlink is written down before it happens and after: configd keeps the log (contracts/configd.ts).
+ * When configd is away nothing is done that cannot be written down, except by root, who may have come to mend it: then it
+ * goes to a file, and to configd as soon as that answers again.
+ */
+import { appendFile, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ConfigdRequests, Json } from '#contracts/configd.ts';
+import { GatewayError } from '#core/result.ts';
+import { systemClock } from '#kit/clock.ts';
+import type { ParamsOf } from '#kit/rpc.ts';
+import type { ArgSpecs, Command, Context } from './command.ts';
+import { explain } from './explain.ts';
+import { authorOf } from './identity.ts';
+import { hasSecret, HIDDEN } from './secrets.ts';
+
+type Entry = ParamsOf<ConfigdRequests, 'audit'>;
+
+const PATIENCE = { timeoutMs: 5000 };
+const MAX_SPOOL_BYTES = 4 * 1024 * 1024;
+const MAX_TEXT = 200;
+const ROOT_UID = 0;
+const OWNER_ONLY = 0o600;
+
+export class AuditTrail {
+  readonly #context: Context;
+  readonly #spool: string;
+  readonly #entry: Omit<Entry, 'result' | 'detail'>;
+  #warned = false;
+
+  private constructor(context: Context, spool: string, entry: Omit<Entry, 'result' | 'detail'>) {
+    this.#context = context;
+    this.#spool = spool;
+    this.#entry = entry;
+  }
+
+  /** Rejects with DAEMON_UNREACHABLE when it cannot be written down and the command must not run therefore. */
+  static async begin(command: Command, args: Readonly<Record<string, unknown>>, context: Context, spoolDirectory: string): Promise<AuditTrail> {
+    const { target, given } = describe(command.args, args);
+    const trail = new AuditTrail(context, join(spoolDirectory, 'audit-spool.jsonl'), { author: authorOf(context.identity), action: `cli.${command.path.replaceAll(' ', '.')}`, target, before: null, after: given });
+    await trail.#deliverSpool();
+    await trail.#write('done', 'begins');
+    return trail;
+  }
+
+  async end(result: Entry['result'], detail: string): Promise<void> {
+    await this.#write(result, detail);
+  }
+
+  async #write(result: Entry['result'], detail: string): Promise<void> {
+    const entry: Entry = { ...this.#entry, result, detail: clip(detail) };
+    try {
+      await this.#context.configd(client => client.call('audit', entry, PATIENCE));
+    } catch (error) {
+      if (!(error instanceof GatewayError) || error.code !== 'DAEMON_UNREACHABLE') throw error;
+      await this.#rescue(entry, error);
+    }
+  }
+
+  async #rescue(entry: Entry, error: GatewayError): Promise<void> {
+    const { identity } = this.#context;
+    const isMaster = identity.uid === ROOT_UID || (await stat(dirname(this.#spool)).then(found => found.uid, () => null)) === identity.uid;
+    if (!isMaster) throw error;
+    const size = await stat(this.#spool).then(found => found.size, () => 0);
+    if (size < MAX_SPOOL_BYTES) await appendFile(this.#spool, `${JSON.stringify({ atWallMs: systemClock.wall(), entry })}\n`, { mode: OWNER_ONLY }).catch(() => undefined);
+    if (this.#warned) return;
+    this.#warned = true;
+    this.#context.err(`${size < MAX_SPOOL_BYTES ? `written to ${this.#spool} until the audit log can be reached` : `${this.#spool} is full: not written down`}: ${explain(error)}`);
+  }
+
+  /** What waited, in order; what configd does not take stays for the next time. */
+  async #deliverSpool(): Promise<void> {
+    const sending = `${this.#spool}.${process.pid}`;
+    const text = await rename(this.#spool, sending).then(() => readFile(sending, 'utf8'), () => '');
+    if (text === '') return;
+    const lines = text.split('\n').filter(line => line !== '');
+    let sent = 0;
+    try {
+      await this.#context.configd(async client => {
+        for (const line of lines) {
+          const late = lateEntry(line);
+          if (late !== null) await client.call('audit', late, PATIENCE);
+          sent += 1;
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      await appendFile(this.#spool, lines.slice(sent).map(line => `${line}\n`).join(''), { mode: OWNER_ONLY }).catch(() => undefined);
+    }
+    await unlink(sending).catch(() => undefined);
+  }
+}
+
+/** Null: a line that a power cut left. */
+function lateEntry(line: string): Entry | null {
+  try {
+    const { atWallMs, entry } = JSON.parse(line) as { readonly atWallMs: number; readonly entry: Entry };
+    return { ...entry, detail: clip(`${entry.detail}; delivered late, it was ${new Date(atWallMs).toISOString()}`) };
+  } catch {
+    return null;
+  }
+}
+
+const clip = (text: string): string => text.slice(0, MAX_TEXT);
+
+/** Values that are secrets, and all that stand behind the name of one, are not written down. */
+function describe(specs: ArgSpecs, args: Readonly<Record<string, unknown>>): { readonly target: string; readonly given: Json } {
+  const target: string[] = [];
+  const given: Record<string, Json> = {};
+  let hide = false;
+  for (const [name, { type, secret }] of Object.entries(specs)) {
+    const value = args[name];
+    if (value === undefined || value === false) continue;
+    const text = Array.isArray(value) ? value.join(' ') : String(value);
+    const shown = hide || secret === true || hasSecret(name) ? HIDDEN : clip(text);
+    if (type === 'argument' || type === 'rest') {
+      target.push(shown);
+      hide ||= hasSecret(text);
+    } else {
+      given[name] = value === true ? true : shown;
+    }
+  }
+  return { target: clip(target.join(' ')), given };
+}
