@@ -5,20 +5,20 @@ const TIME = ['Date', 'performance', 'setTimeout', 'setInterval'].map(name => ({
 const CHANCE = [{ object: 'Math', property: 'random', message: 'kit/random is the only caller of chance.' }];
 const NODE = ['node:*', 'fs', 'net', 'dgram', 'os', 'path', 'crypto', 'child_process', 'worker_threads'];
 
+const DAEMONS = ['sipd', 'mediad', 'configd', 'healthd', 'apid'];
+
 /** Who may not be imported from where (design.md 3): alias form and relative form. */
 const closed = (message, ...folders) => ({ group: folders.flatMap(folder => [`**/${folder}/**`, `#${folder}/*`]), message });
 
 const directions = {
-  core: [{ group: [...NODE, '#kit/*', '#contracts/*', '**/kit/**', '**/contracts/**'], message: 'core imports core only.' }, closed('core imports core only.', 'sipd', 'mediad', 'healthd', 'cli', 'scripts', 'test')],
-  contracts: [{ group: [...NODE, '#kit/*', '**/kit/**'], message: 'contracts import types of core only.' }, closed('contracts import types of core only.', 'sipd', 'mediad', 'healthd', 'cli', 'scripts', 'test')],
-  kit: [closed('kit knows no daemon.', 'sipd', 'mediad', 'healthd', 'cli', 'scripts', 'test')],
-  sipd: [closed('a daemon never imports another one.', 'mediad', 'healthd', 'cli', 'scripts', 'test')],
-  mediad: [closed('a daemon never imports another one.', 'sipd', 'healthd', 'cli', 'scripts', 'test')],
-  healthd: [closed('a daemon never imports another one.', 'sipd', 'mediad', 'cli', 'scripts', 'test')],
-  cli: [closed('vlink speaks to daemons over RPC.', 'sipd', 'mediad', 'healthd', 'scripts', 'test')],
-  scripts: [closed('scripts start daemons, they do not import them.', 'sipd', 'mediad', 'healthd', 'cli', 'test')],
+  core: [{ group: [...NODE, '#kit/*', '#contracts/*', '**/kit/**', '**/contracts/**'], message: 'core imports core only.' }, closed('core imports core only.', ...DAEMONS, 'cli', 'scripts', 'test')],
+  contracts: [{ group: [...NODE, '#kit/*', '**/kit/**'], message: 'contracts import types of core only.' }, closed('contracts import types of core only.', ...DAEMONS, 'cli', 'scripts', 'test')],
+  kit: [closed('kit knows no daemon.', ...DAEMONS, 'cli', 'scripts', 'test')],
+  ...Object.fromEntries(DAEMONS.map(name => [name, [closed('a daemon never imports another one.', ...DAEMONS.filter(other => other !== name), 'cli', 'scripts', 'test')]])),
+  cli: [closed('vlink speaks to daemons over RPC.', ...DAEMONS, 'scripts', 'test')],
+  scripts: [closed('scripts start daemons, they do not import them.', ...DAEMONS, 'cli', 'test')],
 };
-const folderOf = { core: 'daemons/core', contracts: 'daemons/contracts', kit: 'daemons/kit', sipd: 'daemons/sipd', mediad: 'daemons/mediad', healthd: 'daemons/healthd', cli: 'cli', scripts: 'scripts' };
+const folderOf = { core: 'daemons/core', contracts: 'daemons/contracts', kit: 'daemons/kit', ...Object.fromEntries(DAEMONS.map(name => [name, `daemons/${name}`])), cli: 'cli', scripts: 'scripts' };
 
 export default tseslint.config(
   { ignores: ['node_modules/', '.tsc/', '.tap/', '.cache/', 'demo-out/'] },

@@ -1,9 +1,16 @@
 /** What each method of each daemon needs of whoever asks (core/access/roles.ts). A method without a line here does not compile. */
+import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import type { RpcAccess } from './rpc-peers.ts';
+
+export const apidAccess: RpcAccess<ApidRequests> = {
+  status: 'read',
+  counters: 'read',
+  reload: 'configure',
+};
 
 export const mediadAccess: RpcAccess<MediadRequests> = {
   openSource: 'daemons',

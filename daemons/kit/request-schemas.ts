@@ -1,5 +1,6 @@
 /** What each daemon accepts over RPC, one schema a method, equal to the types in daemons/contracts (the compiler compares them). */
 import { z } from 'zod';
+import type { ApidRequests } from '#contracts/apid.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
@@ -79,3 +80,5 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   ...controlSchemas,
   reload: sections,
 };
+
+export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, counters: nothing, reload: sections };

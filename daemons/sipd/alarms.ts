@@ -20,7 +20,7 @@ import { CountedLog, type Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs } from './catalogs.ts';
 import { verdictOf } from './catalog-subscription.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';

@@ -4,7 +4,7 @@ import { StreamRates, judgeQuota } from '#core/gb/stream-quota.ts';
 import { addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { MediaPool } from './media-pool.ts';
 import { type Refused, refusal } from './relay-plan.ts';
 

@@ -7,7 +7,7 @@ import type { Manscdp } from '#core/gb/manscdp.ts';
 import { buildResult } from '#core/gb/manscdp-write.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Views } from './views.ts';
 

@@ -9,7 +9,7 @@ import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Notifier, Outcome } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 
 /** A NOTIFY has Event, Subscription-State and Contact more than a MESSAGE. */
 const NOTIFY_OVERHEAD_BYTES = SIP_OVERHEAD_BYTES + 150;

@@ -21,7 +21,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { type CatalogView, DeviceCatalog, type DeviceFacts, NO_CATALOG, NO_FACTS, withoutExtras } from './device-catalog.ts';
 import { type DeviceReach, ownAddress } from './devices.ts';
 

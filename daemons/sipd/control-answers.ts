@@ -7,7 +7,7 @@ import { type RecordItem, recordPages } from '#core/gb/record-info.ts';
 import { relayResponse } from '#core/gb/relayed-content.ts';
 import type { Log } from '#kit/log.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';

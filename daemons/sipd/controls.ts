@@ -17,7 +17,7 @@ import type { Random } from '#kit/random.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import { Answers } from './control-answers.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import { type QuestionAnswer, QuestionDesk } from './question-desk.ts';
 import { type QueryContent, readQuestion } from './questions.ts';

@@ -18,7 +18,7 @@ import type { Log } from '#kit/log.ts';
 import type { EndCause, IncomingRequest, SipEndpoint, Subscription } from '#kit/sip-endpoint.ts';
 import type { Alarms } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { type DeviceReach, type Devices, ownAddress } from './devices.ts';
 import type { Positions } from './positions.ts';
 import type { PositionWish } from './subscriptions.ts';

@@ -25,7 +25,7 @@ import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
 import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { DeviceClaims } from './device-claims.ts';
 import type { Refusal } from './why.ts';
 

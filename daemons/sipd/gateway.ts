@@ -18,7 +18,7 @@ import { AttemptLog } from './attempts.ts';
 import { Cascades } from './cascades.ts';
 import { Catalogs, type ChannelRef } from './catalogs.ts';
 import { Controls } from './controls.ts';
-import { Counters } from './counters.ts';
+import { Counters } from '#kit/counters.ts';
 import { DeviceSubscriptions } from './device-subscriptions.ts';
 import { type Arrival, type DeviceReach, Devices } from './devices.ts';
 import { EventFeed } from './event-feed.ts';

@@ -12,7 +12,7 @@ import type { Clock } from '#kit/clock.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 
 const ASK_EVERY_MS = 1000;

@@ -13,7 +13,7 @@ import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import { LOOPBACK } from './inlet-feeders.ts';
 import type { Inlets } from './inlets.ts';

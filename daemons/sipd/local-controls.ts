@@ -24,7 +24,7 @@ import type { Log } from '#kit/log.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { Controls } from './controls.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import type { QuestionAnswer } from './question-desk.ts';
 import type { PtzControl } from './steering.ts';

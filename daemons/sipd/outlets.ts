@@ -11,7 +11,7 @@ import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import type { Cascades } from './cascades.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { Relay } from './relay.ts';
 import type { HeldSource } from './relay-holders.ts';
 

@@ -5,7 +5,7 @@ import { type FaultChange, PictureFaults } from '#core/gb/picture-faults.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 
 /** So long without a whole picture, although key pictures were asked for. */
 const DEFECT_MS = 20_000;

@@ -15,7 +15,7 @@ import { seconds } from '#core/units.ts';
 import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { PositionSubscriber, Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';

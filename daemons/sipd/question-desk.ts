@@ -4,7 +4,7 @@ import { buildManscdp } from '#core/gb/manscdp-write.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Random } from '#kit/random.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 
 const MAX_FIRST_SN = 1_000_000_000;
 

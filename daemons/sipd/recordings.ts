@@ -18,7 +18,7 @@ import { encodeBody } from '#kit/charset.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { IncomingRequest, Outcome } from '#kit/sip-endpoint.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import type { Source } from './source.ts';
 import type { Viewer } from './viewer.ts';

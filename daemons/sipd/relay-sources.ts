@@ -19,7 +19,7 @@ import type { Random } from '#kit/random.ts';
 import type { IncomingRequest, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { AttemptLog } from './attempts.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import type { Inlets } from './inlets.ts';
 import type { LegMemory } from './leg-memory.ts';

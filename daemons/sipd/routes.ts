@@ -21,7 +21,7 @@ import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#
 import type { Alarms } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { Devices } from './devices.ts';
 import type { Positions } from './positions.ts';
 import type { Relay } from './relay.ts';

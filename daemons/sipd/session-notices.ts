@@ -10,7 +10,7 @@ import { type XmlElement, textOf } from '#core/gb/xml.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';

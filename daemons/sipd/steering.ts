@@ -14,7 +14,7 @@ import type { Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
 import { ControlLines } from './control-lines.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { MovingStore } from './moving-store.ts';
 
 /** For the stops that leave when we do. */

@@ -17,7 +17,7 @@ import type { Random } from '#kit/random.ts';
 import type { EndCause, InDialogParts, IncomingSubscribe, Outcome, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import { CatalogSubscription } from './catalog-subscription.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { DEFAULT_INTERVAL_S, type PositionTopic, type StoredSubscription, type SubscriptionEntry as Entry, TOPICS, isPositionTopic, readInterval, readQuery } from './subscription-entry.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';

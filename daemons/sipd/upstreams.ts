@@ -14,7 +14,7 @@ import type { Random } from '#kit/random.ts';
 import type { Flow, SipEndpoint } from '#kit/sip-endpoint.ts';
 import { CatalogAnswers } from './catalog-answers.ts';
 import type { Catalogs } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceFacts } from './device-catalog.ts';
 import type { EventFeed } from './event-feed.ts';
 import { UpstreamLink } from './upstream-link.ts';

@@ -20,7 +20,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import { Resources } from './resources.ts';
 import { type SeenChannel, UpstreamView, type ViewWorld } from './upstream-view.ts';
 

@@ -19,7 +19,7 @@ import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { IncomingInvite, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { Catalogs, ChannelRef } from './catalogs.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 import type { MediaPool } from './media-pool.ts';
 import { Source, type SourceWorld } from './source.ts';

@@ -5,7 +5,7 @@ import type { CatalogItem } from '#core/gb/catalog-item.ts';
 import type { MappingRow } from '#core/gb/id-mapping.ts';
 import type { Log } from '#kit/log.ts';
 import type { Catalogs, ChannelRef } from '../../daemons/sipd/catalogs.ts';
-import { Counters } from '../../daemons/sipd/counters.ts';
+import { Counters } from '#kit/counters.ts';
 import { DeviceCatalog } from '../../daemons/sipd/device-catalog.ts';
 import { Resources } from '../../daemons/sipd/resources.ts';
 import { Views } from '../../daemons/sipd/views.ts';

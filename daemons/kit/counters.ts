@@ -1,9 +1,13 @@
-/** Named totals since start, for `vlink show counters`. */
+/** Named totals since start, for `vlink show counters` and the metrics. */
 export class Counters {
   readonly #totals = new Map<string, number>();
 
   add(name: string, by = 1): void {
     this.#totals.set(name, (this.#totals.get(name) ?? 0) + by);
+  }
+
+  get(name: string): number {
+    return this.#totals.get(name) ?? 0;
   }
 
   snapshot(): Record<string, number> {

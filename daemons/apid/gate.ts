@@ -1,0 +1,153 @@
+/** All parts of apid, put together. Who opens closes: everything goes into the caller's Closer. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ApidRequests, ApidStatus } from '#contracts/apid.ts';
+import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
+import { SourceBuckets } from '#core/rate-limit.ts';
+import { GatewayError } from '#core/result.ts';
+import { systemClock as clock } from '#kit/clock.ts';
+import type { Closer } from '#kit/closer.ts';
+import { Counters } from '#kit/counters.ts';
+import { systemHashes as hashes } from '#kit/hashes.ts';
+import type { Log } from '#kit/log.ts';
+import { isWildcard, ownAddress } from '#kit/net.ts';
+import { systemRandom as random } from '#kit/random.ts';
+import type { RpcHandlers } from '#kit/rpc.ts';
+import { createApp } from './app.ts';
+import { Audit } from './audit.ts';
+import { Daemons } from './daemons.ts';
+import { Doorman, FIRST_USER } from './doorman.ts';
+import { EventHub } from './event-hub.ts';
+import { Streams } from './event-streams.ts';
+import { fileOf, leaveFirstPassword, removeFirstPassword } from './first-password.ts';
+import { Leases } from './leases.ts';
+import { Listeners } from './listeners.ts';
+import { Passwords } from './passwords.ts';
+import type { Services } from './services.ts';
+import { type TlsMaterial, loadTls, ownTls } from './tls.ts';
+import { UserStore } from './user-store.ts';
+import { Webhooks } from './webhooks.ts';
+
+const MAX_SEED = 0x7fff_ffff;
+
+export class Gate {
+  readonly #log: Log;
+  readonly #services: Services;
+  readonly #listeners: Listeners;
+  readonly #directory: string;
+  #config: GatewayConfig;
+  #rate: SourceBuckets;
+  #tls: TlsMaterial | undefined;
+
+  constructor(config: GatewayConfig, log: Log, closer: Closer) {
+    this.#config = config;
+    this.#log = log;
+    this.#directory = join(config.state.directory, 'apid');
+    this.#rate = newRate(config);
+    const counters = new Counters();
+    const users = closer.use(new UserStore(this.#directory, clock, log));
+    const passwords = new Passwords(random);
+    const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api });
+    const events = new EventHub(clock, random);
+    const webhooks = closer.use(new Webhooks({ clock, hashes, log, counters, events, node: () => this.#config.node.name }));
+    const leases = closer.use(new Leases(clock, () => daemons, log));
+    const daemons = new Daemons({ directory: config.rpc.directory, instances: config.media.instances, events, log, onSipdUp: () => void leases.resume() }, closer);
+    closer.defer(() => leases.closeAll());
+    const streams = closer.use(new Streams(clock, events, counters));
+    this.#services = {
+      clock, random, log, counters, daemons, users, passwords, doorman, events, streams, webhooks, leases,
+      audit: new Audit(daemons, counters, log),
+      config: () => this.#config,
+      rate: () => this.#rate,
+      forgetFirstPassword: () => removeFirstPassword(this.#config.rpc.directory),
+    };
+    this.#listeners = closer.use(new Listeners({ log, counters, config: () => this.#config.api, tls: () => this.#material(), app: (factory, tls) => createApp(this.#services, factory, tls) }));
+  }
+
+  async start(): Promise<void> {
+    const { doorman, daemons, webhooks } = this.#services;
+    // Where nothing listens nobody can log in, and no password need lie about.
+    if (this.#config.api.listen.length > 0) await this.#firstUser();
+    await daemons.start();
+    webhooks.configure(this.#config.api.webhooks);
+    await this.#listeners.configure();
+    this.#log.info({ users: this.#services.users.users().length, tokens: doorman.accessTokens }, 'api.open');
+  }
+
+  async #firstUser(): Promise<void> {
+    const password = await this.#services.doorman.firstUser(existsSync(fileOf(this.#config.rpc.directory)));
+    if (password === undefined) return;
+    leaveFirstPassword(this.#config.rpc.directory, FIRST_USER, password);
+    this.#log.warn({ user: FIRST_USER, show: 'vlink api first-password' }, 'api.first-password-made');
+  }
+
+  /** Why a configuration cannot be taken over; null when it can. */
+  refusalOf(next: GatewayConfig): string | null {
+    if (next.rpc.directory !== this.#config.rpc.directory) return 'rpc.directory: needs a restart of viewlink.target';
+    if (next.state.directory !== this.#config.state.directory) return 'state.directory: needs a restart of viewlink-apid';
+    if (next.media.instances !== this.#config.media.instances) return 'media.instances: needs a restart of viewlink.target';
+    if (next.api.certificateFile === '') return null;
+    try {
+      loadTls(next.api.certificateFile, next.api.keyFile);
+      return null;
+    } catch (error) {
+      if (error instanceof GatewayError) return `api.certificateFile: ${error.detail['why']}`;
+      throw error;
+    }
+  }
+
+  /** Takes over what changed; who is connected stays, unless his address is listened on no more. */
+  async apply(next: GatewayConfig, changed: readonly ConfigSection[]): Promise<string | null> {
+    const refused = this.refusalOf(next);
+    if (refused !== null) return refused;
+    const before = this.#config;
+    this.#config = next;
+    this.#log.level = next.log.level;
+    if (!changed.includes('api') && !changed.includes('node')) return null;
+    if (before.api.requestsPerS !== next.api.requestsPerS) this.#rate = newRate(next);
+    this.#services.webhooks.configure(next.api.webhooks);
+    try {
+      await this.renewTls();
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#config = before;
+      await this.#listeners.configure();
+      return String(error.detail['why']);
+    }
+    if (next.api.listen.length > 0) await this.#firstUser();
+    return null;
+  }
+
+  /** Certificate files may be others under the same names: read anew on every reload. */
+  async renewTls(): Promise<void> {
+    this.#tls = undefined;
+    await this.#listeners.configure();
+  }
+
+  handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<ApidRequests> {
+    return { status: () => this.#status(), counters: () => this.#services.counters.snapshot(), reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }) };
+  }
+
+  #status(): ApidStatus {
+    const { users, doorman, streams, webhooks } = this.#services;
+    return {
+      listening: this.#listeners.rows,
+      certificateSha256: this.#tls?.sha256 ?? null,
+      selfSigned: this.#tls?.selfSigned ?? false,
+      users: users.users().length,
+      firstPasswordWaits: existsSync(fileOf(this.#config.rpc.directory)),
+      accessTokens: doorman.accessTokens,
+      listeners: streams.size,
+      webhooks: webhooks.rows,
+    };
+  }
+
+  #material(): TlsMaterial {
+    const { api, node } = this.#config;
+    const addresses = api.listen.filter(({ tls }) => tls).map(({ address }) => (isWildcard(address) ? ownAddress() : address));
+    this.#tls ??= api.certificateFile === '' ? ownTls({ directory: this.#directory, name: node.name, addresses, clock, random }) : loadTls(api.certificateFile, api.keyFile);
+    return this.#tls;
+  }
+}
+
+const newRate = ({ api }: GatewayConfig): SourceBuckets => new SourceBuckets(api.requestsPerS, random.int(MAX_SEED));

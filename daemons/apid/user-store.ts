@@ -1,0 +1,146 @@
+/** Who may log in, in a SQLite file of apid's own: passwords as scrypt, tokens as SHA-256, nothing that could be used if it were read. */
+import { join } from 'node:path';
+import type { Access, Role } from '#core/access/roles.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import { type SqliteDatabase, openSqliteFile } from '#kit/sqlite-file.ts';
+
+export interface UserRow {
+  readonly name: string;
+  readonly kind: 'person' | 'platform';
+  readonly roles: readonly Role[];
+  readonly channels: readonly string[];
+  /** Null: logs in by certificate or API token only. */
+  readonly passwordHash: string | null;
+  readonly mustChangePassword: boolean;
+  readonly disabled: boolean;
+  /** SHA-256 of its client certificate, lower-case hex. */
+  readonly certificateSha256: string | null;
+  readonly createdAtWallMs: number;
+  readonly lastLoginWallMs: number | null;
+}
+
+/** `refresh`: used once; its family is one log-in. `api`: lives until it is revoked or over. */
+export interface TokenRow {
+  readonly hash: string;
+  readonly kind: 'refresh' | 'api';
+  readonly user: string;
+  /** Of an API token: its name. Of a refresh token: its family. */
+  readonly label: string;
+  /** Null: all that its user may. */
+  readonly accesses: readonly Access[] | null;
+  /** A refresh token that was used: seen again, its family is revoked. */
+  readonly used: boolean;
+  readonly createdAtWallMs: number;
+  readonly expiresAtWallMs: number | null;
+}
+
+const MIGRATIONS = [
+  {
+    version: 1,
+    sql: `
+      CREATE TABLE users (name TEXT PRIMARY KEY, certificateSha256 TEXT UNIQUE, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE tokens (hash TEXT PRIMARY KEY, user TEXT NOT NULL, kind TEXT NOT NULL, label TEXT NOT NULL, expiresAtWallMs REAL, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE INDEX tokensOfUser ON tokens (user);
+    `,
+  },
+];
+/** Refresh tokens of one user; the one that ends first goes. */
+const MAX_REFRESH = 50;
+
+export class UserStore implements Disposable {
+  readonly #database: SqliteDatabase;
+  readonly #statements: ReturnType<typeof prepareAll>;
+
+  constructor(directory: string, clock: Clock, log: Log) {
+    this.#database = openSqliteFile(join(directory, 'users.db'), clock, log, MIGRATIONS).database;
+    this.#database.pragma('synchronous = FULL');
+    this.#statements = prepareAll(this.#database);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+
+  users(): UserRow[] {
+    return this.#statements.users.all().map(row => userOf(row));
+  }
+
+  user(name: string): UserRow | undefined {
+    const row = this.#statements.user.get(name);
+    return row && userOf(row);
+  }
+
+  byCertificate(sha256: string): UserRow | undefined {
+    const row = this.#statements.byCertificate.get(sha256);
+    return row && userOf(row);
+  }
+
+  put(user: UserRow): void {
+    this.#statements.put.run(user.name, user.certificateSha256, JSON.stringify(user));
+  }
+
+  /** With its tokens. */
+  delete(name: string): void {
+    this.#database.transaction(() => {
+      this.#statements.dropTokensOf.run(name);
+      this.#statements.drop.run(name);
+    })();
+  }
+
+  token(hash: string): TokenRow | undefined {
+    const row = this.#statements.token.get(hash);
+    return row && (JSON.parse(row.json) as TokenRow);
+  }
+
+  tokensOf(user: string): TokenRow[] {
+    return this.#statements.tokensOf.all(user).map(row => JSON.parse((row).json) as TokenRow);
+  }
+
+  putToken(token: TokenRow, nowWallMs: number): void {
+    this.#database.transaction(() => {
+      this.#statements.expire.run(nowWallMs);
+      if (token.kind === 'refresh') this.#statements.trim.run(token.user, token.user, MAX_REFRESH);
+      this.#statements.putToken.run(token.hash, token.user, token.kind, token.label, token.expiresAtWallMs, JSON.stringify(token));
+    })();
+  }
+
+  deleteToken(hash: string): void {
+    this.#statements.dropToken.run(hash);
+  }
+
+  deleteFamily(user: string, label: string): void {
+    this.#statements.dropFamily.run(user, label);
+  }
+
+  /** Log-ins of this user; API tokens stay. */
+  deleteRefreshTokens(user: string): void {
+    this.#statements.dropRefresh.run(user);
+  }
+}
+
+interface Stored {
+  readonly json: string;
+}
+
+const userOf = ({ json }: Stored): UserRow => JSON.parse(json) as UserRow;
+
+function prepareAll(database: SqliteDatabase) {
+  const sql = (text: string) => database.prepare<unknown[], Stored>(text);
+  return {
+    users: sql('SELECT json FROM users ORDER BY name'),
+    user: sql('SELECT json FROM users WHERE name = ?'),
+    byCertificate: sql('SELECT json FROM users WHERE certificateSha256 = ?'),
+    put: sql('INSERT INTO users (name, certificateSha256, json) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET certificateSha256 = excluded.certificateSha256, json = excluded.json'),
+    drop: sql('DELETE FROM users WHERE name = ?'),
+    token: sql('SELECT json FROM tokens WHERE hash = ?'),
+    tokensOf: sql("SELECT json FROM tokens WHERE user = ? AND kind = 'api' ORDER BY label"),
+    putToken: sql('INSERT OR REPLACE INTO tokens (hash, user, kind, label, expiresAtWallMs, json) VALUES (?, ?, ?, ?, ?, ?)'),
+    dropToken: sql('DELETE FROM tokens WHERE hash = ?'),
+    dropTokensOf: sql('DELETE FROM tokens WHERE user = ?'),
+    dropRefresh: sql("DELETE FROM tokens WHERE user = ? AND kind = 'refresh'"),
+    dropFamily: sql("DELETE FROM tokens WHERE user = ? AND label = ? AND kind = 'refresh'"),
+    expire: sql('DELETE FROM tokens WHERE expiresAtWallMs IS NOT NULL AND expiresAtWallMs <= ?'),
+    trim: sql("DELETE FROM tokens WHERE user = ? AND kind = 'refresh' AND hash NOT IN (SELECT hash FROM tokens WHERE user = ? AND kind = 'refresh' ORDER BY expiresAtWallMs DESC LIMIT ?)"),
+  };
+}
