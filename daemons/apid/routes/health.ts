@@ -1,6 +1,7 @@
 /** State of the node, alarms, what was measured; and the metrics for Prometheus. */
 import { z } from 'zod';
 import { GatewayError } from '#core/result.ts';
+import { authorOf } from '../caller.ts';
 import { scrape } from '../metrics.ts';
 import { API_BASE, type Route, defineRoute } from '../route.ts';
 import { queryFlag, queryInt } from '../schemas/common.ts';
@@ -59,7 +60,7 @@ export const healthRoutes: readonly Route[] = [
     params: z.object({ alarmId: queryInt(0, Number.MAX_SAFE_INTEGER) }),
     answer: null,
     async handle({ services: { daemons }, caller, params: { alarmId } }) {
-      await daemons.healthd.call('acknowledge', { alarmId, user: caller.user });
+      await daemons.healthd.call('acknowledge', { alarmId, author: authorOf(caller) });
     },
   }),
   defineRoute({ id: 'listWebhooks', method: 'GET', path: `${API_BASE}/webhooks`, summary: 'Receivers of events, and how they do', access: 'read', scope: 'none', answer: z.array(webhook), handle: ({ services: { webhooks } }) => webhooks.rows }),
