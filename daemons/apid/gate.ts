@@ -22,6 +22,7 @@ import { Streams } from './event-streams.ts';
 import { fileOf, leaveFirstPassword, removeFirstPassword } from './first-password.ts';
 import { Leases } from './leases.ts';
 import { Listeners } from './listeners.ts';
+import { openApi } from './openapi.ts';
 import { Passwords } from './passwords.ts';
 import type { Services } from './services.ts';
 import { type TlsMaterial, loadTls, ownTls } from './tls.ts';
@@ -58,6 +59,7 @@ export class Gate {
       clock, random, log, counters, daemons, users, passwords, doorman, events, streams, webhooks, leases,
       audit: new Audit(daemons, counters, log),
       config: () => this.#config,
+      openApi,
       rate: () => this.#rate,
       forgetFirstPassword: () => removeFirstPassword(this.#config.rpc.directory),
     };

@@ -30,6 +30,8 @@ export interface Services {
   readonly webhooks: Webhooks;
   readonly leases: Leases;
   config(): GatewayConfig;
+  /** The interface about itself. */
+  openApi(): unknown;
   /** Of requests, by address. */
   rate(): SourceBuckets;
   /** The first password was used. */

@@ -1,7 +1,6 @@
 /** The interface about itself, and events as they happen. */
 import { z } from 'zod';
 import type { Json } from '#contracts/configd.ts';
-import { openApi } from '../openapi.ts';
 import { API_BASE, type Route, defineRoute } from '../route.ts';
 import { json } from '../schemas/operation.ts';
 
@@ -9,7 +8,7 @@ const TYPES = /^[a-z][a-z-]{0,40}(,[a-z][a-z-]{0,40}){0,31}$/;
 
 export const metaRoutes: readonly Route[] = [
   defineRoute({ id: 'getAlive', method: 'GET', path: '/healthz', summary: 'Whether the interface answers', access: 'public', scope: 'none', answer: z.strictObject({ status: z.literal('ok') }).meta({ id: 'Alive' }), handle: () => ({ status: 'ok' as const }) }),
-  defineRoute({ id: 'getOpenApi', method: 'GET', path: `${API_BASE}/openapi.json`, summary: 'This interface as OpenAPI 3.1', access: 'self', scope: 'none', answer: json, handle: () => openApi() as unknown as Json }),
+  defineRoute({ id: 'getOpenApi', method: 'GET', path: `${API_BASE}/openapi.json`, summary: 'This interface as OpenAPI 3.1', access: 'self', scope: 'none', answer: json, handle: ({ services }) => services.openApi() as Json }),
   defineRoute({
     id: 'streamEvents',
     method: 'GET',
