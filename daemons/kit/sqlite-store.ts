@@ -3,36 +3,15 @@ import { join } from 'node:path';
 import { systemClock, type Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { openSqliteFile, type SqliteDatabase } from './sqlite-file.ts';
+import { type Table, TABLES, UPSERT, where } from './sqlite-tables.ts';
 import { WriteQueue } from './sqlite-writes.ts';
+import { StoreRows } from './store-rows.ts';
 import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, OutboxStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
 
 /** Ten thousand devices tell all the time that they live: that alone shall not write to the disk five times a second. */
 const KEEPALIVES_WITHIN_MS = 5000;
 const FILE_NAME = 'sipd.sqlite3';
 
-/** Columns and key of each table: statements are made from here. */
-const TABLES = {
-  devices: { key: ['id'], columns: ['id', 'name', 'manufacturer', 'model', 'firmware', 'channelCount', 'infoJson'] },
-  bindings: { key: ['deviceId'], columns: ['deviceId', 'contactUri', 'transport', 'address', 'port', 'callId', 'cseq', 'expiresAtWallMs', 'savedAtWallMs', 'lastKeepaliveWallMs'] },
-  channels: { key: ['deviceId', 'channelId'], columns: ['deviceId', 'channelId', 'ordinal', 'name', 'status', 'civilCode', 'parentId', 'manufacturer', 'itemJson'] },
-  mappings: { key: ['upstream', 'deviceId', 'channelId'], columns: ['upstream', 'deviceId', 'channelId', 'mappedId', 'serial'] },
-  sessions: { key: ['sessionId'], columns: ['sessionId', 'kind', 'json'] },
-  told: { key: ['subscriptionId', 'itemId'], columns: ['subscriptionId', 'itemId', 'mark'] },
-  outbox: { key: ['id'], columns: ['id', 'upstream', 'priority', 'json'] },
-  meta: { key: ['key'], columns: ['key', 'value'] },
-} as const;
-type Table = keyof typeof TABLES;
-
-const where = (table: Table): string => TABLES[table].key.map(column => `${column} = @${column}`).join(' AND ');
-
-function upsertSql(table: Table): string {
-  const { key, columns } = TABLES[table];
-  const rest = columns.filter(column => !(key as readonly string[]).includes(column));
-  return `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(column => `@${column}`).join(', ')})
-    ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${rest.map(column => `${column} = excluded.${column}`).join(', ')}`;
-}
-
-const UPSERT = Object.fromEntries((Object.keys(TABLES) as Table[]).map(table => [table, upsertSql(table)])) as Record<Table, string>;
 const RAISE_SERIAL = 'INSERT INTO serials VALUES (@upstream, @serial) ON CONFLICT (upstream) DO UPDATE SET serial = max(serial, excluded.serial)';
 const TOUCH = 'UPDATE bindings SET lastKeepaliveWallMs = @atWallMs WHERE deviceId = @deviceId';
 
@@ -49,12 +28,14 @@ type Statement = ReturnType<SqliteDatabase['prepare']>;
 
 export class SqliteStore implements StateStore {
   readonly path: string;
+  /** All of it as rows, for whoever keeps a copy elsewhere. */
+  readonly rows: StoreRows;
   readonly #database: SqliteDatabase;
   readonly #writes: WriteQueue;
   readonly #statements = new Map<string, Statement>();
   /** In memory too, so that the answer is right while writes wait. */
-  readonly #serials: Map<string, number>;
-  readonly #meta: Map<string, string>;
+  #serials = new Map<string, number>();
+  #meta = new Map<string, string>();
   /** Latest state per device; null is a deletion. */
   readonly #bindings = new Map<string, BindingStateRow | null>();
   readonly #keepalives = new Map<string, number>();
@@ -65,8 +46,8 @@ export class SqliteStore implements StateStore {
     const file = openSqliteFile(this.path, clock, log);
     this.#database = file.database;
     this.#writes = new WriteQueue(file, { clock, log, onFlush: () => this.#takeWaiting(), onRecovered });
-    this.#serials = this.#pairs('SELECT upstream, serial FROM serials');
-    this.#meta = this.#pairs('SELECT key, value FROM meta');
+    this.#reload();
+    this.rows = new StoreRows(this.#database, { write: run => this.#writes.write(run), settle: () => this.#takeWaiting(), applied: () => this.#reload() });
     if (maxBytes !== undefined) this.limitBytes(maxBytes);
   }
 
@@ -206,6 +187,11 @@ export class SqliteStore implements StateStore {
     this.#writes.flush();
     this.#writes[Symbol.dispose]();
     this.#database.close();
+  }
+
+  #reload(): void {
+    this.#serials = this.#pairs('SELECT upstream, serial FROM serials');
+    this.#meta = this.#pairs('SELECT key, value FROM meta');
   }
 
   /** Bindings and keepalives that waited become one write. */

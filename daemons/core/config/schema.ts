@@ -11,6 +11,7 @@ import { parseRtmpUrl } from '../rtmp/url.ts';
 import { traceSchema } from './trace-schema.ts';
 import { apiSchema } from './api-schema.ts';
 import { healthSchema } from './health-schema.ts';
+import { clusterSchema } from './cluster-schema.ts';
 import { renditionName, transcodeSchema } from './transcode-schema.ts';
 import { channelFactsSchema, viewSchema } from './view-schema.ts';
 
@@ -295,6 +296,7 @@ export const gatewaySchema = z.strictObject({
   resources: z.array(resource).max(100000).default([]).describe('cameras with more than one way to them: one resource upward, and a source that dies is replaced under its viewers'),
   resourceRules: resourceRules.prefault({}).describe('such cameras found by themselves; resources goes first (vlink show resources)'),
   health: healthSchema.prefault({}).describe('what healthd measures, keeps and raises alarms about'),
+  cluster: clusterSchema.prefault({}).describe('a second node that takes over'),
   state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
   rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
   api: apiSchema.prefault({}).describe('HTTP interface for integrators and monitoring; vlink api first-password gives the first log-in'),

@@ -1,0 +1,45 @@
+/** Configuration of a pair of nodes (design.md 8). The same on both; which of the two this one is, `node.name` says. */
+import { z } from 'zod';
+import { isIp, parseNetwork } from '../ip.ts';
+
+const MAX_TEXT = 255;
+
+const name = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected 1 to 32 letters, digits, - or _');
+const ip = z.string().max(MAX_TEXT).refine(isIp, 'expected an IPv4 or IPv6 address');
+const port = z.int().min(1).max(65535);
+const placed = z.string().max(MAX_TEXT).refine(text => text === '' || (/\/\d{1,3}$/.test(text) && isIp(text.replace(/\/\d+$/, '')) && parseNetwork(text) !== undefined), 'expected an address with its prefix, such as 10.1.0.9/24');
+
+const node = z.strictObject({
+  name: name.describe('its node.name'),
+  link: ip.describe('its address on the link between the two: heartbeats and state'),
+  lan: ip.describe('its address on the service network: heartbeats and VRRP'),
+  mediaAddress: placed.default('').describe('its media address with prefix; goes to the other node when this one is not active; empty: none'),
+});
+
+export const clusterSchema = z.strictObject({
+  nodes: z.array(node).max(2).default([]).describe('both nodes of the pair; empty: this gateway stands alone'),
+  key: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret of the pair: signs heartbeats, opens the state'),
+  interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go'),
+  sipAddress: placed.default('').describe('SIP address of the pair with prefix, on the active node; sip.listen names it too'),
+  routerId: z.int().min(1).max(255).default(51).describe('VRRP router ID, unique on the service network'),
+  heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks'),
+  redisPort: port.default(7601).describe('TCP port of the replicated state, on the link'),
+  witness: z
+    .strictObject({
+      address: z.string().max(MAX_TEXT).refine(text => text === '' || isIp(text), 'expected an IPv4 or IPv6 address, or empty').default('').describe('somebody on the service network who is always there, e.g. its gateway; empty: none'),
+      port: port.default(22).describe('a TCP connection to this port is tried; one that is refused is an answer too'),
+    })
+    .prefault({})
+    .describe('a node that reaches neither the other one nor the witness is never active'),
+  holdDownS: z.int().min(1).max(3600).default(60).describe('a node that lost the active role does not take it again within this time while the other one has it'),
+});
+
+export type ClusterConfig = z.infer<typeof clusterSchema>;
+export type ClusterNodeConfig = ClusterConfig['nodes'][number];
+
+/** This node and the other one; undefined: there is no pair. */
+export function pairOf({ node: { name: own }, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): { readonly own: ClusterNodeConfig; readonly peer: ClusterNodeConfig; readonly index: number } | undefined {
+  const index = cluster.nodes.findIndex(each => each.name === own);
+  const peer = cluster.nodes[1 - index];
+  return index < 0 || peer === undefined ? undefined : { own: cluster.nodes[index]!, peer, index };
+}
