@@ -2,7 +2,7 @@
 import { type ProcStat, parseLoadavg, parsePressure, parseStat } from '#core/health/linux/cpu.ts';
 import { type DiskStat, parseDiskstats, parseMdstat, parseMounts } from '#core/health/linux/disks.ts';
 import { parseFileNr, parseMeminfo } from '#core/health/linux/memory.ts';
-import { type NetDev, parseBonding, parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
+import { type Bond, type NetDev, parseBonding, parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
 import { parseNumber } from '#core/health/linux/text.ts';
 import { type Drops, measureBonds, measureDrops, measureNics, measureTraffic, type Nic } from '#core/health/measure/network.ts';
 import { measureCpu, measureLoad, measureMemory, measurePressure } from '#core/health/measure/node.ts';
@@ -20,7 +20,6 @@ interface Reading {
   readonly stat: ProcStat | undefined;
   readonly disks: readonly DiskStat[];
   readonly nics: readonly NetDev[];
-  readonly drops: Drops;
 }
 
 export class NodeCollector {
@@ -28,7 +27,7 @@ export class NodeCollector {
   readonly #sensors: SensorReader;
   #second: Reading | undefined;
   #tenSeconds: Reading | undefined;
-  #stat: ProcStat | undefined;
+  #drops: Drops | undefined;
   /** File systems that took writes since we look. */
   readonly #writable = new Set<string>();
 
@@ -61,22 +60,27 @@ export class NodeCollector {
     found.add(measureMounts(this.#mounts()));
     found.add(measureArrays(sysroot.parsed('/proc/mdstat', parseMdstat) ?? []));
     found.add(measureNics(reading.nics.map(counters => this.#nic(counters)), new Map(before?.nics.map(nic => [nic.name, nic])), elapsedS));
-    found.add(measureBonds(new Map(sysroot.list('/proc/net/bonding').flatMap(name => { const bond = sysroot.parsed(`/proc/net/bonding/${name}`, parseBonding); return bond === undefined ? [] : [[name, bond] as const]; }))));
-    found.add(measureDrops(reading.drops, before?.drops, elapsedS));
+    found.add(measureBonds(this.#bonds()));
+    const drops = { softnet: sysroot.parsed('/proc/net/softnet_stat', parseSoftnet), udp: sysroot.parsed('/proc/net/snmp', parseSnmpUdp) };
+    found.add(measureDrops(drops, this.#drops, elapsedS));
+    this.#drops = drops;
     found.add(this.#sensors.read());
     return found;
   }
 
   #read(at: Ms): Reading {
     const sysroot = this.#sysroot;
-    this.#stat = sysroot.parsed('/proc/stat', parseStat);
     return {
       at,
-      stat: this.#stat,
+      stat: sysroot.parsed('/proc/stat', parseStat),
       disks: sysroot.parsed('/proc/diskstats', parseDiskstats) ?? [],
       nics: sysroot.parsed('/proc/net/dev', parseNetDev) ?? [],
-      drops: { softnet: sysroot.parsed('/proc/net/softnet_stat', parseSoftnet), udp: sysroot.parsed('/proc/net/snmp', parseSnmpUdp) },
     };
+  }
+
+  #bonds(): ReadonlyMap<string, Bond> {
+    const bonds = this.#sysroot.list('/proc/net/bonding').map(name => [name, this.#sysroot.parsed(`/proc/net/bonding/${name}`, parseBonding)] as const);
+    return new Map(bonds.flatMap(([name, bond]) => (bond === undefined ? [] : [[name, bond] as const])));
   }
 
   #pressure(resource: string): ReturnType<typeof parsePressure> {
@@ -86,7 +90,7 @@ export class NodeCollector {
   #mounts(): MountedSpace[] {
     return (this.#sysroot.parsed('/proc/mounts', parseMounts) ?? []).map(mount => {
       if (!mount.readOnly) this.#writable.add(mount.path);
-      return { mount, space: this.#sysroot.space(mount.path), wasWritable: this.#writable.has(mount.path) };
+      return { mount, space: this.#sysroot.space(mount.path), wasWritable: mount.yields || this.#writable.has(mount.path) };
     });
   }
 

@@ -37,6 +37,8 @@ export interface Mount {
   readonly path: string;
   readonly type: string;
   readonly readOnly: boolean;
+  /** It takes no writes after an error: read-only, it was not meant to be. */
+  readonly yields: boolean;
 }
 
 const ON_DISK = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'f2fs', 'vfat', 'zfs']);
@@ -50,7 +52,7 @@ export function parseMounts(text: string): readonly Mount[] {
     const unescaped = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
     const before = mounts.get(device);
     if (before !== undefined ? before.path.length <= unescaped.length : mounts.size >= MAX_MOUNTS) continue;
-    mounts.set(device, { device, path: unescaped, type, readOnly: options.split(',').includes('ro') });
+    mounts.set(device, { device, path: unescaped, type, readOnly: options.split(',').includes('ro'), yields: options.split(',').includes('errors=remount-ro') });
   }
   return [...mounts.values()];
 }
