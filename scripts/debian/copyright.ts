@@ -24,7 +24,7 @@ process.stdout.write(
   [
     'ViewLink Gateway (viewlink-gateway)',
     '',
-    'Copyright: the authors of ViewLink Gateway',
+    'Copyright 2025-2026 the authors of ViewLink Gateway',
     'License: Apache-2.0, in /usr/share/common-licenses/Apache-2.0',
     '',
     'It carries these packages of the npm registry in /usr/lib/viewlink/node_modules, each under its own licence:',

@@ -1,0 +1,213 @@
+/**
+ * The package on a plain Debian 12, for real: installed, begun, hurt, upgraded, removed and purged under systemd as process 1.
+ * One machine, one story; each part stands on the ones before. Needs root.
+ */
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { runTool } from '../rig/run-tool.ts';
+import { debianRoot, Machine } from '../rig/nspawn.ts';
+import { until } from '../rig/until.ts';
+
+const REPOSITORY = join(import.meta.dirname, '../..');
+const DAEMONS = ['viewlink-mediad@1', 'viewlink-sipd'];
+const CONFIGURATION = ['sip:', '  listen:', '    - { transport: udp, address: 127.0.0.1, port: 5060 }', '    - { transport: tcp, address: 127.0.0.1, port: 5060 }', ''].join('\n');
+/** A daemon that was killed is back within (faults.md R4). */
+const BACK_MS = 1000;
+/** On a machine that is busy with something else. */
+const BACK_BARE_STARTS = 10;
+const SLOW_MS = 30_000;
+
+const folder = mkdtempSync(join(tmpdir(), 'vl-package-'));
+const [archive, deb] = await Promise.all([debianRoot(), build()]);
+const lintian = runTool('lintian', ['--fail-on', 'error', '--tag-display-limit', '0', deb], 240_000);
+const machine = await Machine.boot(archive);
+t.teardown(async () => {
+  await machine[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function build(): Promise<string> {
+  const { code, stdout, stderr } = await runTool(join(REPOSITORY, 'scripts/package'), ['--quick', folder], 240_000);
+  if (code !== 0) throw new Error(`scripts/package: ${stderr}`);
+  return stdout.trim();
+}
+
+const property = async (unit: string, name: string): Promise<string> => (await machine.ask('systemctl', 'show', '--value', `--property=${name}`, unit)).trim();
+const isActive = async (unit: string): Promise<boolean> => (await property(unit, 'ActiveState')) === 'active';
+const pidOf = async (unit: string): Promise<string> => property(unit, 'MainPID');
+const put = (path: string, text: string): void => writeFileSync(join(machine.root, path), text);
+/** What a unit says from here on. */
+const journal = (...args: readonly string[]): Promise<string> => machine.ask('journalctl', '--boot', '--no-pager', '--output=cat', ...args);
+
+/** Every file outside of what the machine itself keeps, with mode and owner. */
+async function tree(): Promise<readonly string[]> {
+  const own = ['/proc', '/sys', '/dev', '/run', '/tmp', '/var/tmp', '/var/log', '/var/cache', '/var/lib/dpkg', '/var/lib/systemd'];
+  const out = await machine.ask('find', '/', '-xdev', '(', ...own.flatMap((path, i) => [...(i === 0 ? [] : ['-o']), '-path', path]), ')', '-prune', '-o', '-printf', '%p %m %U:%G %l\\n');
+  // Users stay, so that no file falls to another one.
+  return out.split('\n').filter(line => !/^\/(etc\/(passwd|shadow|group|gshadow|subuid|subgid)-? |etc |root )/.test(line)).sort();
+}
+
+/** Milliseconds that the node of the package takes to do nothing: what the machine is worth at this moment. */
+async function bareStart(): Promise<number> {
+  const { tookMs } = await machine.run('/usr/lib/viewlink/bin/node', '-e', '0');
+  return tookMs;
+}
+
+/** By the clock of systemd: from the end of what was killed to the readiness of what came after. */
+async function killed(t: Test, unit: string): Promise<void> {
+  const backMs: number[] = [];
+  const bareMs: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    bareMs.push(await bareStart());
+    const before = await pidOf(unit);
+    await machine.ask('kill', '-KILL', before);
+    await until(`${unit} back`, async () => (await isActive(unit)) && (await pidOf(unit)) !== before, SLOW_MS);
+    backMs.push((Number(await property(unit, 'ActiveEnterTimestampMonotonic')) - Number(await property(unit, 'ActiveExitTimestampMonotonic'))) / 1000);
+  }
+  const [best, limit] = [Math.min(...backMs), Math.max(BACK_MS, BACK_BARE_STARTS * Math.min(...bareMs))];
+  t.ok(best < limit, `${unit}: back after ${backMs.map(Math.round).join(', ')} ms; bare Node ${bareMs.join(', ')} ms`);
+}
+
+let before: readonly string[] = [];
+
+t.test('without a configuration it is installed, enabled and silent', async t => {
+  before = await tree();
+  copyFileSync(deb, join(machine.root, 'viewlink.deb'));
+  const { code, stdout, stderr } = await machine.run('dpkg', '--install', '/viewlink.deb');
+  t.equal(code, 0, stderr);
+  t.match(stdout, /no configuration yet, nothing was started/);
+  t.equal((await machine.run('systemctl', 'is-enabled', 'viewlink.target')).stdout, 'enabled\n');
+  await machine.ask('systemctl', 'start', 'viewlink.target');
+  for (const unit of DAEMONS) t.equal(await property(unit, 'ConditionResult'), 'no', unit);
+  t.equal((await machine.run('systemctl', 'is-system-running')).stdout, 'running\n');
+  t.equal((await machine.run('sshd', '-t')).code, 0, 'sshd takes its part');
+});
+
+t.test('with one, all units are active, each as its own user', async t => {
+  for (const [name, group] of [['wen', 'viewlink-viewer'], ['guo', 'users']] as const) await machine.ask('useradd', '--create-home', '--groups', group, name);
+  put('gateway.yaml', CONFIGURATION);
+  await machine.ask('install', '-o', 'viewlink-configd', '-g', 'viewlink', '-m', '640', '/gateway.yaml', '/etc/viewlink/gateway.yaml');
+  await machine.ask('systemctl', 'start', 'viewlink.target');
+  for (const unit of DAEMONS) await until(unit, () => isActive(unit), SLOW_MS);
+  t.equal((await machine.run('systemctl', 'is-system-running')).stdout, 'running\n');
+  const users = new Set<string>();
+  for (const unit of DAEMONS) {
+    const status = await machine.ask('cat', `/proc/${await pidOf(unit)}/status`);
+    users.add(/^Uid:\s+(\d+)/m.exec(status)![1]!);
+    t.match(status, /^CapEff:\s+0+$/m, `${unit}: no capability`);
+    t.match(status, /^NoNewPrivs:\s+1$/m, unit);
+    t.match(status, /^Seccomp:\s+2$/m, unit);
+    t.equal(await property(unit, 'WatchdogUSec'), '10s', unit);
+    t.equal(await property(unit, 'Slice'), 'viewlink.slice', unit);
+  }
+  t.equal(users.size, DAEMONS.length);
+});
+
+t.test('directories belong to whom they should', async t => {
+  const wanted: readonly (readonly [string, string])[] = [
+    ['/run/viewlink', '2771 root:viewlink'],
+    ['/etc/viewlink', '2750 viewlink-configd:viewlink'],
+    ['/etc/viewlink/gateway.yaml', '640 viewlink-configd:viewlink'],
+    ['/var/lib/viewlink', '3770 root:viewlink'],
+    ['/var/lib/viewlink/sipd.sqlite3', '600 viewlink-sipd:viewlink'],
+    ['/var/cache/viewlink/sipd', '750 viewlink-sipd:viewlink'],
+    ['/var/cache/viewlink/mediad', '750 viewlink-mediad:viewlink'],
+  ];
+  for (const [path, mode] of wanted) t.equal((await machine.ask('stat', '-c', '%a %U:%G', path)).trim(), mode, path);
+});
+
+t.test('vlink answers whom its role lets', async t => {
+  const as = (user: string, ...words: readonly string[]): ReturnType<Machine['run']> => machine.run('runuser', '-u', user, '--', 'vlink', ...words);
+  t.equal((await machine.run('vlink', 'show', 'devices')).stdout, 'no devices\n');
+  const viewer = await as('wen', 'show', 'devices');
+  t.equal(viewer.stdout, 'no devices\n', viewer.stderr);
+  t.not((await as('wen', 'catalog', 'refresh', '34020000001320000001')).code, 0, 'a viewer steers nothing');
+  t.not((await as('guo', 'show', 'devices')).code, 0, 'without a role nothing is shown');
+  t.not((await machine.run('runuser', '-u', 'wen', '--', 'cat', '/etc/viewlink/gateway.yaml')).code, 0, 'credentials are not read');
+  const forced = await machine.ask('sshd', '-T', '-C', 'user=wen,host=x,addr=192.0.2.1');
+  t.match(forced, /^forcecommand \/usr\/bin\/vlink --ssh$/m);
+  t.match(forced, /^allowtcpforwarding no$/m);
+  t.match(await machine.ask('sshd', '-T', '-C', 'user=guo,host=x,addr=192.0.2.1'), /^forcecommand none$/m, 'others keep their shell');
+});
+
+t.test('nothing of it complains', async t => {
+  // The kernel of a test machine may know no filter for cgroups; on others there is nothing to say.
+  const lines = (await journal('--priority=warning', '--unit=viewlink*')).split('\n').filter(line => line !== '' && !line.includes('does not support BPF/cgroup firewalling') && line !== '-- No entries --');
+  t.same(lines, []);
+  for (const unit of DAEMONS) t.notMatch(await journal(`--unit=${unit}`), /"level":(40|50|60)/, unit);
+});
+
+t.test('a reload is no restart', async t => {
+  const pid = await pidOf('viewlink-sipd');
+  await machine.ask('systemctl', 'reload', 'viewlink-sipd');
+  await until('the reload', async () => (await journal('--unit=viewlink-sipd')).includes('service.reloaded'), SLOW_MS);
+  t.equal(await pidOf('viewlink-sipd'), pid);
+  t.ok(await isActive('viewlink-sipd'));
+});
+
+t.test('killed, each is back at once, and the other does not notice', async t => {
+  const other = await pidOf('viewlink-mediad@1');
+  await killed(t, 'viewlink-sipd');
+  t.equal(await pidOf('viewlink-mediad@1'), other);
+  await killed(t, 'viewlink-mediad@1');
+  t.ok(await isActive('viewlink-sipd'));
+});
+
+t.test('one that stands still is ended by the watchdog and started anew', async t => {
+  const unit = 'viewlink-sipd';
+  await machine.ask('mkdir', '-p', `/run/systemd/system/${unit}.service.d`);
+  await machine.ask('sh', '-c', `printf '[Service]\\nWatchdogSec=2\\n' > /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
+  const before = await pidOf(unit);
+  await machine.ask('kill', '-STOP', before);
+  await until('the watchdog', async () => (await pidOf(unit)) !== before && (await isActive(unit)), SLOW_MS);
+  t.match(await journal(`--unit=${unit}`), /Watchdog timeout[^]*Failed with result 'watchdog'/);
+  await machine.ask('sh', '-c', `rm /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
+});
+
+t.test('with a broken configuration it ends, and with the mended one it comes back by itself', async t => {
+  const again = '/run/systemd/system/viewlink-again@.service.d';
+  await machine.ask('sh', '-c', `mkdir -p ${again}; printf '[Service]\\nExecStartPre=/bin/sh -c "read line < /run/rested"\\n' > ${again}/told.conf; mkfifo /run/rested; systemctl daemon-reload`);
+  await machine.ask('sh', '-c', 'echo "sip: 7" > /etc/viewlink/gateway.yaml');
+  await machine.ask('sh', '-c', 'kill -KILL $(systemctl show --value --property=MainPID viewlink-sipd)');
+  await until('the rest', async () => (await property('viewlink-again@viewlink-sipd.service.service', 'ActiveState')) === 'activating', SLOW_MS);
+  t.equal(await property('viewlink-sipd', 'ExecMainStatus'), '2', 'it says that the configuration is wrong');
+  put('etc/viewlink/gateway.yaml', CONFIGURATION);
+  await machine.ask('sh', '-c', `sed -i 's/ExecStartPre=.*/ExecStart=/' ${again}/told.conf; echo > /run/rested`);
+  await until('its return', () => isActive('viewlink-sipd'), 60_000);
+  await machine.ask('sh', '-c', `rm -r ${again}; systemctl daemon-reload`);
+  t.equal((await machine.run('systemctl', 'is-system-running')).stdout, 'running\n');
+});
+
+t.test('an upgrade leaves the configuration alone and goes on with the new version', async t => {
+  const pids = await Promise.all(DAEMONS.map(pidOf));
+  const { code, stderr } = await machine.run('dpkg', '--install', '/viewlink.deb');
+  t.equal(code, 0, stderr);
+  for (const [i, unit] of DAEMONS.entries()) await until(unit, async () => (await isActive(unit)) && (await pidOf(unit)) !== pids[i], SLOW_MS);
+  t.equal(await machine.ask('cat', '/etc/viewlink/gateway.yaml'), CONFIGURATION);
+});
+
+t.test('stopped, the newest goes first and nothing is left', async t => {
+  await machine.ask('systemctl', 'stop', 'viewlink.target');
+  for (const unit of DAEMONS) await until(unit, async () => (await property(unit, 'ActiveState')) === 'inactive', SLOW_MS);
+  const stopped = await Promise.all(DAEMONS.map(async unit => Number(await property(unit, 'InactiveEnterTimestampMonotonic'))));
+  t.same(stopped, [...stopped].sort((a, b) => b - a), 'in the reverse order of their start');
+  t.same((await machine.ask('ps', '-eo', 'user:32=')).split('\n').filter(user => user.startsWith('viewlink')), []);
+});
+
+t.test('removed and purged, nothing of it is left', async t => {
+  await machine.ask('systemctl', 'start', 'viewlink.target');
+  await machine.ask('dpkg', '--remove', 'viewlink-gateway');
+  t.same((await machine.ask('ps', '-eo', 'user:32=')).split('\n').filter(user => user.startsWith('viewlink')), []);
+  t.equal((await machine.run('test', '-e', '/etc/viewlink/gateway.yaml')).code, 0, 'removed, its configuration is kept');
+  await machine.ask('dpkg', '--purge', 'viewlink-gateway');
+  await machine.ask('sh', '-c', 'userdel --remove wen; userdel --remove guo; rm /viewlink.deb /gateway.yaml');
+  t.same(await tree(), before);
+  t.equal((await machine.run('systemctl', 'is-system-running')).stdout, 'running\n');
+});
+
+t.test('lintian finds no error', async t => {
+  const { code, stdout } = await lintian;
+  t.equal(code, 0, stdout);
+});
