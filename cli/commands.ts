@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
+import banRemove from './do/ban-remove.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
@@ -8,9 +9,11 @@ import play from './do/play.ts';
 import snapshot from './do/snapshot.ts';
 import trace from './do/trace.ts';
 import why from './do/why.ts';
+import bans from './show/bans.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
+import firewall from './show/firewall.ts';
 import inlets from './show/inlets.ts';
 import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
@@ -19,6 +22,7 @@ import upstreams from './show/upstreams.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
+<<<<<<< HEAD
 export const COMMANDS: readonly Command[] = [
   devices,
   channels,
@@ -40,3 +44,6 @@ export const COMMANDS: readonly Command[] = [
   completionBash,
   completeForShell,
 ];
+=======
+export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, bans, firewall, why, trace, play, snapshot, catalogRefresh, banRemove, check, reload];
+>>>>>>> 715bfdc (wip3)

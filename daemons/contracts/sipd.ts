@@ -256,6 +256,23 @@ export interface RaiseAlarmParams {
   readonly description: string;
 }
 
+/** Somebody who is shut out for a while, and what he did. */
+export interface BanReport {
+  /** An address, or the /64 of an IPv6 site. */
+  readonly site: string;
+  readonly reason: 'scanner' | 'password' | 'flood' | 'malformed' | 'stranger';
+  /** Pieces of evidence, and how often it has been shut out. */
+  readonly count: number;
+  readonly times: number;
+  readonly firstWallMs: number;
+  readonly lastWallMs: number;
+  /** First line of the first and of the last thing that it sent. */
+  readonly first: string;
+  readonly last: string;
+  readonly untilWallMs: number;
+  readonly leftMs: number;
+}
+
 export interface SipdRequests {
   summary(params: Record<string, never>): SipdSummary;
   /** Goes the way of camera alarms, under our own ID; kept until it is accepted. Answers how many platforms it is for. */
@@ -272,6 +289,10 @@ export interface SipdRequests {
   listSessions(params: Record<string, never>): readonly SessionRow[];
   listResources(params: Record<string, never>): readonly ResourceRow[];
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
+  /** By end, soonest first. */
+  listBans(params: Record<string, never>): readonly BanReport[];
+  /** False: this address was not shut out. */
+  removeBan(params: { readonly address: string }): { readonly removed: boolean };
   /** `channel`: our channel ID, a mapped ID, or a part of the name that fits only one. `probe`: when nothing plays, plays it for some seconds to see. */
   why(params: { readonly channel: string; readonly probe: boolean }): WhyReport;
   /** Asks the device for its catalogue again. */

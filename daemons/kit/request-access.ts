@@ -49,6 +49,8 @@ export const sipdAccess: RpcAccess<SipdRequests> = {
   listSessions: 'read',
   listResources: 'read',
   counters: 'read',
+  listBans: 'read',
+  removeBan: 'security',
   why: 'read',
   traceMessages: 'diagnose',
   openOutlet: 'daemons',

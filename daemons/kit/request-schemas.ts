@@ -72,6 +72,8 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   listSessions: nothing,
   listResources: nothing,
   counters: nothing,
+  listBans: nothing,
+  removeBan: z.strictObject({ address }),
   why: z.strictObject({ channel: z.string().min(1).max(256), probe: z.boolean() }),
   traceMessages: z.strictObject({ after: z.int().min(-1).optional(), sinceWallMs: z.number().min(0).optional(), needles: z.array(z.string().min(1).max(256)).max(256).optional(), peers: z.array(z.string().min(1).max(128)).max(256).optional() }),
   openOutlet: z.strictObject({ leaseId: id, instance: id, deviceId: id.nullable(), channelId: id, streamNumber: z.int().min(0).max(99), label }),

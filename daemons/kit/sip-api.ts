@@ -1,6 +1,7 @@
 /**
  * What a SIP endpoint offers to its owner. `openSipEndpoint` makes one.
  */
+import type { Evidence } from '#core/host/ban-policy.ts';
 import type { InDialogParts, NewRequest, ResponseParts } from '#core/sip/build.ts';
 import type { DialogState } from '#core/sip/dialog.ts';
 import type { SipRecorder } from '#core/diagnose/recorder.ts';
@@ -145,6 +146,12 @@ export interface SipEndpoint extends AsyncDisposable {
   readonly sizes: Readonly<Record<string, number>>;
 }
 
+/** Who watches the door: shuts out, and hears what strangers do. Both are called for every datagram of a stranger. */
+export interface SipGate {
+  isBanned(address: string): boolean;
+  offence(evidence: Evidence): void;
+}
+
 export interface SipEndpointOptions {
   readonly listen: readonly { readonly transport: 'udp' | 'tcp'; readonly address: string; readonly port: number }[];
   readonly userAgent: string;
@@ -160,6 +167,8 @@ export interface SipEndpointOptions {
   readonly hasWrongLengths?: (address: string) => boolean;
   /** Words in User-Agent that scanners use; such a request of an untrusted source gets no answer. */
   readonly scannerAgents?: readonly string[];
+  /** Absent: nobody is shut out. */
+  readonly gate?: SipGate;
   /** Round-trip estimate and its kin; the RFC's values when absent. */
   readonly timing?: SipTiming;
   readonly limits?: TransactionLimits;

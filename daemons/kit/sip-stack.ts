@@ -61,6 +61,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
       onBroken: (head, why, flow) => this.#onBroken(head, why, flow),
       onClosed: (flow, _why, established) => this.#onFlowClosed(flow, established),
       isTrusted: address => this.#door.isTrusted(address),
+      isBanned: address => this.#door.isBanned(address),
       count,
     });
     this.#agent = new UserAgent({

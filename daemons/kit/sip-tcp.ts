@@ -35,6 +35,7 @@ export interface TcpEvents {
   /** `established` is false for a connection that never came about. */
   onClosed(flow: Flow, why: string, established: boolean): void;
   isTrusted(address: string): boolean;
+  isBanned(address: string): boolean;
   count(name: string): void;
 }
 
@@ -158,6 +159,7 @@ export class TcpTransport implements AsyncDisposable {
 
   /** Why an inbound connection is refused. A full house first shows out the oldest stranger who has said nothing yet. */
   #refusal(remoteAddress: string): string | undefined {
+    if (this.#events.isBanned(remoteAddress)) return 'sip.tcp.refused.banned';
     if ((this.#perPeer.get(remoteAddress) ?? 0) >= this.#limits.maxPerPeer && !this.#events.isTrusted(remoteAddress)) return 'sip.tcp.refused.peer';
     if (this.#connections.size < this.#limits.maxConnections) return undefined;
     for (const connection of this.#connections.values()) {

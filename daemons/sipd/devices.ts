@@ -12,6 +12,7 @@ import type { EffectiveDeviceSwitches } from '#core/gb/dialects/switches.ts';
 import { formatGbTime } from '#core/gb/gb-time.ts';
 import { Registrar } from '#core/gb/registrar.ts';
 import type { RegisterAnswer, RegistrarEvent, RegistrarOptions } from '#core/gb/register-rules.ts';
+import type { Offence } from '#core/host/ban-policy.ts';
 import { ha1Of } from '#core/sip/digest.ts';
 import { DigestGuard, type Ha1Lookup } from '#core/sip/digest-guard.ts';
 import { nameAddr, withParam } from '#core/sip/headers.ts';
@@ -66,6 +67,8 @@ export interface DevicesDeps {
   manufacturerOf(deviceId: string): string | null;
   onOnline(deviceId: string, how: Arrival): void;
   onOffline(deviceId: string, reason: string): void;
+  /** Somebody who is not admitted, or has the wrong password. `proven`: he answered to our nonce. */
+  onOffence(offence: Offence, incoming: IncomingRequest, proven: boolean): void;
 }
 
 export class Devices implements Disposable {
@@ -122,6 +125,11 @@ export class Devices implements Disposable {
     const { sip, upstreams } = this.#deps.config();
     const ours = user === '' || user === sip.id || upstreams.some(({ localId }) => localId === user);
     return ours && this.#admissions.expects(address);
+  }
+
+  /** Where registered devices send from. */
+  *addresses(): Generator<string> {
+    for (const { source } of this.#registrar.bindings()) yield source.address;
   }
 
   isRegisteredAt(address: string): boolean {
@@ -197,6 +205,8 @@ export class Devices implements Disposable {
     );
     counters.add(`register.${answer.status ?? 'silent'}`);
     this.#noteRefusal(deviceId, answer, flow);
+    if (verdict?.type === 'refused') this.#deps.onOffence('password', incoming, true);
+    else if (admission.how === 'denied') this.#deps.onOffence('stranger', incoming, false);
     if (answer.status === 200) {
       this.#localAddress.set(deviceId, flow.localAddress);
       this.#claims.heard(deviceId, request);

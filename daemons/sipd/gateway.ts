@@ -10,9 +10,10 @@ import type { Log } from '#kit/log.ts';
 import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom as random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
-import { type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
+import { type SipEndpoint, type SipGate, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { SqliteStore } from '#kit/sqlite-store.ts';
 import { Alarms } from './alarms.ts';
+import { Bans, requestLine } from './bans.ts';
 import { Bandwidth, type Stream } from './bandwidth.ts';
 import { AttemptLog } from './attempts.ts';
 import { Cascades } from './cascades.ts';
@@ -49,6 +50,7 @@ export class Gateway {
   readonly endpoint: SipEndpoint;
   readonly counters = new Counters();
   readonly devices: Devices;
+  readonly bans: Bans;
   readonly catalogs: Catalogs;
   readonly resources: Resources;
   readonly views: Views;
@@ -82,7 +84,8 @@ export class Gateway {
     this.endpoint = endpoint;
     this.#recorder = recorder;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, events: this.events, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
-    this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason) }));
+    this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason), onOffence: (offence, { request, flow }, proven) => this.bans.offence({ address: flow.remoteAddress, offence, proven, line: () => requestLine(request) }) }));
+    this.bans = closer.use(new Bans({ ...common, registeredAddresses: () => this.devices.addresses() }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.#channelStates(deviceId, channelIds) }));
     const isOnline = (deviceId: string): boolean => this.inlets.owns(deviceId) || this.devices.binding(deviceId)?.online === true;
     this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline, isPlaying: channel => this.relay.isPlaying(channel) });
@@ -165,9 +168,10 @@ export class Gateway {
     // The endpoint asks about every datagram, and may do so before the rest stands.
     let gateway: Gateway | undefined;
     const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
+    const gate: SipGate = { isBanned: address => gateway?.bans.isBanned(address) === true, offence: evidence => gateway?.bans.offence(evidence) };
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
     const recorder = new SipRecorder(config.trace.sipKiB * 1024);
-    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, recorder, clock, random, hashes, log }));
+    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
     gateway = new Gateway(config, store, endpoint, recorder, log, closer);
     return gateway;
   }
@@ -218,6 +222,7 @@ export class Gateway {
       this.subscriptions.changed();
       this.deviceSubscriptions.configure();
     }
+    this.bans.configure();
     this.#log.info({ changed }, 'config.reloaded');
     return null;
   }
@@ -241,6 +246,8 @@ export class Gateway {
       listSessions: () => rows.sessions(),
       listResources: () => this.resources.rows(),
       counters: () => ({ ...this.counters.snapshot(), ...this.endpoint.counters, ...processFigures() }),
+      listBans: () => this.bans.rows(),
+      removeBan: ({ address }) => ({ removed: this.bans.pardon(address) }),
       why: params => rows.why(params),
       traceMessages: params => tracePage(this.#recorder, params),
       openOutlet: params => this.outlets.open(params),

@@ -19,6 +19,7 @@ import { CountedLog, type Log } from '#kit/log.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#kit/sip-endpoint.ts';
 import type { Alarms } from './alarms.ts';
+import { type Bans, requestLine } from './bans.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
 import type { Counters } from '#kit/counters.ts';
@@ -51,6 +52,7 @@ export interface RoutesDeps {
   readonly positions: Positions;
   readonly voice: Voice;
   readonly sessionNotices: SessionNotices;
+  readonly bans: Bans;
   config(): GatewayConfig;
 }
 
@@ -147,6 +149,7 @@ export class Routes {
     const { request, flow } = incoming;
     this.#deps.counters.add('request.stranger');
     this.#strangers.count({ method: request.method, address: flow.remoteAddress });
+    this.#deps.bans.offence({ address: flow.remoteAddress, offence: 'stranger', proven: flow.transport === 'TCP', line: () => requestLine(request) });
     // A ping from where devices are expected is answered; a sweep over users, or from anywhere else, finds nobody (fault 25).
     if (request.method === 'OPTIONS') return this.#deps.devices.isMeant(userOf({ uri: request.uri }), flow.remoteAddress) ? incoming.respond(200, { headers: [ALLOW, ACCEPT] }) : incoming.drop();
     incoming.respond(403);

@@ -2,6 +2,7 @@
 import { normalizeIp } from '../ip.ts';
 import { checkApi } from './api-schema.ts';
 import { checkCluster } from './check-cluster.ts';
+import { checkHost } from './host-schema.ts';
 import { checkOutlets } from './check-outlets.ts';
 import { checkViews } from './check-view.ts';
 import type { FieldProblem } from './field-problem.ts';
@@ -18,7 +19,7 @@ type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config), ...checkOutlets(config), ...checkCluster(config), ...checkApi(config.api)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config), ...checkOutlets(config), ...checkCluster(config), ...checkApi(config.api), ...checkHost(config.host)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {

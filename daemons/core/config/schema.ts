@@ -8,6 +8,7 @@ import { deviceSwitches } from '../gb/dialects/switches.ts';
 import { deviceGapSchema, upstreamGapSchema } from '../gb/gap-schema.ts';
 import { isIp, parseNetwork } from '../ip.ts';
 import { parseRtmpUrl } from '../rtmp/url.ts';
+import { hostSchema } from './host-schema.ts';
 import { traceSchema } from './trace-schema.ts';
 import { apiSchema } from './api-schema.ts';
 import { healthSchema } from './health-schema.ts';
@@ -300,6 +301,7 @@ export const gatewaySchema = z.strictObject({
   state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
   rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
   api: apiSchema.prefault({}).describe('HTTP interface for integrators and monitoring; vlink api first-password gives the first log-in'),
+  host: hostSchema.prefault({}).describe('this machine: packet filter, and who is shut out'),
   trace: traceSchema.prefault({}).describe('what was said is kept for a while, to be looked at'),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('least severity that is logged') }).prefault({}).describe('logs go to the journal, one JSON object a line'),
 });
