@@ -5,7 +5,7 @@ const TIME = ['Date', 'performance', 'setTimeout', 'setInterval'].map(name => ({
 const CHANCE = [{ object: 'Math', property: 'random', message: 'kit/random is the only caller of chance.' }];
 const NODE = ['node:*', 'fs', 'net', 'dgram', 'os', 'path', 'crypto', 'child_process', 'worker_threads'];
 
-const DAEMONS = ['sipd', 'mediad', 'configd', 'healthd', 'apid'];
+const DAEMONS = ['sipd', 'mediad', 'configd', 'healthd', 'apid', 'firewall'];
 
 /** Who may not be imported from where (design.md 3): alias form and relative form. */
 const closed = (message, ...folders) => ({ group: folders.flatMap(folder => [`**/${folder}/**`, `#${folder}/*`]), message });
