@@ -22,7 +22,6 @@ import upstreams from './show/upstreams.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
-<<<<<<< HEAD
 export const COMMANDS: readonly Command[] = [
   devices,
   channels,
@@ -33,17 +32,17 @@ export const COMMANDS: readonly Command[] = [
   inlets,
   transcoders,
   counters,
+  bans,
+  firewall,
   why,
   trace,
   play,
   snapshot,
   catalogRefresh,
+  banRemove,
   check,
   reload,
   help,
   completionBash,
   completeForShell,
 ];
-=======
-export const COMMANDS: readonly Command[] = [devices, channels, resources, upstreams, view, sessions, inlets, transcoders, counters, bans, firewall, why, trace, play, snapshot, catalogRefresh, banRemove, check, reload];
->>>>>>> 715bfdc (wip3)

@@ -10,21 +10,8 @@ import { startShell } from './shell/start.ts';
 import { sshSession, type SshSession } from './ssh.ts';
 import { terminalOf } from './terminal.ts';
 
-<<<<<<< HEAD
 const TERMINAL: Output = { out: text => void process.stdout.write(text), err: text => void process.stderr.write(text), terminal: terminalOf(process.stdin, process.stdout) };
 const SHELL_IDLE_MS = 0;
-=======
-const GROUP_HELP: Readonly<Record<string, string>> = { show: 'what is', ban: 'who is shut out', catalog: 'catalogues of devices', config: 'the configuration' };
-
-const GLOBAL_OPTIONS: Readonly<Record<keyof GlobalOptions, readonly [flags: string, help: string]>> = {
-  runDir: ['--run-dir <dir>', 'sockets of the daemons (VLINK_RUN_DIR; else as configured)'],
-  config: ['--config <file>', 'configuration (VLINK_CONFIG; else /etc/viewlink/gateway.yaml)'],
-};
-
-const version = (): string => (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
-
-const TERMINAL: Output = { out: text => void process.stdout.write(text), err: text => void process.stderr.write(text) };
->>>>>>> 715bfdc (wip3)
 
 /** Exit code. Never throws for what a user or a daemon did. */
 export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv = process.env, output: Output = TERMINAL): Promise<number> {
