@@ -7,7 +7,6 @@ import { FILTER_HELP } from './shell/filters.ts';
 
 export const GROUP_HELP: Readonly<Record<string, string>> = {
   show: 'what is',
-  ban: 'who is shut out',
   catalog: 'catalogues of devices',
   config: 'the configuration',
   sim: 'cameras and platforms that are none, for trying things out',
