@@ -18,7 +18,7 @@ import { addMs, earliest, type Ms, NEVER, wallMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { SipGate } from '#kit/sip-endpoint.ts';
-import type { Counters } from './counters.ts';
+import type { Counters } from '#kit/counters.ts';
 
 /** Several bans at once are one write, and one run of the packet filter. */
 const WRITE_AFTER_MS = 500;
