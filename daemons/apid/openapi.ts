@@ -46,8 +46,8 @@ function operation(route: Route, schemas: Node): Node {
 
 function parameters(schema: z.ZodObject | undefined, place: 'path' | 'query', take: (schema: z.ZodType, io: 'input') => Node): Node[] {
   return Object.entries(schema?.shape ?? {}).map(([name, field]) => {
-    const { description, ...rest } = take(field as z.ZodType, 'input');
-    return { name, in: place, required: place === 'path' || !(field as z.ZodType).safeParse(undefined).success, ...(description !== undefined && { description }), schema: rest };
+    const { description, asText, ...rest } = take(field as z.ZodType, 'input');
+    return { name, in: place, required: place === 'path' || !(field as z.ZodType).safeParse(undefined).success, ...(description !== undefined && { description }), schema: asText ?? rest };
   });
 }
 

@@ -12,9 +12,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   contracts: ['core'],
   kit: ['core', 'contracts'],
   ...Object.fromEntries(DAEMONS.map(daemon => [daemon, FOUNDATION])),
+  // For others: it must stand alone.
+  client: [],
   cli: FOUNDATION,
   scripts: FOUNDATION,
-  test: [...FOUNDATION, ...DAEMONS, 'cli', 'scripts'],
+  test: [...FOUNDATION, ...DAEMONS, 'client', 'cli', 'scripts'],
 };
 const CORE_PACKAGES = ['zod'];
 /** Names of time, chance, IO and Node that core must not know. */

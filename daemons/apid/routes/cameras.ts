@@ -1,7 +1,7 @@
 /** What a camera is watched and steered by. */
 import { z } from 'zod';
 import { GatewayError } from '#core/result.ts';
-import { MAX_HOLD_MS, localControl, ptzCommand } from '#kit/request-schemas-controls.ts';
+import { MAX_HOLD_MS, localControl, ptzCommand as anyPtzCommand } from '#kit/request-schemas-controls.ts';
 import { authorOf } from '../caller.ts';
 import { API_BASE, type Route, defineRoute } from '../route.ts';
 import { channelPath, queryInt, streamNumber, wallMs } from '../schemas/common.ts';
@@ -13,6 +13,8 @@ const SNAPSHOT_TIMEOUT_MS = 60_000;
 const DEFAULT_HOLD_MS = 2000;
 const MAX_LIVE_MINUTES = 1440;
 
+const ptzCommand = anyPtzCommand.meta({ id: 'PtzCommand' });
+const control = localControl.meta({ id: 'CameraControl' });
 const live = z
   .strictObject({
     leaseId: z.string().nullable().describe('null: it is opened when somebody looks'),
@@ -111,7 +113,7 @@ export const cameraRoutes: readonly Route[] = [
     scope: 'channel',
     audit: 'control',
     params: channelPath,
-    body: localControl,
+    body: control,
     answer: null,
     async handle({ services: { daemons }, caller, channel, body, note }) {
       note({ target: nameOf(channel), after: { ...body } });

@@ -12,8 +12,8 @@ export const role = z.enum(ROLES).meta({ id: 'Role' });
 export const access = z.enum(ACCESSES).meta({ id: 'Access' });
 export const userName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{1,31}$/).describe('2 to 32 letters, digits, and . _ -');
 export const password = z.string().min(1).max(MAX_PASSWORD);
-/** Numbers in a query come as text. */
-export const queryInt = (min: number, max: number) => z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max));
-export const queryFlag = z.enum(['true', 'false']).transform(text => text === 'true');
+/** Numbers and flags in a path or query come as text; the document says what they are. */
+export const queryInt = (min: number, max: number) => z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max)).meta({ asText: { type: 'integer', minimum: min, maximum: max } });
+export const queryFlag = z.enum(['true', 'false']).transform(text => text === 'true').meta({ asText: { type: 'boolean' } });
 
 export const failure = z.strictObject({ code: z.string(), message: z.string(), detail: z.record(z.string(), z.union([z.string(), z.number()])) }).meta({ id: 'Failure' });

@@ -7,7 +7,7 @@ import { access, role, wallMs } from './common.ts';
 
 const text = z.string().nullable();
 const labels = z.record(z.string(), z.string());
-export const json = z.json().meta({ id: 'Json' }) as unknown as z.ZodType<Json>;
+export const json = z.unknown().meta({ id: 'Json', description: 'any JSON' }) as unknown as z.ZodType<Json>;
 
 export const health: z.ZodType<HealthReport> = z
   .strictObject({
