@@ -6,6 +6,8 @@ import { GatewayError } from '#core/result.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 
 const PAGE = 1000;
+/** What the recorder looks for at once. */
+const MAX_NEEDLES = 200;
 
 /** Who is known, to tell above from below. */
 export interface Inventory {
@@ -40,20 +42,28 @@ export const idsOfChannel = ({ channelId, mapped }: ChannelRow): string[] => [..
 export function targetOf(text: string | undefined, inventory: Inventory): Target {
   if (text === undefined) return { kind: 'all', name: 'everything', needles: [], peers: [], select: all => all };
   const upstream = inventory.upstreams.find(({ name, id }) => name === text || id === text);
-  if (upstream !== undefined) return partyTarget('upstream', upstream.name, upstream.id, [upstream.address]);
+  if (upstream !== undefined) return partyTarget('upstream', upstream.name, [upstream.id], [upstream.address]);
   const device = inventory.devices.find(({ id }) => id === text);
   const byId = inventory.channels.filter(row => `${row.deviceId}-${row.channelId}` === text || idsOfChannel(row).includes(text));
   // A camera may have its own ID as its only channel: its registration belongs to it too.
-  if (device !== undefined) return partyTarget('device', device.id, device.id, device.address === null ? [] : [device.address]);
+  if (device !== undefined) return deviceTarget(device, inventory);
   const found = byId.length > 0 ? byId : inventory.channels.filter(({ name }) => name.includes(text));
   if (found.length > 1) throw new GatewayError('BAD_REQUEST', { target: text, why: `${found.length} channels fit; name one as DEVICE-CHANNEL, e.g. ${found[0]!.deviceId}-${found[0]!.channelId}` });
   if (found.length === 1) return channelTarget(found[0]!);
-  if (/^\d{20}$/.test(text)) return partyTarget('device', text, text, []);
+  if (/^\d{20}$/.test(text)) return partyTarget('device', text, [text], []);
   return callTarget(text, inventory);
 }
 
-function partyTarget(kind: 'upstream' | 'device', name: string, id: string, peers: readonly string[]): Target {
-  return { kind, name, needles: [id], peers, select: all => concerning(all, [id], peers) };
+function partyTarget(kind: 'upstream' | 'device', name: string, ids: readonly string[], peers: readonly string[]): Target {
+  return { kind, name, needles: ids, peers, select: all => concerning(all, ids, peers) };
+}
+
+/** With what is said to its channels; those of a large one are told by its address alone. */
+function deviceTarget({ id, address }: DeviceRow, { channels, upstreams }: Inventory): Target {
+  const own = channels.filter(({ deviceId }) => deviceId === id).map(({ channelId }) => channelId);
+  const target = partyTarget('device', id, own.length > MAX_NEEDLES ? [id] : [...new Set([id, ...own])], address === null ? [] : [address]);
+  const above = new Set(upstreams.map(upstream => upstream.address));
+  return { ...target, select: all => target.select(all).filter(({ remote }) => !above.has(`${remote.address}:${remote.port}`)) };
 }
 
 function channelTarget(row: ChannelRow): Target {
@@ -68,11 +78,12 @@ function callTarget(callId: string, { channels }: Inventory): Target {
 }
 
 /** By address first; a stranger stands below, under his ID if he names one. */
-export function partyFinder({ devices, upstreams }: Inventory): (message: Passed) => Party {
+export function partyFinder({ devices, channels, upstreams }: Inventory): (message: Passed) => Party {
   const places = new Map<string, Party>();
   for (const { id, address } of devices) if (address !== null) places.set(address, { key: id, name: id, side: 'below' });
   for (const { name, address } of upstreams) places.set(address, { key: `\0${name}`, name, side: 'above' });
   const byId = new Map<string, Party>([
+    ...channels.map(({ channelId, deviceId }): [string, Party] => [channelId, { key: deviceId, name: deviceId, side: 'below' }]),
     ...devices.map(({ id }): [string, Party] => [id, { key: id, name: id, side: 'below' }]),
     ...upstreams.map(({ id, name }): [string, Party] => [id, { key: `\0${name}`, name, side: 'above' }]),
   ]);
