@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { type Ms, type WallMs, NEVER } from '#core/units.ts';
 
 /** The only caller of time. `now` never steps back; `wall` may. */
@@ -68,5 +69,20 @@ export class Alarm implements Disposable {
   #cancel(): void {
     this.#pending?.[Symbol.dispose]();
     this.#pending = undefined;
+  }
+}
+
+/** Milliseconds since this machine was started, and which start that was; '' where the system does not say. */
+export function bootTime(): { readonly bootMs: number; readonly bootId: string } {
+  bootId ??= readBootId();
+  return { bootMs: Number(process.hrtime.bigint() / 1_000_000n), bootId };
+}
+let bootId: string | undefined;
+
+function readBootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
   }
 }

@@ -1,16 +1,22 @@
 /** Reads /etc/viewlink/gateway.yaml. The old configuration stays in force until a new one is good as a whole (fault 91). */
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { changedSections } from '#core/config/diff.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { configFailure, formatProblem, parseConfig, type ConfigResult } from './config-text.ts';
+import { type KeyRing, loadKeyRing } from './secret-box.ts';
 
 export { formatProblem, parseConfig, type ConfigProblem, type ConfigResult } from './config-text.ts';
 
 export const DEFAULT_CONFIG_PATH = '/etc/viewlink/gateway.yaml';
 /** Reading a larger file takes longer than a media loop may stand still (0.6 s for 10,000 devices), so a thread does it. */
 const INLINE_BYTES = 16 * 1024;
+
+/** Where configd puts a file before it takes the place of the one in force; it is there only as long as the daemons are asked about it. */
+export const nextConfigPath = (path: string): string => `${path}.next`;
+
+const isThere = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
 
 /** The file's configuration, or all its problems. */
 export async function loadConfig(path: string): Promise<ConfigResult> {
@@ -20,23 +26,29 @@ export async function loadConfig(path: string): Promise<ConfigResult> {
   } catch (error) {
     return configFailure(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
-  return parseConfigText(bytes);
+  return parseConfigText(bytes, (await loadKeyRing(path)).ring);
 }
 
 /** As `loadConfig`, of a text that is at hand. */
-export async function parseConfigText(bytes: Uint8Array): Promise<ConfigResult> {
-  return bytes.length <= INLINE_BYTES ? parseConfig(bytes) : parseInThread(bytes);
+export async function parseConfigText(bytes: Uint8Array, keys: KeyRing = []): Promise<ConfigResult> {
+  return bytes.length <= INLINE_BYTES ? parseConfig(bytes, keys) : parseInThread(bytes, keys);
 }
 
-function parseInThread(bytes: Uint8Array): Promise<ConfigResult> {
+interface ThreadData {
+  readonly configBytes: Uint8Array;
+  readonly keys: KeyRing;
+}
+
+function parseInThread(configBytes: Uint8Array, keys: KeyRing): Promise<ConfigResult> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { configBytes: bytes } });
+    const worker = new Worker(new URL(import.meta.url), { workerData: { configBytes, keys } satisfies ThreadData });
     worker.once('message', resolve).once('error', reject);
   });
 }
 
 if (!isMainThread && parentPort !== null && typeof workerData === 'object' && workerData !== null && 'configBytes' in workerData) {
-  parentPort.postMessage(parseConfig(workerData.configBytes as Uint8Array));
+  const { configBytes, keys } = workerData as ThreadData;
+  parentPort.postMessage(parseConfig(configBytes, keys));
 }
 
 /** As `loadConfig`, but CONFIG_INVALID (exit code 2) with every problem in words. For the start of a daemon. */
@@ -75,9 +87,10 @@ export class ConfigStore {
     return run;
   }
 
-  /** What `reload` would say, with nothing changed: `judge` answers a sentence when it would refuse. */
+  /** What `reload` would say, with nothing changed: `judge` answers a sentence when it would refuse. During a commit that is asked of the file to come. */
   async check(judge: (next: GatewayConfig) => string | null): Promise<string | null> {
-    const result = await loadConfig(this.path);
+    const next = nextConfigPath(this.path);
+    const result = await loadConfig((await isThere(next)) ? next : this.path);
     return result.ok ? judge(result.config) : result.problems.map(formatProblem).join('; ');
   }
 

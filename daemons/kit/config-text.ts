@@ -1,8 +1,11 @@
 /** From the bytes of gateway.yaml to a GatewayConfig, or to every problem with its line. Values are never repeated in a problem: they may be secrets. */
-import { isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, type Document } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { checkConfig, type FieldProblem } from '#core/config/check.ts';
+import { isList, isObject, type Json } from '#core/config/json.ts';
 import { gatewaySchema, type GatewayConfig } from '#core/config/schema.ts';
+import { SCHEMA_TREE, type SchemaNode } from '#core/config/schema-tree.ts';
+import { isSealed, type KeyRing, openSecret } from './secret-box.ts';
 
 /** 100,000 devices with credentials are 12 MB. */
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -27,20 +30,54 @@ export function formatProblem({ line, path, why }: ConfigProblem): string {
   return [line > 0 ? `line ${line}` : '', path].filter(part => part !== '').join(', ').concat(line > 0 || path !== '' ? `: ${why}` : why);
 }
 
-/** Total: every input gives a configuration or problems. */
-export function parseConfig(bytes: Uint8Array): ConfigResult {
+/** A text that is YAML: its document with comments, and its plain data with the texts where texts are wanted. Secrets are as they stand. */
+export interface ConfigDocument {
+  readonly text: string;
+  readonly document: Document.Parsed;
+  readonly value: Json;
+  /** Line and column of a place. */
+  problem(path: FieldProblem['path'], why: string): ConfigProblem;
+}
+
+/** Total: a document, or what keeps it from being one. Whether the configuration is good is another question. */
+export function readConfigDocument(bytes: Uint8Array): ConfigDocument | readonly ConfigProblem[] {
   const text = readText(bytes);
-  if (typeof text !== 'string') return { ok: false, problems: [text] };
+  if (typeof text !== 'string') return [text];
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2', merge: false });
   const at = (offset: number, path: string, why: string): ConfigProblem => ({ line: lines.linePos(offset).line, column: lines.linePos(offset).col, path, why });
   const broken = [...document.errors, ...document.warnings];
-  if (broken.length > 0) return { ok: false, problems: broken.slice(0, MAX_PROBLEMS).map(error => at(error.pos[0], '', error.message)) };
+  if (broken.length > 0) return broken.slice(0, MAX_PROBLEMS).map(error => at(error.pos[0], '', error.message));
   const plain = toPlain(document);
-  if ('why' in plain) return { ok: false, problems: [at(document.contents?.range[0] ?? 0, '', plain.why)] };
-  const fields = validate(document, plain.value);
-  if (!Array.isArray(fields)) return { ok: true, config: fields as GatewayConfig };
-  return { ok: false, problems: fields.slice(0, MAX_PROBLEMS).map(({ path, why }) => at(offsetOf(document, path), formatPath(path), why)) };
+  if ('why' in plain) return [at(document.contents?.range[0] ?? 0, '', plain.why)];
+  return { text, document, value: asWritten(plain.value as Json, document.contents, SCHEMA_TREE, document), problem: (path, why) => at(offsetOf(document, path), formatPath(path), why) };
+}
+
+/** Total: every input gives a configuration or problems. Sealed secrets are opened with `keys`. */
+export function parseConfig(bytes: Uint8Array, keys: KeyRing = []): ConfigResult {
+  const read = readConfigDocument(bytes);
+  return isDocument(read) ? configOf(read, keys) : { ok: false, problems: read };
+}
+
+export const isDocument = (read: ConfigDocument | readonly ConfigProblem[]): read is ConfigDocument => !Array.isArray(read);
+
+/** As `parseConfig`, of what was read already. */
+export function configOf(read: ConfigDocument, keys: KeyRing): ConfigResult {
+  const locked: FieldProblem[] = [];
+  const fields = validate(opened(read.value, keys, [], locked));
+  const problems = locked.length > 0 ? locked : Array.isArray(fields) ? (fields as readonly FieldProblem[]) : [];
+  return problems.length === 0 ? { ok: true, config: fields as GatewayConfig } : { ok: false, problems: problems.slice(0, MAX_PROBLEMS).map(({ path, why }) => read.problem(path, why)) };
+}
+
+/** Sealed texts opened, wherever they stand. */
+function opened(value: Json, keys: KeyRing, path: readonly (string | number)[], locked: FieldProblem[]): Json {
+  if (typeof value === 'string' && isSealed(value)) {
+    const text = openSecret(keys, value);
+    if (text === undefined) locked.push({ path, why: 'this secret cannot be opened: its key is not here, or it was changed' });
+    return text ?? value;
+  }
+  if (isList(value)) return value.map((one, i) => opened(one, keys, [...path, i], locked));
+  return isObject(value) ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, opened(one, keys, [...path, key], locked)])) : value;
 }
 
 function readText(bytes: Uint8Array): string | ConfigProblem {
@@ -84,26 +121,22 @@ function toPlain(document: Document.Parsed): { readonly value: unknown } | { rea
 }
 
 /** The configuration, or what is wrong with it. */
-function validate(document: Document.Parsed, plain: unknown): GatewayConfig | readonly FieldProblem[] {
-  let parsed = gatewaySchema.safeParse(plain);
-  if (!parsed.success && unquote(document, parsed.error.issues, plain)) parsed = gatewaySchema.safeParse(plain);
+function validate(plain: Json): GatewayConfig | readonly FieldProblem[] {
+  const parsed = gatewaySchema.safeParse(plain);
   if (!parsed.success) return parsed.error.issues.flatMap(issueProblems);
   const problems = checkConfig(parsed.data);
   return problems.length > 0 ? problems : parsed.data;
 }
 
 /** IDs and passwords of digits only read as numbers in YAML, and 20 digits would lose some: where text is wanted, the text as written counts. */
-function unquote(document: Document.Parsed, issues: readonly z.core.$ZodIssue[], plain: unknown): boolean {
-  let changed = false;
-  for (const issue of issues) {
-    if (issue.code !== 'invalid_type' || issue.expected !== 'string') continue;
-    const node = document.getIn(issue.path, true);
-    const holder = issue.path.slice(0, -1).reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown>)[key], plain);
-    if (!isScalar(node) || typeof node.value !== 'number' || node.source === undefined) continue;
-    (holder as Record<PropertyKey, unknown>)[issue.path.at(-1)!] = node.source;
-    changed = true;
-  }
-  return changed;
+function asWritten(plain: Json, written: unknown, schema: SchemaNode | undefined, document: Document.Parsed): Json {
+  const node = isAlias(written) ? written.resolve(document) : written;
+  if (schema === undefined) return plain;
+  if (schema.kind === 'leaf') return schema.type === 'string' && typeof plain === 'number' && isScalar(node) && typeof node.source === 'string' ? node.source : plain;
+  if (isList(plain) && isSeq(node)) return plain.map((one, i) => asWritten(one, node.items[i], schema.kind === 'list' ? schema.item : undefined, document));
+  if (!isObject(plain) || !isMap(node)) return plain;
+  const under = new Map(node.items.map(({ key, value }) => [String(isScalar(key) ? key.value : key), value]));
+  return Object.fromEntries(Object.entries(plain).map(([key, one]) => [key, asWritten(one, under.get(key), schema.kind === 'object' ? schema.fields.get(key) : undefined, document)]));
 }
 
 function issueProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {

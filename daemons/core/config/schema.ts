@@ -40,8 +40,8 @@ const listen = z.strictObject({
 });
 
 const secret = {
-  password: z.string().min(1).max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('digest password in plain text; prefer ha1'),
-  ha1: z.string().regex(/^([0-9a-f]{32}|[0-9a-f]{64})$/, 'expected 32 (MD5) or 64 (SHA-256) lower-case hex digits').optional().describe('instead of password: MD5 or SHA-256 of user:realm:password'),
+  password: z.string().min(1).max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('digest password in plain text; prefer ha1').meta({ secret: 'whole' }),
+  ha1: z.string().regex(/^([0-9a-f]{32}|[0-9a-f]{64})$/, 'expected 32 (MD5) or 64 (SHA-256) lower-case hex digits').optional().describe('instead of password: MD5 or SHA-256 of user:realm:password').meta({ secret: 'hash' }),
 };
 
 const device = z.strictObject({
@@ -225,14 +225,14 @@ const portOrOff = z.int().min(0).max(65535);
 
 const outletUser = z.strictObject({
   name: word.describe('user name'),
-  ha1: z.string().regex(/^[0-9a-f]{32}$/, 'expected 32 lower-case hex digits').describe('MD5 of name:viewlink:password'),
+  ha1: z.string().regex(/^[0-9a-f]{32}$/, 'expected 32 lower-case hex digits').describe('MD5 of name:viewlink:password').meta({ secret: 'hash' }),
   channels: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
 });
 
 const outletPush = z.strictObject({
   channel: z.string().regex(/^(\d{20}-)?\d{18,20}$/, 'expected a channel ID, or DEVICE-CHANNEL where two devices have the same').describe('channel that is opened and kept open'),
   streamNumber: z.int().min(0).max(99).default(0).describe('0: main stream'),
-  url: z.string().max(1024).refine(text => parseRtmpUrl(text).ok, 'expected rtmp://ADDRESS[:PORT]/APP/STREAM').describe('where it goes; what stands behind the app is never logged'),
+  url: z.string().max(1024).refine(text => parseRtmpUrl(text).ok, 'expected rtmp://ADDRESS[:PORT]/APP/STREAM').describe('where it goes; what stands behind the app is never logged').meta({ secret: 'url' }),
   hevc: z.enum(['enhanced', 'legacy']).default('enhanced').describe('H.265 as FourCC hvc1, or as codec id 12 for servers that know nothing else'),
   retryS: z.int().min(1).max(600).default(5).describe('first wait after a failure; grows up to 12 times this'),
 });
@@ -244,7 +244,7 @@ const outlets = z.strictObject({
   httpPort: portOrOff.default(0).describe('HTTP and WebSocket: FLV, fMP4, HLS, WHEP, snapshots; 0: off'),
   webrtcPort: portOrOff.default(0).describe('WebRTC: one UDP port for all viewers, beside httpPort where they ask (WHEP); 0: off'),
   users: z.array(outletUser).max(1000).default([]).describe('who may watch with name and password'),
-  tokenKey: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret that signs the tokens of URLs; without it no token is valid'),
+  tokenKey: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret that signs the tokens of URLs; without it no token is valid').meta({ secret: 'whole' }),
   maxViewers: z.int().min(1).max(10000).default(256).describe('per mediad instance'),
   connectionsPerAddress: z.int().min(1).max(10000).default(64).describe('HTTP and RTMP connections from one address; more are closed at once'),
   origins: z
@@ -262,9 +262,9 @@ const inlet = z.strictObject({
   url: z.string().max(1024).regex(/^rtsp:\/\/[^\s@]+$/, 'expected rtsp://host[:port]/path without user and password').optional().describe('rtsp: address of the stream'),
   subUrl: z.string().max(1024).regex(/^rtsp:\/\/[^\s@]+$/, 'expected rtsp://host[:port]/path without user and password').optional().describe('rtsp: address of its sub-stream'),
   username: plainText.max(64).default('').describe('rtsp: user'),
-  password: z.string().max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('rtsp: password'),
+  password: z.string().max(128).regex(/^[^\0\r\n]*$/, 'expected one line').optional().describe('rtsp: password').meta({ secret: 'whole' }),
   transport: z.enum(['tcp', 'udp']).default('tcp').describe('rtsp: how media comes'),
-  key: z.string().regex(/^[\x21-\x7e]{16,128}$/, 'expected 16 to 128 printable characters').optional().describe('rtmp: secret of the publisher, ?key= in its URL'),
+  key: z.string().regex(/^[\x21-\x7e]{16,128}$/, 'expected 16 to 128 printable characters').optional().describe('rtmp: secret of the publisher, ?key= in its URL').meta({ secret: 'whole' }),
   civilCode: z.string().regex(/^\d{0,8}$/, 'expected up to 8 digits').default('').describe('civil code in catalogues'),
 });
 
