@@ -12,7 +12,7 @@ export interface Author {
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** A place in the document: `upstreams[city].port`; entries of a list by their key (name, id) or by index. */
+/** A place in the document: `upstreams[city].port`; entries of a list by their key (name, id) or by index; dots and brackets may be blanks. */
 export type ConfigPath = string;
 
 export interface ConfigIssue {
@@ -65,6 +65,8 @@ export interface CommitResult {
   readonly issues: readonly ConfigIssue[];
   /** Which daemon refused, in a sentence. */
   readonly refusals: readonly { readonly daemon: string; readonly why: string }[];
+  /** What goes on all the same, in sentences: a daemon that is down reads the file when it starts. */
+  readonly warnings: readonly string[];
   readonly confirmByWallMs: number | null;
 }
 
@@ -98,24 +100,32 @@ export interface ConfigdRequests {
   candidate(params: { readonly author: Author }): CandidateReport | null;
   compare(params: { readonly from: number; readonly to: number }): readonly ConfigChange[];
   /** What `commit` would answer, with nothing changed. */
-  check(params: { readonly author: Author }): CommitResult;
-  /** `confirmMinutes`: null commits for good; else it returns by itself unless confirmed. */
-  commit(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes: number | null }): CommitResult;
+  check(params: { readonly author: Author; readonly restart?: boolean | undefined }): CommitResult;
+  /**
+   * `confirmMinutes`: null commits for good; else it returns by itself unless confirmed. `restart`: a daemon that cannot apply
+   * something alive starts anew in place of refusing.
+   */
+  commit(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined }): CommitResult;
   confirm(params: { readonly author: Author }): { readonly revision: number };
-  /** A kept revision becomes a new one. `steps` back from the current one is the caller's arithmetic. */
-  rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null }): CommitResult;
+  /** A kept revision becomes a new one; while a commit waits for `confirm`, the one before it comes back at once. `steps` back from the current one is the caller's arithmetic. */
+  rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined }): CommitResult;
   history(params: { readonly limit: number }): readonly RevisionRow[];
   /** The file as it stands, read anew by every daemon: for whoever wrote it with an editor. */
   adopt(params: { readonly author: Author; readonly reason: string }): CommitResult;
   /** Configuration, revisions and secrets in one file, encrypted with the passphrase (scrypt, AES-256-GCM). */
   backup(params: { readonly author: Author; readonly passphrase: string }): { readonly fileBase64: string };
   restore(params: { readonly author: Author; readonly passphrase: string; readonly fileBase64: string }): CommitResult;
+  /** A new key; every kept secret is sealed with it, and the old keys are forgotten. */
+  rotateSecrets(params: { readonly author: Author; readonly reason: string }): CommitResult;
   factoryReset(params: { readonly author: Author; readonly reason: string }): CommitResult;
   /** Appends to the chain; returns when it is on the disk. */
   audit(params: { readonly author: Author; readonly action: string; readonly target: string; readonly before: Json; readonly after: Json; readonly result: AuditEntry['result']; readonly detail: string }): { readonly sequence: number };
+  /** Oldest first; a negative number counts from the end. */
   auditLog(params: { readonly fromSequence: number; readonly limit: number }): readonly AuditEntry[];
   /** Walks the whole chain. `brokenAt`: first entry that does not follow from the one before. */
   auditVerify(params: Record<string, never>): { readonly entries: number; readonly brokenAt: number | null; readonly why: string | null };
+  /** Commits, refusals, returns, and what the audit log could not write. */
+  counters(params: Record<string, never>): Readonly<Record<string, number>>;
 }
 
 /** Sent to every connected client as the notification `event`. */

@@ -18,7 +18,7 @@ export function splice({ text, document }: ConfigDocument, { place, value }: Pat
   if (holder === null && typeof last === 'string' && value !== undefined) return `${text}${block({ [last]: value }, 0)}`;
   if (!isMap(holder) && !isSeq(holder)) return undefined;
   const item = itemAt(holder, last);
-  if (value === undefined) return item === undefined ? undefined : cutOut(text, holder, last, item);
+  if (value === undefined) return item === undefined ? undefined : cutOut(text, holder, last, item, keyAbove(document, place));
   if (item === undefined) return append(text, document, holder, place, value);
   return replaceScalar(text, isPair(item) ? item.value : item, value, holder.flow === true) ?? fillEmpty(text, isPair(item) ? item : undefined, value, holder);
 }
@@ -62,15 +62,27 @@ function append(text: string, document: ConfigDocument['document'], holder: Coll
   return column === undefined ? undefined : `${text.slice(0, end)}${block(added, column)}${text.slice(end)}`;
 }
 
-/** Whole lines, from the key or the dash to the end of what it holds. */
-function cutOut(text: string, holder: Collection, last: string | number, item: unknown): string | undefined {
+/** Whole lines, from the key or the dash to the end of what it holds. The last one leaves [] or {} behind the key above. */
+function cutOut(text: string, holder: Collection, last: string | number, item: unknown, above: unknown): string | undefined {
   const first = rangeOf(isPair(item) ? item.key : item);
   const node = isPair(item) ? (item.value ?? item.key) : item;
-  if (holder.flow === true || holder.items.length < 2 || first === undefined || rangeOf(node) === undefined) return undefined;
+  if (holder.flow === true || first === undefined || rangeOf(node) === undefined) return undefined;
   const start = text.lastIndexOf('\n', first[0] - 1) + 1;
   const before = text.slice(start, first[0]);
   if (!(typeof last === 'number' ? /^ *- +$/ : /^ *$/).test(before)) return undefined;
-  return text.slice(0, start) + text.slice(lineEnd(text, contentEnd(node)));
+  const rest = text.slice(lineEnd(text, contentEnd(node)));
+  if (holder.items.length > 1) return text.slice(0, start) + rest;
+  const key = rangeOf(above);
+  const colon = key === undefined ? -1 : text.indexOf(':', key[1]);
+  return colon < 0 || colon > start ? undefined : `${text.slice(0, colon + 1)} ${isMap(holder) ? '{}' : '[]'}${text.slice(colon + 1, start)}${rest}`;
+}
+
+/** The key under which the holder of this place stands. */
+function keyAbove(document: ConfigDocument['document'], place: Patch['place']): unknown {
+  if (place.length < 2) return undefined;
+  const above = place.length === 2 ? document.contents : document.getIn(place.slice(0, -2), true);
+  const pair = isMap(above) ? itemAt(above, place.at(-2)!) : undefined;
+  return isPair(pair) ? pair.key : undefined;
 }
 
 /** Behind the last word of a node, without the comments that follow it. */

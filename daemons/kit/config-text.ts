@@ -132,7 +132,12 @@ function validate(plain: Json): GatewayConfig | readonly FieldProblem[] {
 function asWritten(plain: Json, written: unknown, schema: SchemaNode | undefined, document: Document.Parsed): Json {
   const node = isAlias(written) ? written.resolve(document) : written;
   if (schema === undefined) return plain;
-  if (schema.kind === 'leaf') return schema.type === 'string' && typeof plain === 'number' && isScalar(node) && typeof node.source === 'string' ? node.source : plain;
+  if (schema.kind === 'leaf') {
+    if (schema.type !== 'string' || typeof plain !== 'number' || !isScalar(node) || typeof node.source !== 'string') return plain;
+    // So that the document says the same when it is written again.
+    node.value = node.source;
+    return node.source;
+  }
   if (isList(plain) && isSeq(node)) return plain.map((one, i) => asWritten(one, node.items[i], schema.kind === 'list' ? schema.item : undefined, document));
   if (!isObject(plain) || !isMap(node)) return plain;
   const under = new Map(node.items.map(({ key, value }) => [String(isScalar(key) ? key.value : key), value]));

@@ -79,11 +79,13 @@ export const configdAccess: RpcAccess<ConfigdRequests> = {
   adopt: 'configure',
   backup: 'configure',
   restore: 'security',
+  rotateSecrets: 'security',
   factoryReset: 'security',
   // Whoever may ask anything may have written down what he did, under his own name.
   audit: 'read',
   auditLog: 'audit',
   auditVerify: 'audit',
+  counters: 'read',
 };
 
 export const healthdAccess: RpcAccess<HealthdRequests> = {

@@ -43,6 +43,8 @@ export interface RpcServerOptions<Requests> {
   /** Without it nobody but root and the daemons is served. */
   readonly access?: RpcAccess<Requests>;
   readonly accounts?: Accounts;
+  /** Of one request; whole configurations need more than others. */
+  readonly maxRequestBytes?: number;
 }
 
 export interface RpcServer<Event> extends AsyncDisposable {
@@ -86,8 +88,8 @@ export async function serveRpc<Requests, Event = never>(path: string, handlers: 
   };
 }
 
-function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<Requests>, { validate, log, access }: RpcServerOptions<Requests>): MessageConnection {
-  const connection = createMessageConnection(new FrameReader(socket, MAX_REQUEST_BYTES), new FrameWriter(socket));
+function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<Requests>, { validate, log, access, maxRequestBytes = MAX_REQUEST_BYTES }: RpcServerOptions<Requests>): MessageConnection {
+  const connection = createMessageConnection(new FrameReader(socket, maxRequestBytes), new FrameWriter(socket));
   connection.onRequest(async (method, params) => {
     try {
       if (!Object.hasOwn(handlers, method)) throw new GatewayError('BAD_REQUEST', { method, why: 'unknown method' });

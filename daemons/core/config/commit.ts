@@ -65,7 +65,7 @@ export interface CommitPlan {
 }
 
 export class ConfigCommit {
-  readonly #plan: CommitPlan;
+  #plan: CommitPlan;
   #state: Phase;
   readonly #refusals: Refusal[] = [];
 
@@ -83,6 +83,11 @@ export class ConfigCommit {
   static resume(daemons: readonly string[], deadline: Ms, now: Ms, why: string): { readonly commit: ConfigCommit; readonly outputs: readonly CommitOutput[] } {
     const commit = new ConfigCommit({ daemons, confirmWithinMs: null }, { phase: 'waiting', deadline });
     return { commit, outputs: deadline <= now ? commit.#writeBack(why) : [] };
+  }
+
+  /** Who is there now: after a wait others may be. */
+  meet(daemons: readonly string[]): void {
+    if (this.#state.phase === 'waiting' || this.#state.phase === 'stuck') this.#plan = { ...this.#plan, daemons };
   }
 
   get refusals(): readonly Refusal[] {

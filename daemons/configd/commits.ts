@@ -1,0 +1,291 @@
+/**
+ * Drives one commit at a time (core/config/commit.ts) with the file, the kept revisions and the daemons.
+ *
+ * Order on the disk, so that every cut leaves one whole configuration in force: the revision; pending.json (`applying`); gateway.yaml;
+ * pending.json (`waiting`), or none. The way back is a rename, then pending.json goes.
+ */
+import type { Author, ConfigdEvent } from '#contracts/configd.ts';
+import { ConfigCommit, type CommitInput, type CommitOutput, type Refusal } from '#core/config/commit.ts';
+import { msUntilReturn, type PendingCommit } from '#core/config/pending.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
+import { addMs, NEVER } from '#core/units.ts';
+import { Alarm, bootTime, type Clock } from '#kit/clock.ts';
+import type { ConfigFile } from '#kit/config-file.ts';
+import { type ConfigRevisions, textHash } from '#kit/config-revisions.ts';
+import type { Log } from '#kit/log.ts';
+import type { Peers } from './peers.ts';
+
+const MINUTE_MS = 60_000;
+
+export interface CommitRequest {
+  /** Good, and sealed. */
+  readonly text: string;
+  readonly config: GatewayConfig;
+  readonly author: Author;
+  readonly reason: string;
+  readonly changes: number;
+  readonly confirmMinutes: number | null;
+  readonly restart: boolean;
+}
+
+export interface CommitEnd {
+  /** Null: the old configuration is in force. */
+  readonly revision: number | null;
+  readonly refusals: readonly Refusal[];
+  readonly warnings: readonly string[];
+  readonly confirmByWallMs: number | null;
+  /** What kept it from being, when no daemon did. */
+  readonly why: string | null;
+}
+
+export interface CommitsDeps {
+  readonly file: ConfigFile;
+  readonly revisions: ConfigRevisions;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onEvent: (event: ConfigdEvent) => void;
+  /** Something that nobody asked for just now: it returned by itself. */
+  readonly onReturned: (revision: number, returnsTo: number, why: string) => void;
+  /** What is in force, to know who should be there; null: nobody knows. */
+  readonly inForce: () => Promise<GatewayConfig | null>;
+}
+
+/** A commit under way, or one that waits for `confirm`. */
+interface Running {
+  readonly commit: ConfigCommit;
+  readonly author: Author;
+  readonly restart: boolean;
+  readonly returnsTo: number;
+  readonly request: CommitRequest | null;
+  revision: number | null;
+  confirmByWallMs: number | null;
+  /** Whoever waits for the end, or for the waiting to begin. */
+  readonly settled: PromiseWithResolvers<{ readonly how: string; readonly why: string }>;
+}
+
+export class Commits implements Disposable {
+  readonly #deps: CommitsDeps;
+  readonly #alarm: Alarm;
+  #running: Running | null = null;
+  #inputs: Promise<unknown> = Promise.resolve();
+  readonly counters: Record<'committed' | 'aborted' | 'returned', number> = { committed: 0, aborted: 0, returned: 0 };
+
+  constructor(deps: CommitsDeps) {
+    this.#deps = deps;
+    this.#alarm = new Alarm(deps.clock, () => void this.#due());
+  }
+
+  [Symbol.dispose](): void {
+    this.#alarm[Symbol.dispose]();
+  }
+
+  /** Goes on where the disk says that a configd before this one was. */
+  async resume(): Promise<void> {
+    const { revisions, clock, log, file } = this.#deps;
+    const pending = revisions.pending;
+    file.unstage();
+    if (pending === null) return file.settle();
+    const now = clock.now();
+    // The old file is there already when what returned it was cut off before it could say so.
+    const isBack = !isInForce(file, revisions, pending.revision) && isInForce(file, revisions, pending.returnsTo);
+    const waitMs = isBack ? 0 : msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() });
+    const why = pending.phase === 'applying' ? 'the configuration daemon ended in the middle of it' : 'it was not confirmed in time';
+    log.info({ revision: pending.revision, waitMs }, 'config.pending-found');
+    const { up } = await this.#peersThere();
+    const { commit, outputs } = ConfigCommit.resume(up, addMs(now, Math.max(0, waitMs)), now, why);
+    this.#running = { commit, author: pending.author, restart: true, returnsTo: pending.returnsTo, request: null, revision: pending.revision, confirmByWallMs: pending.deadlineWallMs, settled: Promise.withResolvers() };
+    // The clock of the boot it was armed in is over after a reboot.
+    if (waitMs > 0) revisions.setPending({ ...pending, ...this.#deadlines(waitMs, pending.armedWallMs), deadlineWallMs: pending.deadlineWallMs });
+    await this.#perform(this.#running, outputs);
+  }
+
+  get busy(): 'no' | 'applying' | 'waiting' {
+    if (this.#running === null) return 'no';
+    return this.#running.commit.phase === 'waiting' ? 'waiting' : 'applying';
+  }
+
+  /** What every daemon would say, with nothing changed. */
+  async check({ text, config, restart }: Pick<CommitRequest, 'text' | 'config' | 'restart'>): Promise<Pick<CommitEnd, 'refusals' | 'warnings'>> {
+    this.#refuseWhenBusy();
+    const { file, peers } = this.#deps;
+    const { up, down } = await peers.there(config);
+    file.stage(text);
+    try {
+      const answers = await Promise.all(up.map(async daemon => ({ daemon, why: await peers.check(daemon, restart) })));
+      return { refusals: answers.filter((one): one is Refusal => one.why !== null), warnings: down.map(warning) };
+    } finally {
+      file.unstage();
+    }
+  }
+
+  /** Returns when it is done, aborted or returned, or when everybody has it and it waits for `confirm`. */
+  async run(request: CommitRequest): Promise<CommitEnd> {
+    this.#refuseWhenBusy();
+    const { file, peers, revisions } = this.#deps;
+    const { author, confirmMinutes } = request;
+    file.stage(request.text);
+    const { up, down } = await peers.there(request.config);
+    const begun = ConfigCommit.begin({ daemons: up, confirmWithinMs: confirmMinutes === null ? null : confirmMinutes * MINUTE_MS });
+    const running: Running = { commit: begun.commit, author, restart: request.restart, returnsTo: revisions.current, request, revision: null, confirmByWallMs: null, settled: Promise.withResolvers() };
+    this.#running = running;
+    void this.#enqueue(() => this.#perform(running, begun.outputs));
+    const { how, why } = await running.settled.promise;
+    const done = how === 'committed' || how === 'waiting';
+    return { revision: done ? running.revision : null, refusals: begun.commit.refusals, warnings: down.map(warning), confirmByWallMs: how === 'waiting' ? running.confirmByWallMs : null, why: done || begun.commit.refusals.length > 0 ? null : why };
+  }
+
+  /** BAD_REQUEST: nothing waits. */
+  async confirm(): Promise<number> {
+    const running = this.#waiting();
+    await this.#feed(running, { type: 'confirm' });
+    return running.revision!;
+  }
+
+  /** The configuration before the one that waits, at once. */
+  async returnNow(why: string): Promise<number> {
+    const running = this.#waiting();
+    running.commit.meet((await this.#peersThere()).up);
+    await this.#feed(running, { type: 'return', why });
+    return running.returnsTo;
+  }
+
+  #waiting(): Running {
+    if (this.#running?.commit.phase !== 'waiting') throw new GatewayError('BAD_REQUEST', { why: 'no commit waits for confirm' });
+    return this.#running;
+  }
+
+  #refuseWhenBusy(): void {
+    if (this.#running === null) return;
+    const { commit, author, revision } = this.#running;
+    throw new GatewayError('BAD_REQUEST', { why: commit.phase === 'waiting' ? `revision ${revision} of ${author.user} waits for confirm: confirm it or roll it back first` : `another commit is under way, by ${author.user}` });
+  }
+
+  async #peersThere(): Promise<Awaited<ReturnType<Peers['there']>>> {
+    return await this.#deps.peers.there(await this.#deps.inForce());
+  }
+
+  async #due(): Promise<void> {
+    const running = this.#running;
+    if (running === null) return;
+    running.commit.meet((await this.#peersThere()).up);
+    await this.#feed(running, { type: 'tick' });
+  }
+
+  /** One after the other: all outputs of an input are done before the next input. */
+  #enqueue(task: () => Promise<void>): Promise<void> {
+    const run = this.#inputs.then(task);
+    this.#inputs = run.catch(() => undefined);
+    return run;
+  }
+
+  #feed(running: Running, input: CommitInput): Promise<void> {
+    return this.#enqueue(() => this.#perform(running, running.commit.handle(input, this.#deps.clock.now())));
+  }
+
+  async #perform(running: Running, outputs: readonly CommitOutput[]): Promise<void> {
+    const { clock } = this.#deps;
+    for (const inputs of await Promise.all(outputs.map(output => this.#do(running, output)))) {
+      if (inputs !== null) await this.#perform(running, running.commit.handle(inputs, clock.now()));
+    }
+    this.#alarm.arm(this.#running?.commit.deadline ?? NEVER);
+    if (running.commit.phase === 'stuck') running.settled.resolve({ how: 'stuck', why: 'the disk does not take the old configuration back; this is tried again' });
+  }
+
+  /** Does one thing; what came of it is the next input. */
+  async #do(running: Running, output: CommitOutput): Promise<CommitInput | null> {
+    const { peers } = this.#deps;
+    switch (output.type) {
+      case 'check': return { type: 'checked', daemon: output.daemon, refused: await peers.check(output.daemon, running.restart) };
+      case 'apply': return { type: 'applied', daemon: output.daemon, refused: await peers.apply(output.daemon, running.restart) };
+      case 'write': return this.#write(running, output.which);
+      case 'waiting': return this.#beginWaiting(running);
+      case 'ended': return this.#end(running, output.how, output.why);
+    }
+  }
+
+  #write(running: Running, which: 'new' | 'old'): CommitInput {
+    const { file, revisions, clock, log } = this.#deps;
+    try {
+      if (which === 'old') file.putBack(textOf(revisions, running.returnsTo));
+      else {
+        const { text, author, reason, changes } = running.request!;
+        running.revision = revisions.add({ text, author, reason, changes, atWallMs: clock.wall() });
+        revisions.setPending({ phase: 'applying', revision: running.revision, returnsTo: running.returnsTo, author, ...this.#deadlines(0, clock.wall()) });
+        file.promote();
+      }
+      return { type: 'written' };
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      log.error({ which, why: error.message }, 'config.write-failed');
+      if (which === 'new') this.#undo(running.returnsTo);
+      return { type: 'write-failed', why: error.message };
+    }
+  }
+
+  /** The new file may be in place although the disk did not say that it stays there. */
+  #undo(returnsTo: number): void {
+    try {
+      this.#deps.file.putBack(textOf(this.#deps.revisions, returnsTo));
+    } catch (error) {
+      this.#deps.log.error({ why: (error as Error).message }, 'config.undo-failed');
+    }
+  }
+
+  #deadlines(inMs: number, armedWallMs: number): Pick<PendingCommit, 'deadlineWallMs' | 'deadlineBootMs' | 'armedWallMs' | 'bootId'> {
+    const { bootMs, bootId } = bootTime();
+    return { deadlineWallMs: this.#deps.clock.wall() + inMs, deadlineBootMs: bootMs + inMs, armedWallMs, bootId };
+  }
+
+  /** Whether it can be forgotten must be known before anybody relies on it. */
+  #beginWaiting(running: Running): CommitInput | null {
+    const { revisions, clock, onEvent } = this.#deps;
+    const { author, returnsTo } = running;
+    const revision = running.revision!;
+    try {
+      const deadlines = this.#deadlines(running.request!.confirmMinutes! * MINUTE_MS, clock.wall());
+      revisions.setPending({ phase: 'waiting', revision, returnsTo, author, ...deadlines });
+      revisions.setCurrent(revision);
+      running.confirmByWallMs = deadlines.deadlineWallMs;
+    } catch (error) {
+      return { type: 'return', why: (error as Error).message };
+    }
+    onEvent({ type: 'committed', revision, author, pending: true });
+    running.settled.resolve({ how: 'waiting', why: '' });
+    return null;
+  }
+
+  #end(running: Running, how: 'committed' | 'aborted' | 'returned', why: string): null {
+    const { file, revisions, onEvent, onReturned } = this.#deps;
+    this.counters[how] += 1;
+    this.#running = null;
+    const { revision } = running;
+    if (how === 'committed') revisions.setCurrent(revision!);
+    else {
+      file.unstage();
+      if (revision !== null) revisions.markReturned(revision);
+    }
+    if (how === 'returned') revisions.setCurrent(running.returnsTo);
+    revisions.setPending(null);
+    file.settle();
+    if (how === 'committed') onEvent({ type: 'committed', revision: revision!, author: running.author, pending: false });
+    if (how === 'returned') {
+      onEvent({ type: 'returned', revision: running.returnsTo, why });
+      onReturned(revision!, running.returnsTo, why);
+    }
+    running.settled.resolve({ how, why });
+    return null;
+  }
+}
+
+function textOf(revisions: ConfigRevisions, revision: number): string {
+  const text = revisions.text(revision);
+  if (text === undefined) throw new GatewayError('STORE_FAILED', { revision, why: 'this revision cannot be read' });
+  return text;
+}
+
+const warning = (daemon: string): string => `${daemon} does not run: it reads the configuration when it starts`;
+
+/** Whether the file is this revision to the letter. */
+export const isInForce = (file: ConfigFile, revisions: ConfigRevisions, revision: number): boolean => textHash(file.read() ?? '') === revisions.hashOf(revision);

@@ -1,0 +1,35 @@
+/** What configd finds when it starts: a file and its revisions, one without the other, or nothing yet. */
+import type { Author } from '#contracts/configd.ts';
+import { referenceConfig } from '#core/config/reference.ts';
+import { readText } from '#kit/config-edit.ts';
+import type { ConfigFile } from '#kit/config-file.ts';
+import type { ConfigRevisions } from '#kit/config-revisions.ts';
+import { parseConfigText } from '#kit/config-store.ts';
+import type { Log } from '#kit/log.ts';
+import type { Secrets } from './secrets.ts';
+
+const SYSTEM: Author = { user: 'configd', via: 'system', address: null };
+
+/** Afterwards there is a current revision and a file. A file that is no good configuration is left alone and shows as changed outside. */
+export async function takeUp(file: ConfigFile, revisions: ConfigRevisions, secrets: Secrets, wallMs: number, log: Log): Promise<void> {
+  const text = file.read();
+  if (revisions.current > 0) {
+    const kept = text === undefined ? revisions.text(revisions.current) : undefined;
+    if (kept === undefined) return;
+    file.putBack(kept);
+    return log.warn({ revision: revisions.current }, 'config.file-was-missing');
+  }
+  const first = text === undefined ? undefined : await sealed(text, secrets);
+  const reason = first === undefined ? 'factory settings' : 'as it was found at the first start';
+  const revision = revisions.add({ text: first ?? referenceConfig(), author: SYSTEM, reason, changes: 0, atWallMs: wallMs });
+  revisions.setCurrent(revision);
+  if (text === undefined || first !== undefined) file.putBack(revisions.text(revision)!);
+  log.info({ revision, reason }, 'config.first-revision');
+}
+
+/** Undefined: it is no good configuration. */
+async function sealed(text: string, secrets: Secrets): Promise<string | undefined> {
+  const judged = await parseConfigText(new TextEncoder().encode(text), secrets.ring);
+  const read = readText(text);
+  return judged.ok && read.ok ? secrets.sealText(read.read, null) : undefined;
+}
