@@ -56,7 +56,7 @@ export const configStatus: z.ZodType<ConfigdStatus> = z
 export const editStep: z.ZodType<EditStep> = z.discriminatedUnion('op', [z.strictObject({ op: z.literal('set'), path: z.string().min(1).max(1024), value: json }), z.strictObject({ op: z.literal('delete'), path: z.string().min(1).max(1024) })]).meta({ id: 'EditStep' });
 export const candidate: z.ZodType<CandidateReport> = z.strictObject({ baseRevision: z.int(), changes: z.array(change), issues: z.array(issue) }).meta({ id: 'Candidate' });
 export const commitResult: z.ZodType<CommitResult> = z
-  .strictObject({ revision: z.int().nullable(), issues: z.array(issue), refusals: z.array(z.strictObject({ daemon: z.string(), why: z.string() })), confirmByWallMs: wallMs.nullable() })
+  .strictObject({ revision: z.int().nullable(), issues: z.array(issue), refusals: z.array(z.strictObject({ daemon: z.string(), why: z.string() })), warnings: z.array(z.string()), confirmByWallMs: wallMs.nullable() })
   .meta({ id: 'CommitResult' });
 export const revision: z.ZodType<RevisionRow> = z
   .strictObject({ revision: z.int(), atWallMs: wallMs, author, reason: z.string(), state: z.enum(['current', 'pending', 'past', 'returned']), sha256: z.string(), changes: z.int() })
