@@ -62,8 +62,8 @@ export function followLine(head: ChainHead, line: string, sha256: Sha256): Chain
   const [, body, hash] = LINE.exec(line) ?? [];
   if (body === undefined || hash === undefined) return 'this is no entry';
   if (chained(head.hash, `${body}}`, sha256) !== hash) return 'its hash does not follow from the entry before and what it says';
-  const { sequence } = JSON.parse(line) as AuditLine;
-  return sequence === head.sequence + 1 ? { sequence, hash } : `its number is ${sequence}, expected ${head.sequence + 1}`;
+  const sequence = readLine(line)?.sequence;
+  return sequence === head.sequence + 1 ? { sequence, hash } : `its number is ${sequence ?? 'missing'}, expected ${head.sequence + 1}`;
 }
 
 /** The entry of a line; undefined: it is none. */
