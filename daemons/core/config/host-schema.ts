@@ -11,9 +11,9 @@ const networks = z.array(cidr).max(256).default([]);
 const bans = z.strictObject({
   enabled: z.boolean().default(true).describe('false: nobody is shut out, only slowed down'),
   points: z.int().min(1).max(1000).default(10).describe('so many within windowS and an address is shut out: a scanner gives 5, a wrong password 2, a flood, what is no SIP or is for nobody here 1'),
-  windowS: z.int().min(10).max(86400).default(600).describe('points older than this no longer count'),
-  banS: z.int().min(10).max(604800).default(3600).describe('shut out for so long; each time it comes again twice as long'),
-  maxBanS: z.int().min(10).max(2592000).default(86400).describe('and at most so long'),
+  windowS: z.int().min(1).max(86400).default(600).describe('points older than this no longer count'),
+  banS: z.int().min(1).max(604800).default(3600).describe('shut out for so long; each time it comes again twice as long'),
+  maxBanS: z.int().min(1).max(2592000).default(86400).describe('and at most so long'),
   never: networks.describe('addresses that are never shut out, besides registered devices, platforms and host.management'),
 });
 

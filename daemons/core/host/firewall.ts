@@ -5,15 +5,18 @@
  *   our own loopback          passes
  *   management to its ports   passes: no ban and no other rule locks out who mends things
  *   shut out for a while      dropped, also inside what was established
+ *   SIP over UDP              passes from where it is expected, so many a second from each address
  *   established               passes
  *   echo, neighbours          passes, a few
- *   SIP, media, outlets, API  passes from where the configuration expects it; SIP only so many a second from each address
+ *   SIP over TCP, media,      pass from where the configuration expects them; of SIP so many new connections a second
+ *   outlets, API
+ *   the other node            passes to what a pair needs
  *   whatever else             dropped and counted
  */
 import type { GatewayConfig } from '../config/schema.ts';
 import { banElements, type ShutOut } from './ban-file.ts';
 import { matches, type NetworkSet, networkSet, portText, type PortRange, setLines } from './nft-text.ts';
-import { apiPorts, mediaNetworks, mediaPorts, outletPorts, sipNetworks, sipPorts, upstreamNetworks } from './reach.ts';
+import { apiPorts, mediaNetworks, mediaPorts, outletPorts, pairAddresses, sipNetworks, sipPorts, upstreamNetworks } from './reach.ts';
 
 export const FIREWALL_TABLE = 'inet viewlink';
 /** Addresses shut out or counted at once. */
@@ -56,19 +59,17 @@ interface Groups {
 function groupsOf(config: GatewayConfig): Groups {
   const { host, api } = config;
   const pushed = config.outlets.pushes.flatMap(({ url }) => /^rtmp:\/\/(\[[^\]]+\]|[^/:]+)/.exec(url)?.[1] ?? []);
+  const witness = config.cluster.witness.address === '' ? [] : [config.cluster.witness.address];
   return {
     management: networkSet(host.management),
     sip: sipNetworks(config),
     media: mediaNetworks(config),
     viewers: networkSet(host.viewers),
     api: networkSet([...host.api, ...api.metricsNetworks]),
-    pair: networkSet(pairOf(config)),
-    reachable: networkSet([...host.services, ...upstreamNetworks(config), ...pairOf(config), ...pushed]),
+    pair: networkSet(pairAddresses(config)),
+    reachable: networkSet([...host.services, ...upstreamNetworks(config), ...pairAddresses(config), ...witness, ...pushed]),
   };
 }
-
-/** The addresses of both nodes on both networks. */
-const pairOf = (_config: GatewayConfig): readonly string[] => [];
 
 const sets = (config: GatewayConfig): readonly string[] => Object.entries(groupsOf(config)).flatMap(([name, group]) => setLines(name, group as NetworkSet));
 
@@ -93,7 +94,7 @@ function admit(name: keyof Groups, group: NetworkSet, transport: 'udp' | 'tcp', 
 }
 
 function input(config: GatewayConfig): readonly string[] {
-  const { management, sip, media, viewers, api } = groupsOf(config);
+  const { management, sip, media, viewers, api, pair } = groupsOf(config);
   const both = (make: (transport: 'udp' | 'tcp') => readonly string[]): readonly string[] => [...make('udp'), ...make('tcp')];
   return [
     '  chain input {',
@@ -102,18 +103,27 @@ function input(config: GatewayConfig): readonly string[] {
     ...admit('management', management, 'tcp', config.host.managementPorts.map(port => ({ first: port, last: port }))),
     '    ip saddr @banned4 counter drop',
     '    ip6 saddr @banned6 counter drop',
+    // Before what is established: a flood of datagrams is one flow, and established with the first answer.
+    ...admit('sip', sip, 'udp', sipPorts(config, 'udp'), 'jump signalling'),
     '    ct state established,related accept',
     `    icmpv6 type { ${NEIGHBOURS} } accept`,
     `    icmp type { ${ERRORS4} } limit rate 100/second accept`,
     `    icmpv6 type { ${ERRORS6} } limit rate 100/second accept`,
     ...(config.host.ping ? ['    icmp type echo-request limit rate 20/second accept', '    icmpv6 type echo-request limit rate 20/second accept'] : []),
-    ...both(transport => admit('sip', sip, transport, sipPorts(config, transport), 'jump signalling')),
+    ...admit('sip', sip, 'tcp', sipPorts(config, 'tcp'), 'jump signalling'),
     ...both(transport => admit('media', media, transport, [mediaPorts(config, transport)])),
     ...both(transport => admit('viewers', viewers, transport, outletPorts(config, transport))),
     ...admit('api', api, 'tcp', apiPorts(config)),
+    ...betweenNodes(config, pair),
     '    counter comment "not declared"',
     '  }',
   ];
+}
+
+/** Heartbeats, state, and the protocol that moves the addresses (VRRP is an IP protocol of its own). */
+function betweenNodes({ cluster }: GatewayConfig, pair: NetworkSet): readonly string[] {
+  const single = (port: number): readonly PortRange[] => [{ first: port, last: port }];
+  return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', single(cluster.redisPort)), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];
 }
 
 /** We are nobody's way through. */

@@ -1,4 +1,5 @@
 /** Who may come to which of our ports, read out of the configuration: what the packet filter and the bans go by. */
+import { pairOf } from '../config/cluster-schema.ts';
 import type { GatewayConfig } from '../config/schema.ts';
 import { parseNetwork } from '../ip.ts';
 import { parseRtspUrl } from '../rtsp/url.ts';
@@ -17,7 +18,7 @@ export function deviceNetworks({ devices }: GatewayConfig): readonly string[] {
 }
 
 /** Who is never shut out, whatever he does. */
-export const spared = (config: GatewayConfig): readonly string[] => [...config.host.management, ...config.host.bans.never, ...upstreamNetworks(config)];
+export const spared = (config: GatewayConfig): readonly string[] => [...config.host.management, ...config.host.bans.never, ...upstreamNetworks(config), ...pairAddresses(config)];
 
 /** SIP of platforms above. */
 export function upstreamNetworks({ upstreams }: GatewayConfig): readonly string[] {
@@ -35,6 +36,12 @@ export function mediaNetworks(config: GatewayConfig): NetworkSet {
 function hostOf(url: string | undefined): readonly string[] {
   const parsed = url === undefined ? undefined : parseRtspUrl(url);
   return parsed?.ok === true ? [parsed.value.host] : [];
+}
+
+/** The other node of a pair, on both networks. */
+export function pairAddresses(config: GatewayConfig): readonly string[] {
+  const peer = pairOf(config)?.peer;
+  return peer === undefined ? [] : [peer.link, peer.lan];
 }
 
 export const sipPorts = ({ sip }: GatewayConfig, transport: 'udp' | 'tcp'): readonly PortRange[] => sip.listen.filter(one => one.transport === transport).map(({ port }) => ({ first: port, last: port }));

@@ -87,6 +87,14 @@ t.test('a device that may come from anywhere opens SIP to all, and nothing else'
   t.match(firewallText(one, []), /ip saddr @management4 tcp dport \{ 22 \} accept/);
 });
 
+t.test('the other node of a pair comes in to what a pair needs', async t => {
+  const nodes = [{ name: 'a', link: '192.168.7.1', lan: '10.0.0.1' }, { name: 'b', link: '192.168.7.2', lan: '10.0.0.2' }];
+  const text = firewallText(withHost({}, { node: { name: 'a' }, cluster: { nodes, key: 'x'.repeat(32) } }), []);
+  t.match(text, /set pair4 \{[^}]*elements = \{ 10\.0\.0\.2, 192\.168\.7\.2 \}/);
+  for (const rule of ['udp dport { 7600 }', 'tcp dport { 7601 }', 'meta l4proto 112']) t.ok(text.includes(`ip saddr @pair4 ${rule} accept`), rule);
+  t.equal(nftSays([text]), '');
+});
+
 t.test('a gap: what leaves is declared too', async t => {
   const one = withHost({ egress: 'declared', services: ['10.9.0.2'] }, { upstreams: [{ name: 'city', id: '34020000002000000002', localId: '34020000002000000001', address: '172.16.0.9' }] });
   t.match(firewallText(one, []), /set reachable4 \{[^}]*elements = \{ 10\.9\.0\.2, 172\.16\.0\.9 \}/);
