@@ -1,4 +1,5 @@
 /** A vlink command is data: where it stands, what it takes, what it does. vlink.ts makes a program of the list. */
+import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
@@ -57,6 +58,7 @@ export interface Context {
   /** Connects, runs, disconnects. DAEMON_UNREACHABLE when it is not there. */
   sipd<T>(use: (client: RpcClient<SipdRequests>) => Promise<T>): Promise<T>;
   configd<T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>): Promise<T>;
+  apid<T>(use: (client: RpcClient<ApidRequests>) => Promise<T>): Promise<T>;
   healthd<T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>): Promise<T>;
   mediad<T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>): Promise<T>;
   /** Instances that have a socket here, in order. */

@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
+import apiFirstPassword from './do/api-first-password.ts';
 import banRemove from './do/ban-remove.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
@@ -9,6 +10,7 @@ import play from './do/play.ts';
 import snapshot from './do/snapshot.ts';
 import trace from './do/trace.ts';
 import why from './do/why.ts';
+import api from './show/api.ts';
 import bans from './show/bans.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
@@ -32,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   inlets,
   transcoders,
   counters,
+  api,
   bans,
   firewall,
   why,
@@ -40,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   snapshot,
   catalogRefresh,
   banRemove,
+  apiFirstPassword,
   check,
   reload,
   help,

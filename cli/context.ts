@@ -1,6 +1,7 @@
 /** Where the daemons are and how vlink speaks to them. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
@@ -56,6 +57,7 @@ export function createContext(surroundings: Surroundings): Context {
     print: (raw, json, format) => (json ? output.out(`${safeJson(raw)}\n`) : out(format(raw))),
     sipd: <T>(use: (client: RpcClient<SipdRequests>) => Promise<T>) => reach<SipdRequests, T>('sipd.sock', use),
     configd: <T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>) => reach<ConfigdRequests, T>('configd.sock', use),
+    apid: <T>(use: (client: RpcClient<ApidRequests>) => Promise<T>) => reach<ApidRequests, T>('apid.sock', use),
     healthd: <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => reach<HealthdRequests, T>('healthd.sock', use),
     mediad: <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => reach<MediadRequests, T>(`mediad-${instance}.sock`, use),
     mediadInstances: async () => instancesIn(await runDirOf(surroundings)),

@@ -1,5 +1,5 @@
 /** The first password: in a file that only root and we can read, until it was used (`vlink api first-password` shows it and takes it away). */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatewayError } from '#core/result.ts';
 
@@ -19,3 +19,12 @@ export function leaveFirstPassword(rpcDirectory: string, user: string, password:
 
 /** Twice is once. */
 export const removeFirstPassword = (rpcDirectory: string): void => rmSync(fileOf(rpcDirectory), { force: true });
+
+/** What stands in the file, which is then gone. Null: there is none. */
+export function takeFirstPassword(rpcDirectory: string): { readonly user: string; readonly password: string } | null {
+  const path = fileOf(rpcDirectory);
+  if (!existsSync(path)) return null;
+  const [user = '', password = ''] = readFileSync(path, 'utf8').trim().split(' ');
+  rmSync(path, { force: true });
+  return { user, password };
+}

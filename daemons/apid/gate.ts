@@ -19,7 +19,7 @@ import { Daemons } from './daemons.ts';
 import { Doorman, FIRST_USER } from './doorman.ts';
 import { EventHub } from './event-hub.ts';
 import { Streams } from './event-streams.ts';
-import { fileOf, leaveFirstPassword, removeFirstPassword } from './first-password.ts';
+import { fileOf, leaveFirstPassword, removeFirstPassword, takeFirstPassword } from './first-password.ts';
 import { Leases } from './leases.ts';
 import { Listeners } from './listeners.ts';
 import { openApi } from './openapi.ts';
@@ -127,7 +127,7 @@ export class Gate {
   }
 
   handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<ApidRequests> {
-    return { status: () => this.#status(), counters: () => this.#services.counters.snapshot(), reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }) };
+    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => this.#services.counters.snapshot(), reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }) };
   }
 
   #status(): ApidStatus {

@@ -4,6 +4,8 @@ import type { MetricInfo, Sample } from '#contracts/healthd.ts';
 import type { Services } from './services.ts';
 
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+/** Names that Prometheus gives its targets itself. */
+const TAKEN: Readonly<Record<string, string>> = { instance: 'media', job: 'task' };
 const METRIC = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 
 export interface Scraped {
@@ -31,9 +33,10 @@ function addSamples(registry: Registry, infos: readonly MetricInfo[], samples: r
   for (const { metric, help, type } of infos) {
     const own = byMetric.get(metric) ?? [];
     if (!METRIC.test(metric) || own.length === 0) continue;
-    const labelNames = [...new Set(own.flatMap(({ labels }) => Object.keys(labels)))].filter(name => LABEL.test(name));
+    const rows = own.map(({ labels, value }) => ({ value, labels: Object.fromEntries(Object.entries(labels).flatMap(([name, text]) => (LABEL.test(name) ? [[TAKEN[name] ?? name, text]] : []))) }));
+    const labelNames = [...new Set(rows.flatMap(({ labels }) => Object.keys(labels)))];
     const made = type === 'counter' ? new Counter({ name: metric, help, labelNames, registers: [registry] }) : new Gauge({ name: metric, help, labelNames, registers: [registry] });
-    for (const { labels, value } of own) if (Number.isFinite(value) && (type === 'gauge' || value >= 0)) made.inc(Object.fromEntries(Object.entries(labels).filter(([name]) => LABEL.test(name))), value);
+    for (const { labels, value } of rows) if (Number.isFinite(value) && (type === 'gauge' || value >= 0)) made.inc(labels, value);
   }
 }
 

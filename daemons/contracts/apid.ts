@@ -28,6 +28,8 @@ export interface WebhookRow {
 
 export interface ApidRequests {
   status(params: Record<string, never>): ApidStatus;
+  /** Shows the first log-in and takes it away; null: it was used or shown. Root only. */
+  takeFirstPassword(params: Record<string, never>): { readonly user: string; readonly password: string } | null;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
 }

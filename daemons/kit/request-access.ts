@@ -8,6 +8,7 @@ import type { RpcAccess } from './rpc-peers.ts';
 
 export const apidAccess: RpcAccess<ApidRequests> = {
   status: 'read',
+  takeFirstPassword: 'daemons',
   counters: 'read',
   reload: 'configure',
 };

@@ -83,4 +83,4 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   reload: sections,
 };
 
-export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, counters: nothing, reload: sections };
+export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, takeFirstPassword: nothing, counters: nothing, reload: sections };
