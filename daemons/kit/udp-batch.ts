@@ -11,9 +11,11 @@ export interface UdpImplementation {
   readonly why: string | null;
   /** Binds. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL ...). */
   readonly open: (options: UdpPortOptions) => Promise<UdpPort>;
+  /** Wake-ups so far, by the datagrams that they brought at least; over dgram nobody counts them. */
+  readonly wakes: () => Readonly<Record<string, number>>;
 }
 
-const dgram = (why: string | null): UdpImplementation => ({ name: 'dgram', why, open: openDgramUdp });
+const dgram = (why: string | null): UdpImplementation => ({ name: 'dgram', why, open: openDgramUdp, wakes: () => ({}) });
 
 /**
  * `wanted` is VIEWLINK_UDP: `native` or `dgram` and nothing else; `unsegmented`, so that captures on this host show each datagram; or
@@ -23,7 +25,7 @@ export function chooseUdp(wanted: string | undefined = process.env['VIEWLINK_UDP
   if (wanted === 'dgram') return dgram(null);
   try {
     const native = loadNativeUdp();
-    return { name: 'native', why: null, open: options => native.open(options, wanted !== 'unsegmented') };
+    return { name: 'native', why: null, open: options => native.open(options, wanted !== 'unsegmented'), wakes: () => Object.fromEntries(native.found.map((count, power) => [`udp.wakes.${2 ** power}`, count])) };
   } catch (error) {
     if (wanted === 'native') throw error;
     return dgram((error as NodeJS.ErrnoException).code ?? String(error));

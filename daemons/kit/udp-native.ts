@@ -5,19 +5,22 @@ import { DatagramBatch, MAX_HELD_BYTES, type UdpPort, type UdpPortOptions } from
 
 /** native/udp-batch.c; functions that return a number return a negative errno when they fail. */
 export interface UdpAddon {
-  init(memory: Uint8Array, words: Int32Array, ready: (port: number, count: number, errno: number) => void): number;
-  open(address: string, port: number, receiveBufferBytes: number, sendBufferBytes: number, segments: 0 | 1, tos: number, freebind: 0 | 1): number;
+  init(memory: Uint8Array, words: Int32Array, ready: (port: number, count: number, errno: number) => void, restUs: number): number;
+  open(address: string, port: number, receiveBufferBytes: number, sendBufferBytes: number, segments: 0 | 1, tos: number, freebind: 0 | 1, impatient: 0 | 1): number;
   local(port: number): string;
   overflows(port: number): number;
   connect(port: number, address: string, farPort: number): number;
   fromOf(datagram: number): string;
   destination(number: number, address: string): number;
   send(port: number, count: number, arrays: readonly Uint8Array[], from: number): number;
+  flush(from: number, count: number): number;
   wantWritable(port: number, wanted: 0 | 1): number;
   close(port: number): number;
 }
 
 export interface NativeUdp {
+  /** Wake-ups so far that brought 1, 2-3, 4-7 ... 64 and more datagrams. */
+  readonly found: readonly number[];
   /** Binds. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL ...). Without `segments` the kernel gets each packet by itself. */
   open(options: UdpPortOptions, segments?: boolean): Promise<UdpPort>;
 }
@@ -25,18 +28,23 @@ export interface NativeUdp {
 // As in native/udp-batch.c.
 const SLOTS = 64;
 const MEMORY_BYTES = SLOTS * (2112 + 65_536);
-const RECORD = 5;
+const RECORD = 6;
 const OUT = SLOTS * RECORD;
-const ERROR = 2 * SLOTS * RECORD;
+const LATER = 2 * OUT;
+const ERROR = 3 * OUT;
 const PORT = ERROR + 1;
-const WORDS = PORT + 1;
+const END = PORT + 1;
+const FOUND = END + 1;
+const FOUND_WORDS = 7;
+const WORDS = FOUND + FOUND_WORDS;
 const FROM_MEMORY = 0;
 const FROM_ARRAY = 1;
 const FROM_SAME = 2;
 const ADDRESSES = 1024;
 const FRESH = 0x10000;
 const WRITABLE = -1;
-const CLOSED = -2;
+/** How long a busy process leaves its ports alone: what comes meanwhile is taken at once. Longest delay that it adds. */
+const REST_US = 500;
 
 const ADDON_PATH = './native/build/udp-batch.node';
 
@@ -97,30 +105,69 @@ class Shared {
   /** A Buffer, as everything that comes from sockets: code that reads packets sees one kind of memory. */
   readonly memory: Uint8Array = Buffer.allocUnsafeSlow(MEMORY_BYTES);
   readonly #inbound = new DatagramBatch();
+  /** Datagrams are being handed out. */
+  #handing = false;
+  /** Packets that wait for the end of that. */
+  #later = 0;
 
-  constructor(addon: UdpAddon) {
+  constructor(addon: UdpAddon, restUs: number) {
     this.addon = addon;
     this.addresses = new Addresses(addon);
-    const failed = addon.init(this.memory, this.words, (port, count, errno) => this.#ready(port, count, errno));
+    const failed = addon.init(this.memory, this.words, (port, count, errno) => this.#ready(port, count, errno), restUs);
     if (failed !== 0) throw systemError(failed, 'init');
   }
 
   #ready(id: number, count: number, errno: number): void {
-    const port = this.ports[id]!;
-    if (count > 0) port.onBatch(this.#read(count));
-    else if (count === WRITABLE) port.flush();
-    else if (count === CLOSED) {
-      this.ports[id] = undefined;
-      port.closed();
-    } else port.report(errno);
+    if (count > 0) return this.#handOut(count);
+    const port = this.ports[id];
+    if (count === WRITABLE) port?.flush();
+    else port?.report(errno);
   }
 
-  #read(count: number): DatagramBatch {
+  /** To each port its own: those of one port stand together. */
+  #handOut(count: number): void {
     const { words, memory, addresses } = this;
     const inbound = this.#inbound;
-    inbound.count = 0;
-    for (let i = 0, at = 0; i < count; i++, at += RECORD) inbound.add(memory, words[at]!, words[at + 1]!, addresses.textOf(words[at + 3]!, i), words[at + 2]!);
-    return inbound;
+    this.#handing = true;
+    for (let i = 0, at = 0; i < count; ) {
+      const id = words[at + 4]!;
+      inbound.count = 0;
+      for (; i < count && words[at + 4] === id; i++, at += RECORD) inbound.add(memory, words[at]!, words[at + 1]!, addresses.textOf(words[at + 3]!, i), words[at + 2]!);
+      // One that was served before it may have closed it.
+      this.ports[id]?.onBatch(inbound);
+    }
+    this.#handing = false;
+    this.flush();
+  }
+
+  /** Takes packets of a connected port that lie where they were received. False: it is not the time for that. */
+  sendLater(id: number, batch: DatagramBatch): boolean {
+    const { memory, words } = this;
+    const { count } = batch;
+    if (!this.#handing || count > SLOTS) return false;
+    for (let i = 0; i < count; i++) if (batch.memory[i] !== memory) return false;
+    if (this.#later + count > SLOTS) this.flush();
+    let at = LATER + this.#later * RECORD;
+    for (let i = 0; i < count; i++, at += RECORD) {
+      words[at] = batch.offset[i]!;
+      words[at + 1] = batch.length[i]!;
+      words[at + 4] = id;
+    }
+    this.#later += count;
+    return true;
+  }
+
+  flush(): void {
+    const { words, addon } = this;
+    const count = this.#later;
+    this.#later = 0;
+    for (let at = 0; at < count; ) {
+      at = addon.flush(at, count);
+      if (at === count && words[ERROR] === 0) return;
+      const end = words[END]!;
+      this.ports[words[LATER + (end - 1) * RECORD + 4]!]!.notAllSent(LATER + at * RECORD, end - at, words[ERROR]!);
+      at = end;
+    }
   }
 }
 
@@ -136,8 +183,7 @@ class NativePort implements UdpPort {
   #held: DatagramBatch | undefined;
   #heldSent = 0;
   #heldBytes = 0;
-  #closing: Promise<void> | undefined;
-  #onClosed: () => void = () => undefined;
+  #closed = false;
   dropped = 0;
 
   constructor(shared: Shared, id: number, options: UdpPortOptions) {
@@ -151,7 +197,7 @@ class NativePort implements UdpPort {
   }
 
   get overflows(): number {
-    return this.#closing === undefined ? Math.max(0, this.#shared.addon.overflows(this.#id)) : 0;
+    return this.#closed ? 0 : Math.max(0, this.#shared.addon.overflows(this.#id));
   }
 
   async connect(address: string, port: number): Promise<void> {
@@ -160,8 +206,10 @@ class NativePort implements UdpPort {
     this.#connected = true;
   }
 
-  send(batch: DatagramBatch): boolean {
-    if (this.#closing !== undefined) return true;
+  send(batch: DatagramBatch, last = false): boolean {
+    if (this.#closed) return true;
+    if (last && this.#connected && this.#held === undefined && this.#shared.sendLater(this.#id, batch)) return true;
+    this.#shared.flush();
     const at = this.#held === undefined ? this.#give(batch, 0) : 0;
     if (at < batch.count) this.#hold(batch, at);
     return true;
@@ -191,7 +239,7 @@ class NativePort implements UdpPort {
       const bytes = batch.memory[i]!;
       words[at] = batch.offset[i]!;
       words[at + 1] = batch.length[i]!;
-      words[at + 4] = bytes === before ? FROM_SAME : bytes === memory ? FROM_MEMORY : FROM_ARRAY;
+      words[at + 5] = bytes === before ? FROM_SAME : bytes === memory ? FROM_MEMORY : FROM_ARRAY;
       before = bytes;
       if (this.#connected) continue;
       words[at + 2] = batch.port[i]!;
@@ -199,25 +247,32 @@ class NativePort implements UdpPort {
     }
   }
 
-  /** The memory is not ours after this call: what waits is copied. */
+  /** Of what it left for later: an error on the way, and `count` packets that the kernel had no room for, described from the word at `from` on. */
+  notAllSent(from: number, count: number, errno: number): void {
+    const { words, memory } = this.#shared;
+    if (errno !== 0) this.#reportSoon(errno);
+    for (let i = 0, at = from; i < count; i++, at += RECORD) this.#holdOne(memory, words[at]!, words[at + 1]!, '', 0);
+  }
+
   #hold(batch: DatagramBatch, from: number): void {
-    if (this.#held === undefined) this.#shared.addon.wantWritable(this.#id, 1);
-    const held = (this.#held ??= new DatagramBatch());
-    for (let i = from; i < batch.count; i++) {
-      const length = batch.length[i]!;
-      if (this.#heldBytes + length > MAX_HELD_BYTES) {
-        this.dropped += batch.count - i;
-        return;
-      }
-      held.add(Uint8Array.prototype.slice.call(batch.memory[i]!, batch.offset[i], batch.offset[i]! + length), 0, length, batch.address[i]!, batch.port[i]!);
-      this.#heldBytes += length;
+    for (let i = from; i < batch.count; i++) this.#holdOne(batch.memory[i]!, batch.offset[i]!, batch.length[i]!, batch.address[i]!, batch.port[i]!);
+  }
+
+  /** The memory is not ours after this call: what waits is copied. */
+  #holdOne(memory: Uint8Array, offset: number, length: number, address: string, port: number): void {
+    if (this.#heldBytes + length > MAX_HELD_BYTES) {
+      this.dropped += 1;
+      return;
     }
+    if (this.#held === undefined) this.#shared.addon.wantWritable(this.#id, 1);
+    (this.#held ??= new DatagramBatch()).add(Uint8Array.prototype.slice.call(memory, offset, offset + length), 0, length, address, port);
+    this.#heldBytes += length;
   }
 
   /** The kernel has room again. */
   flush(): void {
     const held = this.#held;
-    if (held === undefined || this.#closing !== undefined) return;
+    if (held === undefined) return;
     const sent = this.#give(held, this.#heldSent);
     for (let i = this.#heldSent; i < sent; i++) this.#heldBytes -= held.length[i]!;
     this.#heldSent = sent;
@@ -234,31 +289,30 @@ class NativePort implements UdpPort {
   /** Not from within the caller's send. */
   #reportSoon(errno: number): void {
     queueMicrotask(() => {
-      if (this.#closing === undefined) this.#options.onError(systemError(-errno, 'send'));
+      if (!this.#closed) this.#options.onError(systemError(-errno, 'send'));
     });
   }
 
-  close(): Promise<void> {
-    this.#closing ??= new Promise(resolve => {
-      this.#onClosed = resolve;
-      this.#shared.addon.close(this.#id);
-    });
-    return this.#closing;
-  }
-
-  closed(): void {
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#shared.flush();
+    this.#closed = true;
     this.#held = undefined;
-    this.#onClosed();
+    this.#shared.ports[this.#id] = undefined;
+    this.#shared.addon.close(this.#id);
   }
 }
 
-/** Ports over an addon. */
-export function createNativeUdp(addon: UdpAddon): NativeUdp {
-  const shared = new Shared(addon);
+/** Ports over an addon. `restUs` 0: each wake-up takes what is there and no more. */
+export function createNativeUdp(addon: UdpAddon, restUs = REST_US): NativeUdp {
+  const shared = new Shared(addon, restUs);
   return {
+    get found() {
+      return Array.from(shared.words.subarray(FOUND), count => count >>> 0);
+    },
     open: async (options, segments = true) => {
-      const { address, port, receiveBufferBytes = 0, sendBufferBytes = 0, tos = 0, freebind = false } = options;
-      const id = addon.open(address, port, receiveBufferBytes, sendBufferBytes, segments ? 1 : 0, tos, freebind ? 1 : 0);
+      const { address, port, receiveBufferBytes = 0, sendBufferBytes = 0, tos = 0, freebind = false, mayRest = false } = options;
+      const id = addon.open(address, port, receiveBufferBytes, sendBufferBytes, segments ? 1 : 0, tos, freebind ? 1 : 0, mayRest ? 0 : 1);
       if (id < 0) throw systemError(id, 'bind');
       return new NativePort(shared, id, options);
     },

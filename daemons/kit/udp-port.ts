@@ -39,6 +39,8 @@ export interface UdpPortOptions {
   readonly tos?: number;
   /** The address need not be one of this machine yet. Over dgram binding it fails then (EADDRNOTAVAIL). */
   readonly freebind?: boolean;
+  /** A delay below a millisecond does no harm: a busy process may let datagrams wait for each other. */
+  readonly mayRest?: boolean;
   readonly onBatch: (batch: DatagramBatch) => void;
   /** ICMP errors on a connected port (ECONNREFUSED, EHOSTUNREACH ...), and socket failures. The port stays usable. */
   readonly onError: (error: NodeJS.ErrnoException) => void;
@@ -49,7 +51,8 @@ export interface UdpPort {
   readonly port: number;
   /** Fixes the far end: others are no longer heard, sends are cheaper, ICMP errors reach `onError`. */
   connect(address: string, port: number): Promise<void>;
-  send(batch: DatagramBatch): boolean;
+  /** `last`: what was received and lies in this batch is not written to by anybody before all of it is handled, so sending may wait for that. */
+  send(batch: DatagramBatch, last?: boolean): boolean;
   /** Datagrams that came and found the kernel's receive buffer full. A system call, or a file: for reports. */
   readonly overflows: number;
   /** Datagrams not sent because more than MAX_HELD_BYTES waited for the kernel. */

@@ -149,7 +149,7 @@ export class BridgeSinks {
 
   /** Packets in order. False: somebody still reads the memory of the batch. */
   relay(batch: MediaBatch, now: Ms): boolean {
-    const mayReuse = this.#asReceived.idle || this.#asReceived.relay(batch, now);
+    const mayReuse = this.#asReceived.idle || this.#asReceived.relay(batch, now, 0, this.#whole.size === 0);
     if (this.#whole.size === 0) return mayReuse;
     if (!mayReuse) batch.detach();
     return this.#relayWhole(batch, now) && mayReuse;
@@ -166,7 +166,7 @@ export class BridgeSinks {
     if (gate.picturesDropped !== picturesDropped) this.#plane.counters.countEvent('pictures.dropped', gate.picturesDropped - picturesDropped);
     if (gate.state !== state) this.#onGate(state, now);
     if (gate.wantsKeyPicture) this.#options.onKeyPictureWanted('loss');
-    return whole.count === 0 || this.#whole.relay(whole, now, gate.keyAt);
+    return whole.count === 0 || this.#whole.relay(whole, now, gate.keyAt, true);
   }
 
   #onGate(before: GateState, now: Ms): void {

@@ -94,8 +94,11 @@ export class FanOut<Sink extends PacketSink> {
     return !sink.fresh;
   }
 
-  /** Packets in order. `keyAt`: where in the batch a key picture begins. False: somebody still reads the memory of the batch. */
-  relay(batch: MediaBatch, now: Ms, keyAt = 0): boolean {
+  /**
+   * Packets in order. `keyAt`: where in the batch a key picture begins. `last`: nobody gets this memory after them. False: somebody still
+   * reads the memory of the batch.
+   */
+  relay(batch: MediaBatch, now: Ms, keyAt: number, last: boolean): boolean {
     let mayReuse = true;
     if (this.#holding) this.hold.take(batch, now);
     const receivers = this.#receivers;
@@ -105,7 +108,7 @@ export class FanOut<Sink extends PacketSink> {
         if (!this.#deliverApart(sink, batch, now, keyAt)) mayReuse = false;
         continue;
       }
-      const mayRewrite = sink.leg!.deliver(batch, now);
+      const mayRewrite = sink.leg!.deliver(batch, now, last && i + 1 === receivers.length);
       mayReuse &&= mayRewrite;
       if (sink.state === 'connecting') this.#onFlowing(sink);
       if (!mayRewrite && i + 1 < receivers.length) batch.detach();

@@ -121,8 +121,9 @@ export interface SinkLeg {
   start(): void;
   /**
    * Forwards a batch; never waits and never throws. False: headers in this batch's memory must not be written again (kit/udp-batch).
+   * `last`: nobody writes them after this leg, so what was just received may leave together with that of other bridges.
    */
-  deliver(batch: MediaBatch, now: Ms): boolean;
+  deliver(batch: MediaBatch, now: Ms, last?: boolean): boolean;
   /** Ends when every number and descriptor is back. Twice is once. */
   close(): Promise<void>;
 }

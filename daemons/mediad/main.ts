@@ -92,7 +92,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   const config = store.current;
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
   const log = createLog('mediad', config.log.level).child({ instance });
-  const { name: implementation, why } = udpImplementation();
+  const { name: implementation, why, wakes } = udpImplementation();
   await using opening = new Closer();
   const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
@@ -100,7 +100,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
   const onEvent = (event: MediadEvent): void => {
     // Once a second for as long as a picture is frozen: who asks the camera says so, in fewer words.
-        log[event.type === 'key-picture-wanted' ? 'debug' : 'info'](event, `media.${event.type}`);
+    log[event.type === 'key-picture-wanted' ? 'debug' : 'info'](event, `media.${event.type}`);
     server?.notifyAll(event);
   };
   const bridges = opening.use(
@@ -188,7 +188,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     readCapture: ({ captureId }) => bridges.captures.read(captureId),
     stopCapture: ({ captureId }) => bridges.captures.stop(captureId),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters(), ...processFigures() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters(), ...processFigures(), ...wakes() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),

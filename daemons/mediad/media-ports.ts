@@ -5,7 +5,7 @@ import { normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import { PortPool, type PortRange } from '#kit/port-pool.ts';
-import { type DatagramBatch, openUdp, type UdpPort } from '#kit/udp-batch.ts';
+import { type DatagramBatch, openUdp, type UdpPort, type UdpPortOptions } from '#kit/udp-batch.ts';
 import type { Strays } from './strays.ts';
 import { KEEPALIVE_MS } from './tcp-dial.ts';
 
@@ -80,7 +80,7 @@ export interface MediaPortsOptions {
   readonly clock: Clock;
 }
 
-export const udpOptions = ({ tos = 0, freebind = false }: MediaPortsOptions): { readonly tos: number; readonly freebind: boolean } => ({ tos, freebind });
+export const udpOptions = ({ tos = 0, freebind = false }: MediaPortsOptions): Pick<UdpPortOptions, 'tos' | 'freebind' | 'mayRest'> => ({ tos, freebind, mayRest: true });
 
 const SEND_BUFFER_BYTES = 1024 * 1024;
 

@@ -111,7 +111,7 @@ export class DatagramLeg implements RtspLeg {
         for (let i = 0; i < batch.count; i += 1) if (isRtcp(batch.memory[i]!, batch.offset[i]!, batch.length[i]!)) return onAlive();
       };
       try {
-        const rtcp = await openUdp({ address: localAddress, port: rtp.local.port + 1, onBatch, onError: () => undefined });
+        const rtcp = await openUdp({ address: localAddress, port: rtp.local.port + 1, mayRest: true, onBatch, onError: () => undefined });
         await rtcp.connect(remoteAddress, clientPort[1]);
         return new DatagramLeg(options, rtp, rtcp);
       } catch {

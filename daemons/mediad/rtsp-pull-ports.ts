@@ -44,7 +44,7 @@ export class PullPorts {
     for (let attempt = 0; attempt < MAX_PAIRS; attempt += 1) {
       const even = await ports.udpSource(localAddress, 0, { onBatch: batch => hear(batch, 0, rtp), onError: () => undefined });
       try {
-        const odd = await openUdp({ address: localAddress, port: even.local.port + 1, onBatch: batch => hear(batch, 1, rtcp), onError: () => undefined });
+        const odd = await openUdp({ address: localAddress, port: even.local.port + 1, mayRest: true, onBatch: batch => hear(batch, 1, rtcp), onError: () => undefined });
         return (made = new PullPorts(even, odd, serverAddress));
       } catch {
         await even.close();

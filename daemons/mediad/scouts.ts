@@ -52,7 +52,7 @@ export class Scouts {
       const port = own + offset;
       if (this.#ended || listening >= MAX_SCOUTS) return;
       if (port < this.#range.first || port > this.#range.last) continue;
-      const scout = await openUdp({ address, port, onError: () => undefined, onBatch: batch => this.#heard(batch.address, batch.port, batch.count, port) }).catch(() => undefined);
+      const scout = await openUdp({ address, port, mayRest: true, onError: () => undefined, onBatch: batch => this.#heard(batch.address, batch.port, batch.count, port) }).catch(() => undefined);
       // Taken: whoever has it reports what does not belong to it.
       if (scout === undefined) continue;
       if (this.#ended) return void (await scout.close());

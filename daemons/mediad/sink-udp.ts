@@ -82,7 +82,7 @@ class UdpSink implements SinkLeg {
     this.#options.onReady();
   }
 
-  deliver(batch: MediaBatch, now: Ms): boolean {
+  deliver(batch: MediaBatch, now: Ms, last = false): boolean {
     const counters = this.#counters;
     outbound.count = 0;
     let bytes = 0;
@@ -101,7 +101,7 @@ class UdpSink implements SinkLeg {
     if (this.#options.plane.captures.on) this.#capture();
     const droppedBefore = this.#udp.dropped;
     const paced = this.#pacer?.push(outbound);
-    const taken = paced === undefined ? this.#udp.send(outbound) : paced.taken;
+    const taken = paced === undefined ? this.#udp.send(outbound, last) : paced.taken;
     const dropped = this.#udp.dropped - droppedBefore + (paced?.dropped ?? 0);
     if (dropped > 0) counters.drop('queue-full', dropped);
     counters.sent(outbound.count - dropped, dropped === 0 ? bytes : 0, now);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Cores, cpuSeconds, Helper, residentKiB, start } from './relay/children.ts';
-import { type BridgePlan, closeBridges, type Gateway, openBridges, startGateway } from './relay/gateway.ts';
+import { type BridgePlan, closeBridges, type Gateway, openBridges, startGateway, wakesOf } from './relay/gateway.ts';
 import { cpuSecondsPerGbit, type Receiver, run, type RunOutcome, type Sender, together, usPerPacket } from './relay/run.ts';
 import { PACKET_BYTES, PACKETS_PER_SECOND, type ReceiverAnswer, type ReceiverCommand, type SenderAnswer, type SenderCommand, type StreamTarget } from './relay/wire.ts';
 import { udpImplementation } from '#kit/udp-batch.ts';
@@ -76,7 +76,7 @@ interface RelayPlan {
   readonly streams?: number;
 }
 
-type RelayOutcome = RunOutcome & { readonly idleKiB: number; readonly loadedKiB: number };
+type RelayOutcome = RunOutcome & { readonly idleKiB: number; readonly loadedKiB: number; readonly wakes: Readonly<Record<string, number>> };
 
 function open(scene: Scene, gateway: Gateway, { source, sink, pictures = 'as-received', streams = defaultStreams }: RelayPlan): Promise<StreamTarget[]> {
   const platformPort = (stream: number): number => (sink === 'udp' ? udpPortOf(scene, stream) : scene.tcpPort);
@@ -86,10 +86,12 @@ function open(scene: Scene, gateway: Gateway, { source, sink, pictures = 'as-rec
 async function relayRun(scene: Scene, gateway: Gateway, plan: RelayPlan): Promise<RelayOutcome> {
   const targets = await open(scene, gateway, plan);
   const idleKiB = residentKiB(gateway.pid) - gateway.idleKiB;
+  const before = await wakesOf(gateway);
   const outcome = await run(scene.sender, scene.receiver, gateway.pid, plan.source === 'udp' ? 'udp' : 'tcp', targets, seconds);
   const loadedKiB = residentKiB(gateway.pid) - gateway.idleKiB;
+  const wakes = Object.fromEntries([...(await wakesOf(gateway))].map(([least, count]) => [`wakes with ${least} and more`, count - before.get(least)!]));
   await closeBridges(gateway);
-  return { ...outcome, idleKiB, loadedKiB };
+  return { ...outcome, idleKiB, loadedKiB, wakes };
 }
 
 /** Microseconds of CPU a second that one bridge costs while nothing comes. */
@@ -131,7 +133,7 @@ async function measure(scene: Scene, gateway: Gateway, directory: string): Promi
     udp.push(await relayRun(scene, gateway, { source: 'udp', sink: 'udp' }));
     whole.push(await relayRun(scene, gateway, { source: 'udp', sink: 'udp', pictures: 'whole' }));
   }
-  const memory = { idleKiB: udp[0]!.idleKiB, loadedKiB: udp[0]!.loadedKiB };
+  const first = { idleKiB: udp[0]!.idleKiB, loadedKiB: udp[0]!.loadedKiB, wakes: udp[0]!.wakes };
   say('UDP to TCP, TCP to UDP');
   const toTcp = await relayRun(scene, gateway, { source: 'udp', sink: 'tcp-active' });
   const fromTcp = await relayRun(scene, gateway, { source: 'tcp-passive', sink: 'udp' });
@@ -140,7 +142,7 @@ async function measure(scene: Scene, gateway: Gateway, directory: string): Promi
   const full = await relayRun(scene, gateway, { source: 'udp', sink: 'udp', streams: FULL_STREAMS });
   say('bridges without packets');
   const idleUsPerS = await idleRun(scene, gateway);
-  const relayed = { 'UDP to UDP': { ...together(udp), ...memory }, 'UDP to UDP, whole pictures': { ...together(whole), ...memory }, 'UDP to TCP': toTcp, 'TCP to UDP': fromTcp };
+  const relayed = { 'UDP to UDP': { ...together(udp), ...first }, 'UDP to UDP, whole pictures': { ...together(whole), ...first, wakes: whole[0]!.wakes }, 'UDP to TCP': toTcp, 'TCP to UDP': fromTcp };
   return { direct, directFull, plain: together(plain), batch: batch.length === 0 ? undefined : together(batch), batchMissing: 'why' in built ? built.why : '', relayed, full, idleUsPerS };
 }
 
@@ -177,7 +179,7 @@ function figuresOfRelay(name: string, outcome: RelayOutcome, { direct, plain, ba
   const ofBatch = batch === undefined ? NaN : round(usPerPacket(outcome) / usPerPacket(batch));
   const isPassThrough = name === 'UDP to UDP';
   const figures: Figure[] = [
-    { name: `${name}: CPU`, value: ofPlain, unit: 'x plain', ...(isPassThrough && { limit: { most: MOST_OF_PLAIN } }), method: `one real mediad process over ${udpImplementation().name} datagrams, CPU time per packet over that of the plain loop; ${load}`, beside: { ...describe(outcome, direct), 'of the C loop': ofBatch } },
+    { name: `${name}: CPU`, value: ofPlain, unit: 'x plain', ...(isPassThrough && { limit: { most: MOST_OF_PLAIN } }), method: `one real mediad process over ${udpImplementation().name} datagrams, CPU time per packet over that of the plain loop; ${load}`, beside: { ...describe(outcome, direct), 'of the C loop': ofBatch, ...outcome.wakes } },
     { name: `${name}: lost`, value: outcome.lost, unit: 'packets', limit: { most: 0 }, method: 'sent minus arrived over the whole run, warm-up included', beside: { sent: outcome.sent } },
     { name: `${name}: added latency p99`, value: Math.max(0, round(outcome.p99Us - direct.p99Us, 0)), unit: 'us', method: 'from the sender\'s stamp in the packet to the receiver, less the same without a relay', beside: { 'added p50': Math.max(0, round(outcome.p50Us - direct.p50Us, 0)), 'direct p50': direct.p50Us, 'direct p99': direct.p99Us } },
   ];

@@ -12,6 +12,12 @@ execFileSync('bash', ['-c', '. scripts/lib/setup.sh && need_native'], { cwd: ROO
 const IMPLEMENTATIONS: readonly UdpImplementation[] = [chooseUdp('dgram'), chooseUdp('any'), chooseUdp('unsegmented')];
 const LOOPBACKS = ['127.0.0.1', '::1'] as const;
 
+/** As in native/udp-batch.c. */
+const RECORD = 6;
+const OUT = 64 * RECORD;
+const LATER = 2 * OUT;
+const END = 3 * OUT + 2;
+
 interface Heard {
   readonly bytes: Buffer;
   readonly address: string;
@@ -25,16 +31,17 @@ interface Ear {
   batches: number;
 }
 
-type Open = (address: string, options?: { port?: number; receiveBufferBytes?: number; onBatch?: (batch: DatagramBatch, ear: Ear) => void }) => Promise<Ear>;
+type Open = (address: string, options?: { port?: number; receiveBufferBytes?: number; mayRest?: boolean; onBatch?: (batch: DatagramBatch, ear: Ear) => void }) => Promise<Ear>;
 
 const opener =
   (udp: UdpImplementation): Open =>
-  async (address, { port = 0, receiveBufferBytes = 4 * 1024 * 1024, onBatch } = {}) => {
+  async (address, { port = 0, receiveBufferBytes = 4 * 1024 * 1024, mayRest = false, onBatch } = {}) => {
     const ear: { -readonly [K in keyof Ear]: Ear[K] } = { port: undefined as unknown as UdpPort, heard: [], errors: [], batches: 0 };
     ear.port = await udp.open({
       address,
       port,
       receiveBufferBytes,
+      mayRest,
       onBatch: batch => {
         ear.batches++;
         for (let i = 0; i < batch.count; i++) {
@@ -274,15 +281,68 @@ for (const udp of IMPLEMENTATIONS) {
   });
 }
 
+/** Datagrams are received for 24 streams and sent on to their far ends; rounds go on while a port opens and closes. */
+const relayScript = `
+  const { openUdp, udpImplementation, DatagramBatch } = await import('#kit/udp-batch.ts');
+  const STREAMS = 24, ROUNDS = 40, BURST = 3;
+  const ended = Promise.withResolvers();
+  const [seen, order] = [[], []];
+  const far = await Promise.all(Array.from({ length: STREAMS }, (_, stream) => openUdp({ address: '127.0.0.1', port: 0, onError: () => undefined, onBatch: batch => {
+    for (let i = 0; i < batch.count; i++) {
+      const at = batch.offset[i];
+      (seen[stream] ??= []).push(batch.memory[i][at + 1]);
+      if (batch.memory[i][at] !== stream) order.push('wrong stream ' + stream);
+      if (seen.reduce((sum, numbers) => sum + (numbers?.length ?? 0), 0) === STREAMS * ROUNDS * BURST) ended.resolve();
+    }
+  } })));
+  const opened = [];
+  const near = await Promise.all(far.map(async ({ port }, stream) => {
+    const out = await openUdp({ address: '127.0.0.1', port: 0, mayRest: true, onBatch: () => undefined, onError: () => undefined });
+    await out.connect('127.0.0.1', port);
+    return openUdp({ address: '127.0.0.1', port: 0, mayRest: true, onError: () => undefined, onBatch: batch => {
+      const onward = new DatagramBatch();
+      for (let i = 0; i < batch.count; i++) {
+        batch.memory[i][batch.offset[i]] = stream;
+        onward.add(batch.memory[i], batch.offset[i], batch.length[i], '', 0);
+      }
+      // Every fifth leaves at once: what waits leaves before it.
+      out.send(onward, batch.memory[0][batch.offset[0] + 1] % 5 !== 0);
+      if (stream === 0) opened.push(openUdp({ address: '127.0.0.1', port: 0, mayRest: true, onBatch: () => order.push('nobody sends to it'), onError: () => undefined }).then(port => port.close()));
+    } });
+  }));
+  const source = await openUdp({ address: '127.0.0.1', port: 0, onBatch: () => undefined, onError: () => undefined });
+  for (let round = 0; round < ROUNDS; round++) {
+    const batch = new DatagramBatch();
+    for (const { port } of near) for (let i = 0; i < BURST; i++) batch.add(Uint8Array.of(255, round * BURST + i, ...Array(100 + i).fill(7)), 0, 102 + i, '127.0.0.1', port);
+    source.send(batch);
+    await new Promise(resolve => setTimeout(resolve, 1));
+  }
+  await ended.promise;
+  await Promise.all(opened);
+  const inOrder = seen.every(numbers => numbers.every((number, i) => number === i));
+  process.stdout.write(JSON.stringify({ inOrder, order, wakes: udpImplementation().wakes() }), () => process.exit(0));`;
+
+t.test('native: a busy process takes what many ports have at once, and sends what waited for that in order', async t => {
+  const { inOrder, order, wakes } = JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', relayScript], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 })) as { inOrder: boolean; order: string[]; wakes: Record<string, number> };
+  t.ok(inOrder);
+  t.same(order, []);
+  if (chooseUdp('any').name === 'dgram') return;
+  const [few, many] = [['1', '2', '4'], ['8', '16', '32', '64']].map(least => least.reduce((sum, power) => sum + wakes[`udp.wakes.${power}`]!, 0)) as [number, number];
+  t.ok(many > 10, `${few} wakes brought less than 8 datagrams, ${many} more`);
+});
+
 t.test('native: what the kernel has no room for is copied, keeps its order, and is dropped beyond a limit', async t => {
   let ready: (port: number, count: number, errno: number) => void = () => undefined;
   let words: Int32Array = new Int32Array();
+  let memory: Uint8Array = new Uint8Array();
   let room = 0;
   let writable = false;
   const sent: string[] = [];
+  const note = (bytes: Uint8Array, [offset, length]: Int32Array): void => void sent.push(Buffer.from(bytes.subarray(offset, offset! + length!)).subarray(0, 8).toString());
   const kernel: UdpAddon = {
     overflows: () => 0,
-    init: (_memory, shared, callback) => {
+    init: (received, shared, callback) => {
+      memory = received;
       words = shared;
       ready = callback;
       return 0;
@@ -292,25 +352,34 @@ t.test('native: what the kernel has no room for is copied, keeps its order, and 
     connect: () => 0,
     fromOf: () => '',
     destination: () => 0,
+    flush: (from, count) => {
+      const taken = Math.min(count - from, room);
+      room -= taken;
+      for (let i = from; i < from + taken; i++) note(memory, words.subarray(LATER + i * RECORD));
+      words[END] = count;
+      return from + taken;
+    },
     send: (_port, count, arrays, from) => {
       const taken = Math.min(count, room);
       room -= taken;
-      for (let i = 0; i < taken; i++) {
-        const [offset, length] = words.subarray(64 * 5 + i * 5);
-        sent.push(Buffer.from(arrays[from + i]!.subarray(offset, offset! + length!)).subarray(0, 8).toString());
-      }
+      for (let i = 0; i < taken; i++) note(arrays[from + i]!, words.subarray(OUT + i * RECORD));
       return taken;
     },
     wantWritable: (_port, wanted) => {
       writable = wanted === 1;
       return 0;
     },
-    close: port => {
-      queueMicrotask(() => ready(port, -2, 0));
-      return 0;
-    },
+    close: () => 0,
   };
-  const port = await createNativeUdp(kernel).open({ address: '127.0.0.1', port: 0, onBatch: () => undefined, onError: () => undefined });
+  const port = await createNativeUdp(kernel).open({
+    address: '127.0.0.1',
+    port: 0,
+    onBatch: received => {
+      t.ok(port.send(received, true));
+      t.equal(sent.length, 240, 'not before all is handled');
+    },
+    onError: () => undefined,
+  });
   const batch = batchOf(port, ...Array.from({ length: 100 }, (_, i) => Buffer.from(`packet${String(i).padStart(2, '0')}`)));
   room = 70;
   t.ok(port.send(batch), 'all bytes are taken');
@@ -333,5 +402,18 @@ t.test('native: what the kernel has no room for is copied, keeps its order, and 
   room = 1000;
   ready(0, -1, 0);
   t.equal(sent.length, 101 + 139);
+  // Received, and sent on from where it lies: two are taken, the third is copied before the memory is used again.
+  await port.connect('127.0.0.1', 9);
+  room = 2;
+  for (let i = 0; i < 3; i++) {
+    memory.set(Buffer.from(`onward ${i}`), i * 100);
+    words.set([i * 100, 8, 9, 0x10000, 0], i * RECORD);
+  }
+  ready(-1, 3, 0);
+  t.same([sent.slice(240), writable], [['onward 0', 'onward 1'], true]);
+  memory.fill(0, 0, 1000);
+  room = 1;
+  ready(0, -1, 0);
+  t.same([sent.slice(240), writable], [['onward 0', 'onward 1', 'onward 2'], false]);
   await port.close();
 });

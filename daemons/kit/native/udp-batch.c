@@ -1,9 +1,17 @@
 /* Datagrams in batches: recvmmsg, sendmmsg, UDP_SEGMENT. Node-API and libuv only; everything runs on the event loop's thread.
 
    udp-native.ts is the only caller. Numbers pass through memory that it gives to `init` once for all ports: `memory` takes what is
-   received, `words` describes packets (RECORD words each, first those received, then those to send) and ends with ERROR and PORT.
-   A port is a small number; one callback, ready(port, count, error), serves all: count datagrams, an error of the socket
-   (errno), WRITABLE or CLOSED. Functions return a negative errno when they fail. */
+   received, `words` describes packets (RECORD words each: those received, those to send, those to send after what was received is
+   handled) and ends with ERROR, PORT, END and how many rounds brought how much. A port is a small number; one callback, ready(port, count, error), serves all: count datagrams
+   of any ports, or of one port an error (errno) or WRITABLE. Functions return a negative errno when they fail.
+
+   The loop polls one descriptor, the epoll of all ports. A round takes what all of them have and calls back once for up to SLOTS
+   datagrams. Where rounds follow each other closely, that descriptor is left alone for a moment and a timer starts the next one, so
+   that a busy process wakes for many datagrams at a time and a quiet one at once:
+
+     polled ──WAKES rounds within the time of one rest──► resting: a round at the end of each rest ──EMPTY rounds found nothing──► polled
+
+   It does not rest while a port is open that may not. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,7 +19,9 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #define NAPI_VERSION 8
 #include <node_api.h>
@@ -32,15 +42,21 @@
 
 /* Datagrams in a batch; a slot takes the usual ones. Not a power of two: headers would share a few lines of the cache. */
 enum { SLOTS = 64, SLOT_BYTES = 2112, LONG_BYTES = 65536, MEMORY_BYTES = SLOTS * (SLOT_BYTES + LONG_BYTES) };
-/* Words of a record. Received: offset, length, port, address. To send: those, the address a number from `destination`, and source. */
-enum { OFFSET, LENGTH, FAR_PORT, ADDRESS, SOURCE, RECORD };
-enum { OUT = SLOTS * RECORD, ERROR = 2 * SLOTS * RECORD, PORT, WORDS };
+/* Words of a record. Received: offset, length, far port, address and our port. To send: those, the address a number from `destination`,
+   and where the bytes are. */
+enum { OFFSET, LENGTH, FAR_PORT, ADDRESS, ID, SOURCE, RECORD };
+/* FOUND: rounds that brought 1, 2-3, 4-7 ... 64 and more datagrams. */
+enum { FOUND_WORDS = 7 };
+enum { OUT = SLOTS * RECORD, LATER = 2 * OUT, ERROR = 3 * OUT, PORT, END, FOUND, WORDS = FOUND + FOUND_WORDS };
+/* Ports of one look; looks of one round, so that others have their turn. */
+enum { EVENTS = 64, LOOKS = 4 };
+enum { WAKES = 3, EMPTY = 4 };
 /* SOURCE: the memory of `init`, an array of the caller, the same array as the packet before. */
 enum { FROM_MEMORY, FROM_ARRAY, FROM_SAME };
-enum { ADDRESSES = 1024, FRESH = 1 << 16, WRITABLE = -1, CLOSED = -2 };
-/* What fits an Ethernet frame. A longer one would be cut to fragments, and UDP_SEGMENT does not do that. */
+enum { ADDRESSES = 1024, FRESH = 1 << 16, WRITABLE = -1 };
 /* Of SO_MEMINFO: datagrams that found the receive buffer full (what SO_RXQ_OVFL counts, without a control message for each datagram). */
 enum { MEMINFO_DROPS = 8, MEMINFO_WORDS };
+/* What fits an Ethernet frame. A longer one would be cut to fragments, and UDP_SEGMENT does not do that. */
 enum { MAX_SEGMENT_V4 = 1472, MAX_SEGMENT_V6 = 1452, MAX_GROUP_BYTES = 64000 };
 
 typedef union {
@@ -52,9 +68,7 @@ typedef union {
 typedef struct Env Env;
 
 typedef struct {
-  uv_poll_t poll; /* first: a handle is its port */
-  Env *env;
-  int fd, id, v6, connected, segments, wants_write;
+  int fd, id, v6, connected, segments, impatient;
 } Port;
 
 struct Env {
@@ -66,7 +80,12 @@ struct Env {
   uint8_t *memory;
   int32_t *words;
   Port **ports;
-  int port_count, open_count, ending;
+  int port_count, open_count, impatient_count, ending;
+  int epoll_fd, timer_fd, handles;
+  uv_poll_t door, bell; /* on the two */
+  int resting, wakes, empty_rounds, in_round, closed_in_round;
+  uint64_t rest_ns, counting_since;
+  int taken; /* slots that wait for their callback */
   struct mmsghdr in[SLOTS], out[SLOTS];
   struct iovec in_pieces[SLOTS][2], out_pieces[SLOTS];
   Address in_names[SLOTS], out_names[SLOTS];
@@ -137,13 +156,12 @@ static int32_t remember(Env *e, const Address *a) {
   return (int32_t)hash | FRESH;
 }
 
-static void call_ready(Port *p, int32_t count, int32_t error) {
-  Env *e = p->env;
+static void call_ready(Env *e, int32_t port, int32_t count, int32_t error) {
   napi_env env = e->env;
   napi_handle_scope scope;
   napi_value global, ready, exception;
   if (e->ending || napi_open_handle_scope(env, &scope) != napi_ok) return;
-  napi_value values[] = {number(env, p->id), number(env, count), number(env, error)};
+  napi_value values[] = {number(env, port), number(env, count), number(env, error)};
   napi_get_global(env, &global);
   napi_get_reference_value(env, e->ready, &ready);
   if (napi_make_callback(env, e->context, global, ready, 3, values, NULL) == napi_pending_exception && napi_get_and_clear_last_exception(env, &exception) == napi_ok)
@@ -159,35 +177,119 @@ static int32_t join(Env *e, int i, size_t length) {
   return at;
 }
 
-static void receive(Port *p) {
-  Env *e = p->env;
-  int count = recvmmsg(p->fd, e->in, SLOTS, MSG_DONTWAIT, NULL);
-  if (count < 0) {
-    if (errno != EAGAIN && errno != EINTR) call_ready(p, 0, errno);
-    return;
-  }
-  for (int i = 0; i < count; i++) {
-    int32_t *record = e->words + i * RECORD;
-    const Address *from = &e->in_names[i];
-    record[OFFSET] = join(e, i, e->in[i].msg_len);
-    record[LENGTH] = (int32_t)e->in[i].msg_len;
-    record[FAR_PORT] = ntohs(from->v4.sin_port); /* at the same place in both */
-    record[ADDRESS] = remember(e, from);
-    e->in[i].msg_hdr.msg_namelen = sizeof(Address);
-  }
-  if (count > 0) call_ready(p, count, 0);
+/* Hands on what waits. */
+static void hand_on(Env *e) {
+  int count = e->taken;
+  e->taken = 0;
+  if (count > 0) call_ready(e, -1, count, 0);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+/* What the port has, as far as there are slots, and `most`. */
+static int receive(Env *e, Port *p, int most) {
+  int from = e->taken, count = recvmmsg(p->fd, e->in + from, (unsigned)(SLOTS - from < most ? SLOTS - from : most), MSG_DONTWAIT, NULL);
+  if (count < 0) {
+    if (errno != EAGAIN && errno != EINTR) call_ready(e, p->id, 0, errno);
+    return 0;
+  }
+  for (int i = from; i < from + count; i++) {
+    int32_t *record = e->words + i * RECORD;
+    const Address *far = &e->in_names[i];
+    record[OFFSET] = join(e, i, e->in[i].msg_len);
+    record[LENGTH] = (int32_t)e->in[i].msg_len;
+    record[FAR_PORT] = ntohs(far->v4.sin_port); /* at the same place in both */
+    record[ADDRESS] = remember(e, far);
+    record[ID] = p->id;
+    e->in[i].msg_hdr.msg_namelen = sizeof(Address);
+  }
+  e->taken += count;
+  if (e->taken == SLOTS) hand_on(e);
+  return count;
+}
 
-static int start_poll(Port *p) { return uv_poll_start(&p->poll, UV_READABLE | (p->wants_write ? UV_WRITABLE : 0), on_poll); }
+static int look(Env *e, int most) {
+  struct epoll_event ready[EVENTS];
+  int found = 0, count = epoll_wait(e->epoll_fd, ready, EVENTS, 0);
+  for (int i = 0; i < count; i++) {
+    Port *p = e->ports[ready[i].data.u32];
+    /* A callback may have closed it. */
+    if (p->fd >= 0 && (ready[i].events & ~(uint32_t)EPOLLOUT)) found += receive(e, p, most);
+    if (p->fd >= 0 && (ready[i].events & EPOLLOUT)) call_ready(e, p->id, WRITABLE, 0);
+  }
+  return found;
+}
 
-static void on_poll(uv_poll_t *poll, int status, int events) {
-  Port *p = (Port *)poll;
-  /* An ICMP error waits: libuv has stopped polling, and receiving takes the error. */
-  if (status < 0) start_poll(p);
-  if (status < 0 || (events & UV_READABLE)) receive(p);
-  if ((events & UV_WRITABLE) && p->fd >= 0 && p->wants_write) call_ready(p, WRITABLE, 0);
+static void forget_closed(Env *e) {
+  e->in_round = 0;
+  if (!e->closed_in_round) return;
+  e->closed_in_round = 0;
+  for (int id = 0; id < e->port_count; id++) {
+    if (e->ports[id] == NULL || e->ports[id]->fd >= 0) continue;
+    free(e->ports[id]);
+    e->ports[id] = NULL;
+  }
+}
+
+/* What all ports have: in a rest few of them get more than one, and asking each for more costs more than a second look at all. The number
+   of a port that closes meanwhile is not given to another one before the end. */
+static int do_round(Env *e) {
+  int found = 0, bucket = 0;
+  e->in_round = 1;
+  for (int looks = 0, more = 1; looks < LOOKS && more > 0 && !e->ending; looks++) found += more = look(e, e->resting && looks == 0 ? 1 : SLOTS);
+  hand_on(e);
+  forget_closed(e);
+  while (bucket < FOUND_WORDS - 1 && found >> (bucket + 1)) bucket++;
+  if (found > 0 && !e->ending) e->words[FOUND + bucket]++;
+  return found;
+}
+
+/* Setting it also takes back that it rang. */
+static void set_timer(Env *e, uint64_t ns) {
+  struct itimerspec once = {.it_value = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)}};
+  timerfd_settime(e->timer_fd, 0, &once, NULL);
+}
+
+static void on_door(uv_poll_t *door, int status, int events);
+static void on_bell(uv_poll_t *bell, int status, int events);
+
+static void rest(Env *e) {
+  e->resting = 1;
+  e->empty_rounds = 0;
+  uv_poll_stop(&e->door);
+  uv_poll_start(&e->bell, UV_READABLE, on_bell);
+  set_timer(e, e->rest_ns);
+}
+
+static void wake(Env *e) {
+  if (e->resting) {
+    set_timer(e, 0);
+    uv_poll_stop(&e->bell);
+  }
+  e->resting = e->wakes = 0;
+  uv_poll_start(&e->door, UV_READABLE, on_door);
+}
+
+static int may_rest(const Env *e) { return e->rest_ns > 0 && e->open_count > 0 && e->impatient_count == 0; }
+
+static void on_door(uv_poll_t *door, int status, int events) {
+  Env *e = door->data;
+  uint64_t now = uv_hrtime();
+  (void)status, (void)events;
+  if (now - e->counting_since > e->rest_ns) {
+    e->counting_since = now;
+    e->wakes = 0;
+  }
+  e->wakes++;
+  do_round(e);
+  if (e->wakes >= WAKES && may_rest(e)) rest(e);
+}
+
+static void on_bell(uv_poll_t *bell, int status, int events) {
+  Env *e = bell->data;
+  (void)status, (void)events;
+  e->empty_rounds = do_round(e) > 0 ? 0 : e->empty_rounds + 1;
+  if (e->open_count == 0 || !e->resting) return;
+  if (e->empty_rounds < EMPTY && may_rest(e)) set_timer(e, e->rest_ns);
+  else wake(e);
 }
 
 /* Asking for more than net.core.rmem_max is not an error: the kernel gives what it may. */
@@ -221,34 +323,31 @@ static int free_id(Env *e) {
   return id;
 }
 
-static int add_port(Env *e, const Address *local, int fd, int segments) {
-  int id = free_id(e), failed;
+static int add_port(Env *e, const Address *local, int fd, int segments, int impatient) {
+  int id = free_id(e);
   Port *p = id < 0 ? NULL : calloc(1, sizeof *p);
+  struct epoll_event readable = {.events = EPOLLIN, .data.u32 = (uint32_t)id};
   if (p == NULL) return -ENOMEM;
-  if ((failed = uv_poll_init(e->loop, &p->poll, fd)) < 0) {
+  if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &readable)) {
     free(p);
-    return failed;
+    return -errno;
   }
-  p->env = e;
-  p->fd = fd;
-  p->id = id;
-  p->v6 = local->any.sa_family == AF_INET6;
-  p->segments = segments;
-  start_poll(p);
+  *p = (Port){.fd = fd, .id = id, .v6 = local->any.sa_family == AF_INET6, .segments = segments, .impatient = impatient};
   e->ports[id] = p;
-  e->open_count++;
+  e->impatient_count += impatient;
+  if (e->open_count++ == 0) wake(e);
   return id;
 }
 
-/* open(address, port, receiveBufferBytes, sendBufferBytes, segments: 0 sends each packet by itself, tos, freebind): the port's number; its own
-   address: local(port). */
+/* open(address, port, receiveBufferBytes, sendBufferBytes, segments: 0 sends each packet by itself, tos, freebind, impatient: 1 no rest while it
+   is open): the port's number; its own address: local(port). */
 static napi_value open_port(napi_env env, napi_callback_info info) {
-  napi_value values[7];
-  Env *e = arguments(env, info, 7, values);
+  napi_value values[8];
+  Env *e = arguments(env, info, 8, values);
   Address local;
   if (read_address(env, values[0], int_of(env, values[1]), &local)) return number(env, -EINVAL);
   int fd = open_socket(&local, int_of(env, values[2]), int_of(env, values[3]), int_of(env, values[5]), int_of(env, values[6]) == 1);
-  int id = fd < 0 ? fd : add_port(e, &local, fd, int_of(env, values[4]) == 1);
+  int id = fd < 0 ? fd : add_port(e, &local, fd, int_of(env, values[4]) == 1, int_of(env, values[7]) == 1);
   if (fd >= 0 && id < 0) close(fd);
   return number(env, id);
 }
@@ -302,12 +401,14 @@ static napi_value set_destination(napi_env env, napi_callback_info info) {
   return number(env, read_address(env, values[1], 0, &e->destinations[int_of(env, values[0]) & (ADDRESSES - 1)]));
 }
 
+static int32_t *record_of(Env *e, int32_t area, int i) { return e->words + area + i * RECORD; }
+
 /* Where the bytes of each packet are. */
 static int find_bytes(Env *e, int count, napi_value arrays, int32_t from) {
   uint8_t *base = NULL;
   size_t bytes = 0;
   for (int i = 0; i < count; i++) {
-    const int32_t *record = e->words + OUT + i * RECORD;
+    const int32_t *record = record_of(e, OUT, i);
     if (record[SOURCE] == FROM_MEMORY) base = e->memory, bytes = MEMORY_BYTES;
     else if (record[SOURCE] == FROM_ARRAY) {
       napi_value array;
@@ -324,23 +425,26 @@ static int may_follow(const Port *p, const int32_t *head, const int32_t *packet,
          packet[LENGTH] <= head[LENGTH] && group_bytes + packet[LENGTH] <= MAX_GROUP_BYTES && (p->connected || (packet[ADDRESS] == head[ADDRESS] && packet[FAR_PORT] == head[FAR_PORT]));
 }
 
+static Address *name_of(Env *e, const int32_t *record, int message) {
+  Address *name = &e->out_names[message];
+  *name = e->destinations[record[ADDRESS]];
+  name->v4.sin_port = htons((uint16_t)record[FAR_PORT]);
+  return name;
+}
+
 /* One message for each run of packets that one call can cut apart: equal lengths, the last may be shorter. Returns how many. */
-static int build(Port *p, int at, int count) {
-  Env *e = p->env;
+static int build(Env *e, Port *p, int32_t area, int at, int count) {
   int messages = 0;
   while (at < count) {
-    const int32_t *head = e->words + OUT + at * RECORD;
+    const int32_t *head = record_of(e, area, at);
     struct msghdr *message = &e->out[messages].msg_hdr;
     int32_t bytes = head[LENGTH];
     int end = at + 1;
     for (; end < count && may_follow(p, head, head + (end - at) * RECORD, head + (end - at - 1) * RECORD, bytes); end++) bytes += head[(end - at) * RECORD + LENGTH];
     *message = (struct msghdr){.msg_iov = &e->out_pieces[at], .msg_iovlen = (size_t)(end - at)};
     if (!p->connected) {
-      Address *name = &e->out_names[messages];
-      *name = e->destinations[head[ADDRESS]];
-      name->v4.sin_port = htons((uint16_t)head[FAR_PORT]);
-      message->msg_name = name;
-      message->msg_namelen = size_of(name);
+      message->msg_name = name_of(e, head, messages);
+      message->msg_namelen = size_of(message->msg_name);
     }
     if (end - at > 1) {
       uint16_t segment = (uint16_t)head[LENGTH];
@@ -359,12 +463,21 @@ static int build(Port *p, int at, int count) {
 
 static int refuses_segments(int error) { return error == EINVAL || error == EIO || error == EMSGSIZE || error == EOPNOTSUPP || error == ENOPROTOOPT; }
 
+/* How many messages went. One packet alone needs no description of its parts. */
+static int give(Env *e, Port *p, int32_t area, int at, int count) {
+  const struct iovec *piece = &e->out_pieces[at];
+  if (count - at > 1) return sendmmsg(p->fd, e->out, (unsigned)build(e, p, area, at, count), MSG_DONTWAIT);
+  const Address *name = p->connected ? NULL : name_of(e, record_of(e, area, at), 0);
+  e->first[0] = at;
+  e->first[1] = count;
+  return sendto(p->fd, piece->iov_base, piece->iov_len, MSG_DONTWAIT, name ? &name->any : NULL, name ? size_of(name) : 0) < 0 ? -1 : 1;
+}
+
 /* Packets that need no further thought: sent, or refused for good (ERROR says why). The rest waits until the kernel has room. */
-static int send_all(Port *p, int count) {
-  Env *e = p->env;
-  int at = 0, tried = -1;
+static int send_all(Env *e, Port *p, int32_t area, int at, int count) {
+  int tried = -1;
   while (at < count) {
-    int messages = build(p, at, count), sent = sendmmsg(p->fd, e->out, (unsigned)messages, MSG_DONTWAIT);
+    int sent = give(e, p, area, at, count);
     if (sent > 0) at = e->first[sent];
     else if (errno == EAGAIN) break;
     else if (errno == EINTR) continue;
@@ -388,7 +501,24 @@ static napi_value send_packets(napi_env env, napi_callback_info info) {
   e->words[ERROR] = 0;
   if (p == NULL || count < 0 || count > SLOTS) return number(env, -EBADF);
   int failed = find_bytes(e, count, values[2], int_of(env, values[3]));
-  return number(env, failed ? failed : send_all(p, count));
+  return number(env, failed ? failed : send_all(e, p, OUT, 0, count));
+}
+
+/* flush(from, count): the packets described at LATER, of connected ports and out of `memory`, each port's together. How far it came:
+   behind the first port that had no room or an error it stops, and END says where that port's packets end. */
+static napi_value flush(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  Env *e = arguments(env, info, 2, values);
+  int at = int_of(env, values[0]), count = int_of(env, values[1]), end = at, taken = at;
+  e->words[ERROR] = 0;
+  if (at < 0 || count > SLOTS) return number(env, -EBADF);
+  for (; at < count && taken == end && e->words[ERROR] == 0; at = end) {
+    int32_t id = record_of(e, LATER, at)[ID];
+    for (; end < count && record_of(e, LATER, end)[ID] == id; end++) e->out_pieces[end] = (struct iovec){e->memory + record_of(e, LATER, end)[OFFSET], (size_t)record_of(e, LATER, end)[LENGTH]};
+    taken = send_all(e, e->ports[id], LATER, at, end);
+  }
+  e->words[END] = end;
+  return number(env, taken);
 }
 
 /* wantWritable(port, wanted): `ready` is called with WRITABLE while the kernel has room. */
@@ -397,43 +527,44 @@ static napi_value want_writable(napi_env env, napi_callback_info info) {
   Env *e = arguments(env, info, 2, values);
   Port *p = port_of(e, values[0]);
   if (p == NULL) return number(env, -EBADF);
-  p->wants_write = int_of(env, values[1]) == 1;
-  return number(env, start_poll(p));
+  struct epoll_event wanted = {.events = int_of(env, values[1]) == 1 ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.u32 = (uint32_t)p->id};
+  return number(env, epoll_ctl(e->epoll_fd, EPOLL_CTL_MOD, p->fd, &wanted) ? -errno : 0);
 }
 
-/* Nothing of it runs any more: the number of the port is free, and what belongs to a whole that ends, too. */
-static void release(Env *e) {
-  if (!e->ending || e->open_count > 0) return;
-  napi_remove_async_cleanup_hook(e->cleanup);
-  free(e->ports);
-  free(e);
-}
-
-static void on_closed(uv_handle_t *handle) {
-  Port *p = (Port *)handle;
-  Env *e = p->env;
-  e->ports[p->id] = NULL;
-  e->open_count--;
-  call_ready(p, CLOSED, 0);
-  free(p);
-  release(e);
-}
-
-static void stop(Port *p) {
-  uv_poll_stop(&p->poll);
+/* The descriptor is given back; its number is free after the round. */
+static void stop(Env *e, Port *p) {
+  /* By hand: a child that is just being started may still have it. */
+  epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL);
   close(p->fd);
   p->fd = -1;
-  uv_close((uv_handle_t *)&p->poll, on_closed);
+  e->impatient_count -= p->impatient;
+  e->closed_in_round = 1;
+  if (!e->in_round) forget_closed(e);
+  if (--e->open_count > 0 || e->ending) return;
+  uv_poll_stop(&e->door);
+  uv_poll_stop(&e->bell);
+  if (e->resting) set_timer(e, 0);
+  e->resting = 0;
 }
 
-/* close(port): `ready` is called with CLOSED when everything is given back, and with nothing else before. */
+/* close(port): nothing comes from it any more. */
 static napi_value close_port(napi_env env, napi_callback_info info) {
   napi_value value;
   Env *e = arguments(env, info, 1, &value);
   Port *p = port_of(e, value);
   if (p == NULL) return number(env, -EBADF);
-  stop(p);
+  stop(e, p);
   return number(env, 0);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+  Env *e = handle->data;
+  if (--e->handles > 0) return;
+  close(e->epoll_fd);
+  close(e->timer_fd);
+  napi_remove_async_cleanup_hook(e->cleanup);
+  free(e->ports);
+  free(e);
 }
 
 static void on_end(napi_async_cleanup_hook_handle handle, void *data) {
@@ -441,8 +572,9 @@ static void on_end(napi_async_cleanup_hook_handle handle, void *data) {
   (void)handle;
   e->ending = 1;
   for (int id = 0; id < e->port_count; id++)
-    if (e->ports[id] != NULL && e->ports[id]->fd >= 0) stop(e->ports[id]);
-  release(e);
+    if (e->ports[id] != NULL && e->ports[id]->fd >= 0) stop(e, e->ports[id]);
+  uv_close((uv_handle_t *)&e->door, on_handle_closed);
+  uv_close((uv_handle_t *)&e->bell, on_handle_closed);
 }
 
 /* The memory stays where it is while a reference holds it. */
@@ -461,20 +593,28 @@ static void prepare(Env *e) {
   }
 }
 
-/* init(memory: MEMORY_BYTES octets, words: Int32Array of WORDS, ready): once. */
+static int open_loop(Env *e) {
+  if ((e->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0 || (e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0) return -errno;
+  e->door.data = e->bell.data = e;
+  e->handles = 2;
+  return uv_poll_init(e->loop, &e->door, e->epoll_fd) || uv_poll_init(e->loop, &e->bell, e->timer_fd) ? -EINVAL : 0;
+}
+
+/* init(memory: MEMORY_BYTES octets, words: Int32Array of WORDS, ready, restUs: 0 never rests): once. */
 static napi_value init(napi_env env, napi_callback_info info) {
-  napi_value values[3], name;
-  Env *e = arguments(env, info, 3, values);
+  napi_value values[4], name;
+  Env *e = arguments(env, info, 4, values);
   if (e != NULL) return number(env, -EALREADY);
   if ((e = calloc(1, sizeof *e)) == NULL) return number(env, -ENOMEM);
   e->env = env;
   napi_create_string_latin1(env, "viewlink:udp", NAPI_AUTO_LENGTH, &name);
   if (!hold(env, values[0], MEMORY_BYTES, (void **)&e->memory) || !hold(env, values[1], WORDS, (void **)&e->words) || napi_create_reference(env, values[2], 1, &e->ready) != napi_ok ||
-      napi_async_init(env, NULL, name, &e->context) != napi_ok || napi_get_uv_event_loop(env, &e->loop) != napi_ok ||
+      napi_async_init(env, NULL, name, &e->context) != napi_ok || napi_get_uv_event_loop(env, &e->loop) != napi_ok || open_loop(e) ||
       napi_add_async_cleanup_hook(env, on_end, e, &e->cleanup) != napi_ok || napi_set_instance_data(env, e, NULL, NULL) != napi_ok) {
     free(e);
     return number(env, -EINVAL);
   }
+  e->rest_ns = (uint64_t)int_of(env, values[3]) * 1000;
   prepare(e);
   return number(env, 0);
 }
@@ -482,7 +622,7 @@ static napi_value init(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
       {"init", init}, {"open", open_port}, {"local", local_address}, {"overflows", overflows}, {"connect", connect_port}, {"fromOf", from_of}, {"destination", set_destination},
-      {"send", send_packets}, {"wantWritable", want_writable}, {"close", close_port}};
+      {"send", send_packets}, {"flush", flush}, {"wantWritable", want_writable}, {"close", close_port}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value value;
     napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &value);

@@ -43,6 +43,12 @@ export async function startGateway(streams: number): Promise<Gateway> {
   };
 }
 
+/** Wake-ups of mediad since it started, by the datagrams that they brought at least. */
+export async function wakesOf({ rpc }: Gateway): Promise<Map<number, number>> {
+  const counters = Object.entries(await rpc.call('counters', {}));
+  return new Map(counters.flatMap(([name, count]) => (name.startsWith('udp.wakes.') ? [[Number(name.slice('udp.wakes.'.length)), count]] : [])));
+}
+
 export interface BridgePlan {
   readonly source: 'udp' | 'tcp-passive';
   readonly sink: 'udp' | 'tcp-active';
