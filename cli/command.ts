@@ -76,6 +76,10 @@ export interface Command {
   readonly live?: boolean;
   /** For programs; not shown. */
   readonly hidden?: boolean;
+  /** Options that it does not know belong to what it starts, its help too. */
+  readonly passOn?: boolean;
+  /** Not under a forced command. */
+  readonly unrestricted?: boolean;
   /** Exit code. */
   run(context: Context, args: Readonly<Record<string, unknown>>): Promise<number>;
   /** Instead of `run` inside the shell: a mode of its own. */
@@ -118,7 +122,7 @@ export interface ShellMode {
 }
 
 /** Ties the types of `args` to what `run` receives. */
-export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly access: Command['access']; readonly help: string; readonly args: Specs; readonly live?: boolean; readonly hidden?: boolean; enter?(context: Context): Promise<ShellMode>; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
+export function defineCommand<const Specs extends ArgSpecs>(command: { readonly path: string; readonly access: Command['access']; readonly help: string; readonly args: Specs; readonly live?: boolean; readonly hidden?: boolean; readonly passOn?: boolean; readonly unrestricted?: boolean; enter?(context: Context): Promise<ShellMode>; run(context: Context, args: ArgValues<Specs>): Promise<number> }): Command {
   return command;
 }
 

@@ -7,7 +7,12 @@ import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
 import play from './do/play.ts';
+import ptz from './do/ptz.ts';
+import records from './do/records.ts';
+import { simCamera, simPlatform } from './do/sim.ts';
 import snapshot from './do/snapshot.ts';
+import supportBundle from './do/support-bundle.ts';
+import top from './do/top.ts';
 import trace from './do/trace.ts';
 import why from './do/why.ts';
 import api from './show/api.ts';
@@ -17,10 +22,12 @@ import counters from './show/counters.ts';
 import devices from './show/devices.ts';
 import firewall from './show/firewall.ts';
 import inlets from './show/inlets.ts';
+import log from './show/log.ts';
 import resources from './show/resources.ts';
 import sessions from './show/sessions.ts';
 import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
+import versions from './show/version.ts';
 import view from './show/view.ts';
 
 /** In the order of the help. */
@@ -37,15 +44,23 @@ export const COMMANDS: readonly Command[] = [
   api,
   bans,
   firewall,
+  versions,
+  log,
+  top,
   why,
   trace,
   play,
   snapshot,
+  ptz,
+  records,
   catalogRefresh,
   banRemove,
   apiFirstPassword,
   check,
   reload,
+  supportBundle,
+  simCamera,
+  simPlatform,
   help,
   completionBash,
   completeForShell,

@@ -65,9 +65,10 @@ export function createContext(surroundings: Surroundings): Context {
 }
 
 /** One line, written over by the next; an empty text takes it away. */
-function progressTo({ err, terminal }: Output): (text: string) => void {
+function progressTo(output: Output): (text: string) => void {
+  const { terminal } = output;
   if (terminal === undefined || terminal === null) return () => undefined;
-  return text => err(`${CLEAR_LINE}${clip(inert(text), terminal.columns - 1)}`);
+  return text => output.err(`${CLEAR_LINE}${clip(inert(text), terminal.columns - 1)}`);
 }
 
 /** A configuration that cannot be read must not keep vlink from the daemons that run. */

@@ -1,6 +1,5 @@
 /** The list of commands as a program: what the words on a command line mean. */
 import { Command as Program, Option } from 'commander';
-import { readFileSync } from 'node:fs';
 import type { ArgSpec, Candidate, Command, GrammarNode } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import type { GlobalOptions, Output } from './context.ts';
@@ -8,14 +7,13 @@ import { GROUP_HELP, helpText } from './help.ts';
 import { say } from './language.ts';
 import { inertLines } from './render.ts';
 import { grammarOf } from './shell/grammar.ts';
+import { version } from './version.ts';
 
 const GLOBAL_OPTIONS: Readonly<Record<keyof GlobalOptions, readonly [flags: string, help: string]>> = {
   runDir: ['--run-dir <dir>', 'sockets of the daemons (VLINK_RUN_DIR; else as configured)'],
   config: ['--config <file>', 'configuration (VLINK_CONFIG; else /etc/viewlink/gateway.yaml)'],
   lang: ['--lang <lang>', 'en or zh; else as the terminal is set'],
 };
-
-export const version = (): string => (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
 export const GRAMMAR: GrammarNode = grammarOf(COMMANDS.filter(({ hidden }) => hidden !== true), GROUP_HELP);
 
@@ -46,6 +44,7 @@ export function createProgram(output: Output, run: Run): Program {
 
 function declare(one: Program, program: Program, command: Command, run: Run): void {
   for (const [key, spec] of Object.entries(command.args)) declareArg(one, key, spec);
+  if (command.passOn === true) one.passThroughOptions().allowUnknownOption().helpOption(false);
   // They may stand behind the command too, unless it has an option of that name itself.
   const global = Object.entries(GLOBAL_OPTIONS).filter(([key]) => command.args[key] === undefined);
   for (const [, [flags, help]] of global) one.addOption(new Option(flags, help).hideHelp());

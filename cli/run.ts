@@ -28,7 +28,7 @@ export async function runArgv(argv: readonly string[], desk: Desk, output: Outpu
   let usage = '';
   const json = argv.includes('--json');
   // What commander says of bad words is the message of the failure.
-  const program = createProgram({ ...output, out: text => output.out(text), err: text => (json ? void (usage += text) : output.err(text)) }, async (command, args, options) => {
+  const program = createProgram({ out: text => output.out(text), err: text => (json ? void (usage += text) : output.err(text)) }, async (command, args, options) => {
     code = await runCommand(command, args, { options: { ...options }, environment: desk.environment, output, identity: desk.identity, signal, grammar: GRAMMAR }, desk.restricted);
   });
   try {
@@ -91,6 +91,7 @@ const PLAIN_NAME = /^[^./\0][^/\0]{0,127}$/;
 
 /** A forced command is all that this user has: it must not become a way to the rest of the machine. */
 function assertRestrained(command: Command, args: Readonly<Record<string, unknown>>, { options }: Surroundings): void {
+  if (command.unrestricted === true) throw new GatewayError('NOT_PERMITTED', { what: `vlink ${command.path}`, why: 'not in a restricted session' });
   for (const name of ['runDir', 'config'] as const) if (options[name] !== undefined) throw new GatewayError('NOT_PERMITTED', { what: `--${name === 'runDir' ? 'run-dir' : name}`, why: 'not in a restricted session' });
   for (const [name, spec] of Object.entries(command.args)) {
     const value = args[name];

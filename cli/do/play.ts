@@ -1,15 +1,12 @@
 import type { ChannelRow } from '#contracts/sipd.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
+import { wholeNumber } from '../values.ts';
 
 const DEFAULT_MINUTES = 60;
+/** A year and a day. */
+const MAX_MINUTES = 527_040;
 const PAGE = 5000;
-
-function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  if (!/^\d{1,7}$/.test(text)) throw new GatewayError('BAD_REQUEST', { [name]: text, why: 'expected a number' });
-  return Number(text);
-}
 
 async function allChannels(context: Context): Promise<ChannelRow[]> {
   return context.sipd(async client => {
@@ -41,13 +38,13 @@ export default defineCommand({
   help: 'addresses where a channel can be watched, with a token; for a player, e.g. ffplay "$(vlink play CHANNEL --only rtsp)"',
   args: {
     channel: { type: 'argument', help: 'channel ID, the ID that an upstream knows it by, DEVICE-CHANNEL, or a part of its name' },
-    stream: { type: 'option', help: 'stream number; 0: main stream (default)' },
-    minutes: { type: 'option', help: `how long the token is valid; default ${DEFAULT_MINUTES}` },
-    only: { type: 'option', help: 'one protocol, and nothing but its address' },
+    stream: { type: 'option', help: 'stream number; 0: main stream (default)', values: [] },
+    minutes: { type: 'option', help: `how long the token is valid; default ${DEFAULT_MINUTES}`, values: [] },
+    only: { type: 'option', help: 'one protocol, and nothing but its address', values: ['rtsp', 'rtmp', 'flv', 'ws-flv', 'fmp4', 'ws-fmp4', 'hls', 'webrtc', 'snapshot'] },
     json: JSON_FLAG,
   },
   async run(context, { channel, stream, minutes, only, json }) {
-    const params = { channel: await channelNamed(context, channel), streamNumber: wholeNumber('stream', stream, 0), minutes: wholeNumber('minutes', minutes, DEFAULT_MINUTES) };
+    const params = { channel: await channelNamed(context, channel), streamNumber: wholeNumber('stream', stream, { min: 0, max: 99, otherwise: 0 }), minutes: wholeNumber('minutes', minutes, { min: 1, max: MAX_MINUTES, otherwise: DEFAULT_MINUTES }) };
     const [instance] = await context.mediadInstances();
     if (instance === undefined) throw new GatewayError('DAEMON_UNREACHABLE', { daemon: 'mediad' });
     const answer = await context.mediad(instance, client => client.call('outletUrls', params));

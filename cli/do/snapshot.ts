@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
+import { MAX_SNAPSHOT_WIDTH } from '#core/media/snapshot-plan.ts';
 import { GatewayError } from '#core/result.ts';
-import { type Context, defineCommand } from '../command.ts';
+import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
+import { wholeNumber } from '../values.ts';
 
 export default defineCommand({
   path: 'snapshot',
@@ -9,14 +11,16 @@ export default defineCommand({
   args: {
     channel: { type: 'argument', help: 'channel ID, or DEVICE-CHANNEL' },
     file: { type: 'argument', help: 'default: CHANNEL.jpg', optional: true },
-    stream: { type: 'option', help: '0: main stream (default)' },
-    width: { type: 'option', help: 'pixels; default: as the picture' },
+    stream: { type: 'option', help: '0: main stream (default)', values: [] },
+    width: { type: 'option', help: 'pixels; default: as the picture', values: [] },
+    json: JSON_FLAG,
   },
-  async run(context, { channel, file, stream, width }) {
+  async run(context, { channel, file, stream, width, json }) {
     const [first = '1'] = await context.mediadInstances();
     const instance = (await instanceOf(context, channel)) ?? first;
-    const params = { channel, streamNumber: numberOf('stream', stream) ?? 0, width: numberOf('width', width) };
-    const { jpegBase64, tookMs } = await context.mediad(instance, client => client.call('snapshot', params, { timeoutMs: SNAPSHOT_TIMEOUT_MS }));
+    const params = { channel, streamNumber: wholeNumber('stream', stream, { min: 0, max: 99, otherwise: 0 }), width: width === undefined ? null : wholeNumber('width', width, { min: 1, max: MAX_SNAPSHOT_WIDTH, otherwise: 0 }) };
+    context.progress(`${channel}: waiting for a picture`);
+    const { jpegBase64, tookMs } = await context.mediad(instance, client => client.call('snapshot', params, { timeoutMs: SNAPSHOT_TIMEOUT_MS })).finally(() => context.progress(''));
     const path = file ?? `${channel}.jpg`;
     const jpeg = Buffer.from(jpegBase64, 'base64');
     try {
@@ -24,7 +28,7 @@ export default defineCommand({
     } catch (error) {
       throw new GatewayError('BAD_REQUEST', { file: path, why: (error as Error).message }, { cause: error });
     }
-    context.out(`${path}: ${jpeg.length} bytes, after ${tookMs} ms`);
+    context.print({ file: path, bytes: jpeg.length, tookMs }, json, () => `${path}: ${jpeg.length} bytes, after ${tookMs} ms`);
     return 0;
   },
 });
@@ -36,10 +40,4 @@ const SNAPSHOT_TIMEOUT_MS = 60_000;
 async function instanceOf(context: Context, channel: string): Promise<string | undefined> {
   const sessions = await context.sipd(client => client.call('listSessions', {}));
   return sessions.find(session => session.channelId === channel || `${session.deviceId}-${session.channelId}` === channel)?.instance;
-}
-
-function numberOf(name: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  if (!/^\d{1,5}$/.test(text)) throw new GatewayError('BAD_REQUEST', { [name]: text, why: 'expected a number' });
-  return Number(text);
 }

@@ -25,7 +25,8 @@ export default defineCommand({
     json: JSON_FLAG,
   },
   async run(context, { channel, probe, json }) {
-    const report = await context.sipd(client => client.call('why', { channel, probe }, { timeoutMs: TIMEOUT_MS }));
+    if (probe) context.progress(`${channel}: played for some seconds`);
+    const report = await context.sipd(client => client.call('why', { channel, probe }, { timeoutMs: TIMEOUT_MS })).finally(() => context.progress(''));
     context.print(report, json, format);
     return report.verdict === 'playable' ? 0 : BROKEN;
   },

@@ -17,7 +17,7 @@ export async function runLine(line: string, desk: Desk, output: Output): Promise
   if (reading.kind !== 'run') return 0;
   if (reading.filters.length === 0) return runArgv(reading.argv, desk, output);
   let text = '';
-  const code = await runArgv(reading.argv, desk, { ...output, err: words => output.err(words), out: words => void (text += words) });
+  const code = await runArgv(reading.argv, desk, { err: words => output.err(words), out: words => void (text += words), terminal: null });
   output.out(applyFilters(text, reading.filters));
   return code;
 }
