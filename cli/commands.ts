@@ -3,6 +3,7 @@ import check from './configure/check.ts';
 import reload from './configure/reload.ts';
 import apiFirstPassword from './do/api-first-password.ts';
 import banRemove from './do/ban-remove.ts';
+import capture from './do/capture.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
@@ -49,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
   top,
   why,
   trace,
+  capture,
   play,
   snapshot,
   ptz,

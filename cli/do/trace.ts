@@ -48,11 +48,11 @@ function ladderText(messages: readonly Passed[], findings: readonly Finding[] | 
 }
 
 /** New messages as they come, until it is interrupted. */
-async function follow(context: Context, target: Target, after: number, shown: readonly Passed[], options: LadderOptions, show: (text: string) => void): Promise<never> {
+async function follow(context: Context, target: Target, after: number, shown: readonly Passed[], options: LadderOptions, show: (text: string) => void): Promise<void> {
   let known = [...shown];
   let next = after;
   let heading = ladderLines(known, options)[0];
-  for (;;) {
+  while (!context.signal.aborted) {
     await pause(LOOK_EVERY_MS);
     const recording = await context.sipd(client => recorded(client, { after: next, needles: target.needles, peers: target.peers }));
     next = recording.next;
@@ -71,6 +71,7 @@ async function follow(context: Context, target: Target, after: number, shown: re
 export default defineCommand({
   path: 'trace',
   access: 'diagnose',
+  live: true,
   help: 'what was said about a channel, device, upstream or call: a ladder of its messages; with --validate exit code 1 when a rule is broken',
   args: {
     target: { type: 'argument', help: 'channel or device ID, a part of a name, an upstream, a Call-ID; default: everything', optional: true },
@@ -89,7 +90,7 @@ export default defineCommand({
     const messages = target.select(recording.messages);
     const findings = args.validate ? validate(messages, decode, systemClock.wall()) : undefined;
     if (args.pcap !== undefined) await writeCapture(args.pcap, captureOf(messages));
-    const options: LadderOptions = { width: displayWidth, clip, columns: process.stdout.columns ?? COLUMNS_WITHOUT_TERMINAL, partyOf: partyFinder(inventory), decode };
+    const options: LadderOptions = { width: displayWidth, clip, columns: context.terminal?.columns ?? COLUMNS_WITHOUT_TERMINAL, partyOf: partyFinder(inventory), decode };
     const report: Report = { target: target.name, messages: args.json ? messages.map(rawRow) : [], findings, lost: recording.lost };
     context.print(report, args.json, () => {
       const body = args.full ? fullText(messages) : ladderText(messages, findings, options);

@@ -23,6 +23,7 @@ export interface Target {
   /** For the recorder: messages with one of these texts, or of one of these peers. Empty: all. */
   readonly needles: readonly string[];
   readonly peers: readonly string[];
+  readonly channel?: ChannelRow;
   /** Of what the recorder gave. */
   select(all: readonly Passed[]): readonly Passed[];
 }
@@ -68,7 +69,7 @@ function deviceTarget({ id, address }: DeviceRow, { channels, upstreams }: Inven
 
 function channelTarget(row: ChannelRow): Target {
   const ids = idsOfChannel(row);
-  return { kind: 'channel', name: `${row.name} ${row.channelId}`, needles: ids, peers: [], select: all => concerning(all, ids) };
+  return { kind: 'channel', name: `${row.name} ${row.channelId}`, needles: ids, peers: [], channel: row, select: all => concerning(all, ids) };
 }
 
 /** Both legs: the other one is found by the channel that it is about. */

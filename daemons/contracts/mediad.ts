@@ -300,7 +300,7 @@ export interface MediadRequests {
   /** Closes the source and every sink. */
   closeBridge(params: { readonly bridgeId: string }): null;
   listBridges(params: Record<string, never>): { readonly bridges: readonly BridgeStats[]; readonly strays: readonly StrayReport[] };
-  /** Copies of the packets of one bridge, for `seconds`; whoever starts it reads it, or it is forgotten. */
+  /** Copies of the packets of one bridge, which may be opened later, for `seconds`; whoever starts it reads it, or it is forgotten. */
   startCapture(params: StartCaptureParams): null;
   readCapture(params: { readonly captureId: string }): CapturePage;
   /** Twice is once. What was taken can still be read. */

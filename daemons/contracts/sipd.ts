@@ -205,6 +205,20 @@ export interface TracePage {
   readonly memoryBytes: number;
 }
 
+export interface OpenProbeParams {
+  /** Chosen by the caller. */
+  readonly probeId: string;
+  readonly deviceId: string;
+  readonly channelId: string;
+  /** It ends by itself after this. */
+  readonly seconds: number;
+}
+
+export interface ProbeQuery {
+  readonly deviceId: string;
+  readonly cmdType: 'Catalog' | 'DeviceInfo' | 'DeviceStatus';
+}
+
 /** Switches of a camera; where it answers at all, the answer is waited for. */
 export type LocalControl = DeviceControl & { readonly kind: 'record' | 'guard' | 'alarm-reset' | 'i-frame' | 'home-position' };
 
@@ -299,6 +313,12 @@ export interface SipdRequests {
   refreshCatalog(params: { readonly deviceId: string }): null;
   /** Pages of what the recorder of signalling kept, oldest first. */
   traceMessages(params: TraceParams): TracePage;
+  /** Plays a channel to nobody, for who looks at its bridge. Answers before anything flows. CHANNEL_UNKNOWN, PEER_OFFLINE, CAPACITY_EXHAUSTED. */
+  openProbe(params: OpenProbeParams): { readonly bridgeId: string; readonly instance: string };
+  /** Twice is once. */
+  closeProbe(params: { readonly probeId: string }): null;
+  /** Sends a device a query; what it answers stands in the recorder. `accepted`: it said 200. */
+  probeQuery(params: ProbeQuery): { readonly sn: number; readonly accepted: boolean };
   /**
    * An operator of this gateway steers a camera, with the priority devices.localPriority. A movement ends by itself after `holdMs` unless it is said again; a move without direction, a lens without focus
    * and iris, stops. `channel` as in `why`. CHANNEL_UNKNOWN, BAD_REQUEST (several fit), PEER_OFFLINE, NOT_PERMITTED (somebody of higher

@@ -46,6 +46,8 @@ interface Capture {
   waitingBytes: number;
   dropped: number;
   isOver: boolean;
+  /** Its bridge was there. */
+  begun: boolean;
 }
 
 export class Captures implements Disposable {
@@ -67,11 +69,10 @@ export class Captures implements Disposable {
   }
 
   start({ captureId, bridgeId, seconds, packetBytes }: StartCaptureParams): null {
-    if (!this.#hasBridge(bridgeId)) throw new GatewayError('BRIDGE_UNKNOWN', { bridgeId });
     if (this.#captures.has(captureId)) throw new GatewayError('BAD_REQUEST', { captureId, why: 'capture exists' });
     if (this.#captures.size >= MAX_CAPTURES) throw new GatewayError('CAPACITY_EXHAUSTED', { why: `${MAX_CAPTURES} captures run already` });
     const now = this.#clock.now();
-    this.#captures.set(captureId, { id: captureId, bridgeId, packetBytes, endsAt: addMs(now, seconds * 1000), legs: [], legIndex: new Map(), readAt: now, waiting: [], waitingBytes: 0, dropped: 0, isOver: false });
+    this.#captures.set(captureId, { id: captureId, bridgeId, packetBytes, endsAt: addMs(now, seconds * 1000), legs: [], legIndex: new Map(), readAt: now, waiting: [], waitingBytes: 0, dropped: 0, isOver: false, begun: this.#hasBridge(bridgeId) });
     this.#update();
     return null;
   }
@@ -81,7 +82,9 @@ export class Captures implements Disposable {
     const capture = this.#captures.get(captureId);
     if (capture === undefined) throw new GatewayError('BAD_REQUEST', { captureId, why: 'no such capture' });
     capture.readAt = this.#clock.now();
-    if (!this.#hasBridge(capture.bridgeId)) capture.isOver = true;
+    const isThere = this.#hasBridge(capture.bridgeId);
+    if (capture.begun && !isThere) capture.isOver = true;
+    capture.begun ||= isThere;
     let taken = 0;
     for (let bytes = 0; taken < capture.waiting.length && taken < PAGE_PACKETS && bytes < PAGE_BYTES; taken++) bytes += capture.waiting[taken]!.bytes.length;
     const packets = capture.waiting.slice(0, taken).map(({ leg, atWallMs, bytes, length }) => ({ leg, atWallMs, length, base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64') }));

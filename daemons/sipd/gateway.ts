@@ -31,6 +31,7 @@ import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { PictureWatch } from './picture-watch.ts';
 import { Positions } from './positions.ts';
+import { Probes } from './probes.ts';
 import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
 import { Routes } from './routes.ts';
@@ -58,6 +59,7 @@ export class Gateway {
   readonly inlets: Inlets;
   readonly relay: Relay;
   readonly outlets: Outlets;
+  readonly probes: Probes;
   readonly bandwidth: Bandwidth;
   readonly upstreams: Upstreams;
   readonly controls: Controls;
@@ -126,6 +128,7 @@ export class Gateway {
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
     this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs, cascades }));
+    this.probes = closer.use(new Probes({ ...common, relay: this.relay, catalogs: this.catalogs }));
     this.voice = closer.use(new Voice({ ...common, media: this.media, catalogs: this.catalogs, views: this.views, ssrcs: this.relay.ssrcs, ownAddresses: () => this.relay.ownAddresses() }));
     this.upstreams = closer.use(
       new Upstreams({
@@ -249,6 +252,9 @@ export class Gateway {
       listBans: () => this.bans.rows(),
       removeBan: ({ address }) => ({ removed: this.bans.pardon(address) }),
       why: params => rows.why(params),
+      openProbe: params => this.probes.open(params),
+      closeProbe: ({ probeId }) => this.probes.close(probeId),
+      probeQuery: params => this.probes.ask(params),
       traceMessages: params => tracePage(this.#recorder, params),
       openOutlet: params => this.outlets.open(params),
       closeOutlet: ({ leaseId }) => this.outlets.close(leaseId),
