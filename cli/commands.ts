@@ -1,12 +1,14 @@
 import type { Command } from './command.ts';
 import check from './configure/check.ts';
 import reload from './configure/reload.ts';
+import alarmAck from './do/alarm-ack.ts';
 import apiFirstPassword from './do/api-first-password.ts';
 import banRemove from './do/ban-remove.ts';
 import capture from './do/capture.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
+import inspect from './do/inspect.ts';
 import play from './do/play.ts';
 import ptz from './do/ptz.ts';
 import records from './do/records.ts';
@@ -16,15 +18,19 @@ import supportBundle from './do/support-bundle.ts';
 import top from './do/top.ts';
 import trace from './do/trace.ts';
 import why from './do/why.ts';
+import alarms from './show/alarms.ts';
 import api from './show/api.ts';
 import bans from './show/bans.ts';
 import channels from './show/channels.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
 import firewall from './show/firewall.ts';
+import health from './show/health.ts';
+import history from './show/history.ts';
 import inlets from './show/inlets.ts';
 import log from './show/log.ts';
 import resources from './show/resources.ts';
+import rules from './show/rules.ts';
 import sessions from './show/sessions.ts';
 import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
@@ -48,6 +54,12 @@ export const COMMANDS: readonly Command[] = [
   versions,
   log,
   top,
+  health,
+  alarms,
+  history,
+  rules,
+  inspect,
+  alarmAck,
   why,
   trace,
   capture,

@@ -58,12 +58,14 @@ export interface Column<Row> {
   readonly title: string;
   readonly value: (row: Row) => string | number | null;
   readonly align?: 'right';
+  /** A sentence that one has come for: never cut. */
+  readonly whole?: boolean;
 }
 
 /** A table with a heading, or `nothing` when there are no rows. Null is a hyphen. */
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], nothing: string): string {
   if (rows.length === 0) return nothing;
-  const cells = rows.map(row => columns.map(column => clip(inert(String(column.value(row) ?? '-')), MAX_CELL_COLUMNS)));
+  const cells = rows.map(row => columns.map(column => clip(inert(String(column.value(row) ?? '-')), column.whole === true ? Infinity : MAX_CELL_COLUMNS)));
   const widths = columns.map((column, i) => cells.reduce((widest, line) => Math.max(widest, displayWidth(line[i]!)), column.title.length));
   const line = (values: readonly string[]): string =>
     values.map((value, i) => { const padding = ' '.repeat(widths[i]! - displayWidth(value)); return columns[i]!.align === 'right' ? padding + value : value + padding; }).join(GAP).trimEnd();

@@ -1,0 +1,16 @@
+import { GatewayError } from '#core/result.ts';
+import { defineCommand } from '../command.ts';
+import { authorOf } from '../identity.ts';
+
+export default defineCommand({
+  path: 'alarm ack',
+  access: 'operate',
+  help: 'say that an alarm was seen: it stands until its cause is gone',
+  args: { id: { type: 'argument', help: 'number of the alarm, as show alarms tells' } },
+  async run(context, { id }) {
+    if (!/^\d{1,15}$/.test(id)) throw new GatewayError('BAD_REQUEST', { id, why: 'expected the number of an alarm' });
+    await context.healthd(client => client.call('acknowledge', { alarmId: Number(id), author: authorOf(context.identity) }));
+    context.out(`alarm ${id} is seen by ${context.identity.user}`);
+    return 0;
+  },
+});
