@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApidRequests, ApidStatus } from '#contracts/apid.ts';
+import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SourceBuckets } from '#core/rate-limit.ts';
 import { GatewayError } from '#core/result.ts';
@@ -126,8 +127,8 @@ export class Gate {
     await this.#listeners.configure();
   }
 
-  handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<ApidRequests> {
-    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => this.#services.counters.snapshot(), reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }) };
+  handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<ApidRequests> {
+    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => this.#services.counters.snapshot(), reload };
   }
 
   #status(): ApidStatus {

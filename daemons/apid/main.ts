@@ -14,6 +14,7 @@ import type { ApidRequests } from '#contracts/apid.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
+import { answerReload } from '#kit/reload.ts';
 import { apidAccess } from '#kit/request-access.ts';
 import { apidRequestSchemas } from '#kit/request-schemas.ts';
 import { serveRpc } from '#kit/rpc.ts';
@@ -33,7 +34,7 @@ export async function startApid(configPath: string): Promise<RunningService> {
     return refused;
   };
   const socket = join(store.current.rpc.directory, 'apid.sock');
-  opening.use(await serveRpc<ApidRequests>(socket, gate.handlers(checkOnly => (checkOnly ? store.check(next => gate.refusalOf(next)) : reload())), { validate: apidRequestSchemas, access: apidAccess, log }));
+  opening.use(await serveRpc<ApidRequests>(socket, gate.handlers(params => answerReload(params, () => store.check(next => gate.refusalOf(next)), reload, log)), { validate: apidRequestSchemas, access: apidAccess, log }));
   log.info({ socket }, 'apid.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };

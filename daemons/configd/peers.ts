@@ -1,6 +1,7 @@
 /** The other daemons as a commit meets them: who is there, what each says, and that one that starts anew comes back. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import { CONFIG_SECTIONS } from '#core/config/diff.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
@@ -17,13 +18,8 @@ const OURSELVES = 'configd';
 /** Media first, then signalling: sipd asks for nothing that mediad has not heard of. */
 const ORDER = ['mediad', 'sipd'];
 
-interface ReloadAnswer {
-  readonly refused: string | null;
-  /** It ends itself now, and reads the configuration when it is started again. */
-  readonly restarting?: boolean | undefined;
-}
 interface ReloadRequests {
-  reload(params: { readonly sections: readonly string[]; readonly checkOnly: boolean; readonly restart?: boolean }): ReloadAnswer;
+  reload(params: ReloadParams): ReloadAnswer;
 }
 
 export interface PeersThere {

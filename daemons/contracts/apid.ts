@@ -1,4 +1,6 @@
 /** What apid offers over its RPC socket; what it offers over HTTP is its route table (daemons/apid/routes). */
+import type { ReloadAnswer, ReloadParams } from './reload.ts';
+
 export interface ApidStatus {
   readonly listening: readonly { readonly address: string; readonly port: number; readonly tls: boolean }[];
   /** SHA-256 of the certificate that is shown, in hex; null: none is. */
@@ -31,5 +33,5 @@ export interface ApidRequests {
   /** Shows the first log-in and takes it away; null: it was used or shown. Root only. */
   takeFirstPassword(params: Record<string, never>): { readonly user: string; readonly password: string } | null;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
-  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
+  reload(params: ReloadParams): ReloadAnswer;
 }

@@ -1,5 +1,6 @@
 /** What healthd offers over its RPC socket: the state of the node and of everything on it, its history, and its alarms. Times are wall milliseconds. */
 import type { Author } from './configd.ts';
+import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
 export type Severity = 'info' | 'warning' | 'critical';
 
@@ -60,7 +61,7 @@ export interface HealthdRequests {
   /** PEER_UNKNOWN: no such alarm. */
   acknowledge(params: { readonly alarmId: number; readonly author: Author }): null;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
-  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
+  reload(params: ReloadParams): ReloadAnswer;
 }
 
 /** Sent to every connected client as the notification `event`. Raised again: the same alarm became worse. */

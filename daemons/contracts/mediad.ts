@@ -3,6 +3,7 @@
  * from the gateway: on a source leg we receive, on a sink leg we send; `tcp-active` = we connect, `tcp-passive` = we listen.
  */
 import type { Rendition } from '#core/media/rendition.ts';
+import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
 export type LegTransport = 'udp' | 'tcp-active' | 'tcp-passive';
 
@@ -315,7 +316,7 @@ export interface MediadRequests {
   /** JPEG of a channel (as in the paths of outlets), opened when it does not run. `width`: pixels; null: as the picture. */
   snapshot(params: { readonly channel: string; readonly streamNumber: number; readonly width: number | null }): { readonly jpegBase64: string; readonly tookMs: number };
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
-  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
+  reload(params: ReloadParams): ReloadAnswer;
 }
 
 export interface TranscoderRow {

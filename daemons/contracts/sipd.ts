@@ -5,6 +5,7 @@ import type { PtzCommand } from '#core/gb/ptz.ts';
 import type { ViewChange, ViewRow } from '#core/gb/view-rows.ts';
 import type { Author } from './configd.ts';
 import type { BridgeStats, Endpoint } from './mediad.ts';
+import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
 export interface DeviceRow {
   readonly id: string;
@@ -339,7 +340,7 @@ export interface SipdRequests {
   /** The outlet has no viewer any more. Twice is once. */
   closeOutlet(params: { readonly leaseId: string }): null;
   /** Reads the configuration file again; a sentence when it is refused, and then nothing changed. `checkOnly`: would it be? */
-  reload(params: { readonly sections: readonly string[]; readonly checkOnly?: boolean | undefined }): { readonly refused: string | null };
+  reload(params: ReloadParams): ReloadAnswer;
 }
 
 /** Sent to every connected client as the notification `event`; more than some hundreds a second are left out, and counted in `events-dropped`. */

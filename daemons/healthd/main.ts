@@ -19,6 +19,7 @@ import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
 import { processFigures } from '#kit/process-figures.ts';
+import { answerReload } from '#kit/reload.ts';
 import { healthdAccess } from '#kit/request-access.ts';
 import { healthdRequestSchemas } from '#kit/request-schemas-health.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
@@ -85,7 +86,7 @@ export async function startHealthd({ configPath, sysroot: root = '', clock = sys
       return null;
     },
     counters: () => ({ ...post.counters, 'history.bytes': history.figures.bytes, 'history.lost-minutes': history.figures.lostMinutes, 'history.series': watch.seriesNow, ...processFigures() }),
-    reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(config(), next)) : await reload() }),
+    reload: params => answerReload(params, () => store.check(next => needsRestart(config(), next)), reload, log),
   };
   if (config().health.enabled) {
     await daemons.start();

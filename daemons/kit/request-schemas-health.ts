@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import { author } from './request-schemas-controls.ts';
+import { reloadSchema } from './reload.ts';
 import type { RpcSchemas } from './rpc.ts';
 
 const MAX_POINTS = 10_000;
@@ -17,5 +18,5 @@ export const healthdRequestSchemas: RpcSchemas<HealthdRequests> = {
   alarms: z.strictObject({ activeOnly: z.boolean(), limit: z.int().min(1).max(MAX_ALARMS) }),
   acknowledge: z.strictObject({ alarmId: z.int().min(0), author }),
   counters: nothing,
-  reload: z.strictObject({ sections: z.array(z.string().max(64)).max(64), checkOnly: z.boolean().optional() }),
+  reload: reloadSchema,
 };

@@ -6,6 +6,7 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
 import { MAX_SNAPSHOT_WIDTH, MIN_SNAPSHOT_WIDTH } from '#core/media/snapshot-plan.ts';
 import { controlSchemas } from './request-schemas-controls.ts';
+import { reloadSchema } from './reload.ts';
 import type { RpcSchemas } from './rpc.ts';
 
 const id = z.string().min(1).max(128);
@@ -17,7 +18,6 @@ const payloadType = z.int().min(0).max(127);
 const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
 const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
-const sections = z.strictObject({ sections: z.array(z.string().max(64)).max(64), checkOnly: z.boolean().optional() });
 const rendition = z.strictObject({
   video: z.enum(RENDITION_VIDEO),
   size: z.strictObject({ width: z.int().min(16).max(4096), height: z.int().min(16).max(4096) }).nullable(),
@@ -50,7 +50,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   outletUrls: z.strictObject({ channel: z.string().min(1).max(64), streamNumber: z.int().min(0).max(99), minutes: z.int().min(1).max(527_040) }),
   listTranscoders: nothing,
   snapshot: z.strictObject({ channel: z.string().regex(/^(\d{20}-)?\d{18,20}$/), streamNumber: z.int().min(0).max(99), width: z.int().min(MIN_SNAPSHOT_WIDTH).max(MAX_SNAPSHOT_WIDTH).nullable() }),
-  reload: sections,
+  reload: reloadSchema,
 };
 
 export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
@@ -83,7 +83,7 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   closeOutlet: z.strictObject({ leaseId: id }),
   refreshCatalog: z.strictObject({ deviceId: id }),
   ...controlSchemas,
-  reload: sections,
+  reload: reloadSchema,
 };
 
-export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, takeFirstPassword: nothing, counters: nothing, reload: sections };
+export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, takeFirstPassword: nothing, counters: nothing, reload: reloadSchema };

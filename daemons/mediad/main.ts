@@ -23,6 +23,7 @@ import { shareOf } from '#kit/port-pool.ts';
 import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom } from '#kit/random.ts';
 import { mediadAccess } from '#kit/request-access.ts';
+import { answerReload } from '#kit/reload.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
@@ -67,12 +68,12 @@ function rtcPlace({ outlets: { address, webrtcPort } }: GatewayConfig, instance:
 
 /** A sentence for what needs a restart. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
+  if (before.rpc.directory !== after.rpc.directory) return 'rpc.directory: needs a restart of viewlink.target';
   const restartOnly = ['instances', 'ports', 'receiveBufferKiB', 'dscp', 'freebind'] as const;
   const changed = restartOnly.filter(key => JSON.stringify(before.media[key]) !== JSON.stringify(after.media[key]));
   if (changed.length > 0) return `media.${changed.join(', media.')}: needs a restart of viewlink-mediad@`;
   const moved = (['address', 'rtspPort', 'rtmpPort', 'httpPort', 'webrtcPort'] as const).filter(key => before.outlets[key] !== after.outlets[key]);
-  if (moved.length > 0) return `outlets.${moved.join(', outlets.')}: needs a restart of viewlink-mediad@`;
-  return before.rpc.directory === after.rpc.directory ? null : 'rpc.directory: needs a restart of viewlink.target';
+  return moved.length > 0 ? `outlets.${moved.join(', outlets.')}: needs a restart of viewlink-mediad@` : null;
 }
 
 /** What a reload changes at once, or why it cannot. */
@@ -193,7 +194,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),
     snapshot: params => takeSnapshot(snapshots, params),
-    reload: async ({ checkOnly }) => ({ refused: checkOnly === true ? await store.check(next => needsRestart(store.current, next)) : await reload() }),
+    reload: params => answerReload(params, () => store.check(next => needsRestart(store.current, next)), reload, log),
   };
   server = opening.use(await serveRpc<MediadRequests, MediadEvent>(`${config.rpc.directory}/mediad-${instance}.sock`, handlers, { validate: mediadRequestSchemas, access: mediadAccess, log }));
   opening.use(orphans);

@@ -1,4 +1,5 @@
 /** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
+import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SipRecorder } from '#core/diagnose/recorder.ts';
@@ -235,7 +236,7 @@ export class Gateway {
     return needsRestart(this.#config, next);
   }
 
-  handlers(reload: (checkOnly: boolean) => Promise<string | null>): RpcHandlers<SipdRequests> {
+  handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<SipdRequests> {
     const { rows } = this;
     return {
       summary: () => summaryOf(this.#summaryDeps),
@@ -263,7 +264,7 @@ export class Gateway {
       control: params => this.localControls.control(params),
       presets: params => this.localControls.presets(params),
       records: params => this.localControls.records(params),
-      reload: async ({ checkOnly }) => ({ refused: await reload(checkOnly === true) }),
+      reload,
     };
   }
 
@@ -329,9 +330,8 @@ const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 
 /** What cannot change under a running daemon, as a sentence. */
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
   const differs = (pick: (config: GatewayConfig) => unknown): boolean => JSON.stringify(pick(before)) !== JSON.stringify(pick(after));
-  if (differs(config => config.sip)) return 'sip: a change here needs a restart of viewlink-sipd (sessions go on)';
-  if (differs(config => config.state)) return 'state.directory: needs a restart of viewlink-sipd';
   if (differs(config => config.rpc)) return 'rpc.directory: needs a restart of viewlink.target';
   if (differs(config => config.media.instances)) return 'media.instances: needs a restart of viewlink.target';
-  return null;
+  if (differs(config => config.sip)) return 'sip: a change here needs a restart of viewlink-sipd (sessions go on)';
+  return differs(config => config.state) ? 'state.directory: needs a restart of viewlink-sipd' : null;
 }

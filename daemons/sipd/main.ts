@@ -16,6 +16,7 @@ import type { SipdEvent, SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
+import { answerReload } from '#kit/reload.ts';
 import { sipdAccess } from '#kit/request-access.ts';
 import { sipdRequestSchemas } from '#kit/request-schemas.ts';
 import { serveRpc } from '#kit/rpc.ts';
@@ -30,7 +31,7 @@ export async function startSipd(configPath: string): Promise<RunningService> {
   await gateway.start();
   const reload = async (): Promise<string | null> => (await store.reload((next, changed) => gateway.apply(next, changed))).refused;
   const socket = join(store.current.rpc.directory, 'sipd.sock');
-  const server = opening.use(await serveRpc<SipdRequests, SipdEvent>(socket, gateway.handlers(checkOnly => (checkOnly ? store.check(next => gateway.refusalOf(next)) : reload())), { validate: sipdRequestSchemas, access: sipdAccess, log }));
+  const server = opening.use(await serveRpc<SipdRequests, SipdEvent>(socket, gateway.handlers(params => answerReload(params, () => store.check(next => gateway.refusalOf(next)), reload, log)), { validate: sipdRequestSchemas, access: sipdAccess, log }));
   gateway.events.open(server);
   log.info({ socket, listen: gateway.endpoint.bound }, 'sipd.ready');
   const closer = opening.release();

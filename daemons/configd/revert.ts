@@ -1,0 +1,106 @@
+/**
+ * Returns a commit that was not confirmed in time when configd is not there to do it. `configd/revert.ts --config FILE --state DIRECTORY`
+ * Started by viewlink-revert.timer, and once at boot before the daemons; where pending.json is not, systemd does not even start it.
+ *
+ *   due? --no--> done      configd answers --> it is asked to return it; what is under way there is left to it
+ *     | yes                configd does not --> the file is put back, the kept state follows, every daemon that runs is told
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Author, ConfigdRequests } from '#contracts/configd.ts';
+import { type BothClocks, msUntilReturn } from '#core/config/pending.ts';
+import { EXIT_CODE, GatewayError } from '#core/result.ts';
+import { AuditLog } from '#kit/audit-log.ts';
+import { bootTime, systemClock } from '#kit/clock.ts';
+import { ConfigFile } from '#kit/config-file.ts';
+import { ConfigRevisions, type PendingFile } from '#kit/config-revisions.ts';
+import { DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
+import { createLog, type Log } from '#kit/log.ts';
+import { connectRpc } from '#kit/rpc.ts';
+import { Peers } from './peers.ts';
+import { auditIn, configInForce, DEFAULT_STATE_DIRECTORY, revisionsIn, runDirectory } from './place.ts';
+
+const ANSWER_MS = 10_000;
+const RETURN_MS = 120_000;
+const WE: Author = { user: 'viewlink-revert', via: 'system', address: null };
+
+export interface RevertOptions {
+  readonly configPath: string;
+  readonly stateDirectory: string;
+  readonly now: BothClocks;
+  readonly log: Log;
+}
+
+export type RevertResult = 'nothing pending' | 'not due' | 'left to configd' | 'returned by configd' | 'returned';
+
+/** STORE_FAILED: the old configuration cannot be put back now; the next run tries again. */
+export async function revertOverdue({ configPath, stateDirectory, now, log }: RevertOptions): Promise<RevertResult> {
+  const file = new ConfigFile(configPath);
+  const revisions = new ConfigRevisions(revisionsIn(stateDirectory), file.read(), log);
+  const { pending } = revisions;
+  if (pending === null) return 'nothing pending';
+  if (msUntilReturn(pending, now) > 0) return 'not due';
+  const directory = await runDirectory(configPath);
+  const configd = await askConfigd(join(directory, 'configd.sock'), pending);
+  if (configd === 'returned') return 'returned by configd';
+  if (configd === 'busy') return 'left to configd';
+  const why = pending.phase === 'applying' ? 'configd ended in the middle of it' : 'it was not confirmed in time, and configd was not there';
+  putBack(file, revisions, pending);
+  log.warn({ revision: pending.revision, returnsTo: pending.returnsTo, why }, 'config.returned');
+  // A configd that hangs may still write to its log: two writers would break the chain.
+  if (configd === 'gone') writeDown(stateDirectory, pending, why, log);
+  await tellDaemons(new Peers(directory, systemClock), configPath, log);
+  return 'returned';
+}
+
+function putBack(file: ConfigFile, revisions: ConfigRevisions, { revision, returnsTo }: PendingFile): void {
+  const text = revisions.text(returnsTo);
+  if (text === undefined) throw new GatewayError('STORE_FAILED', { revision: returnsTo, why: 'this revision cannot be read' });
+  file.unstage();
+  file.putBack(text);
+  revisions.markReturned(revision);
+  revisions.setCurrent(returnsTo);
+  revisions.setPending(null);
+  file.settle();
+}
+
+function writeDown(stateDirectory: string, { revision, returnsTo }: PendingFile, why: string, log: Log): void {
+  using audit = new AuditLog(auditIn(stateDirectory), { time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log });
+  audit.record({ author: WE, action: 'config.return', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: `revision ${returnsTo} is in force again: ${why}` });
+}
+
+async function askConfigd(socket: string, pending: PendingFile): Promise<'returned' | 'busy' | 'hangs' | 'gone'> {
+  try {
+    await using configd = await connectRpc<ConfigdRequests>(socket);
+    const status = await configd.call('status', {}, { timeoutMs: ANSWER_MS });
+    if (pending.phase === 'applying' || status.pending === null) return 'busy';
+    await configd.call('rollback', { author: WE, revision: pending.returnsTo, reason: 'not confirmed in time', confirmMinutes: null }, { timeoutMs: RETURN_MS });
+    return 'returned';
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    // It may just have done it by itself.
+    if (error.code === 'BAD_REQUEST') return 'busy';
+    return error.detail['timeoutMs'] === undefined ? 'gone' : 'hangs';
+  }
+}
+
+async function tellDaemons(peers: Peers, configPath: string, log: Log): Promise<void> {
+  const { up } = await peers.there(await configInForce(configPath));
+  for (const daemon of up) {
+    const refused = await peers.apply(daemon, true);
+    if (refused !== null) log.error({ daemon, refused }, 'config.return-refused');
+  }
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, state: { type: 'string', default: DEFAULT_STATE_DIRECTORY } } });
+  const log = createLog('revert', 'info');
+  try {
+    const result = await revertOverdue({ configPath: values.config, stateDirectory: values.state, now: { wallMs: systemClock.wall(), ...bootTime() }, log });
+    log.info({ result }, 'revert.done');
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    log.fatal({ code: error.code, ...error.detail }, 'revert.failed');
+    process.exitCode = EXIT_CODE[error.code];
+  }
+}
