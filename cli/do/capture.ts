@@ -86,8 +86,8 @@ export default defineCommand({
   args: {
     channel: { type: 'argument', help: 'channel ID, the ID that an upstream knows it by, DEVICE-CHANNEL, or a part of its name' },
     seconds: { type: 'option', help: `how long; default ${DEFAULT_SECONDS}` },
-    file: { type: 'option', help: 'write a capture file for Wireshark' },
-    payload: { type: 'option', help: 'write the payload of the source alone: a program stream that players take' },
+    file: { type: 'option', values: 'file', help: 'write a capture file for Wireshark' },
+    payload: { type: 'option', values: 'file', help: 'write the payload of the source alone: a program stream that players take' },
     json: JSON_FLAG,
   },
   async run(context, args) {

@@ -79,7 +79,7 @@ export default defineCommand({
     follow: { type: 'flag', help: 'go on with what comes, until interrupted' },
     full: { type: 'flag', help: 'the messages themselves' },
     validate: { type: 'flag', help: 'name the rules that are broken, with their clauses' },
-    pcap: { type: 'option', help: 'write a capture file for Wireshark' },
+    pcap: { type: 'option', values: 'file', help: 'write a capture file for Wireshark' },
     json: JSON_FLAG,
   },
   async run(context, args) {

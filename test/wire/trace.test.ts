@@ -40,9 +40,10 @@ const channelOf = (deviceId: string): string => deviceId.replace('118', '132');
 
 async function vlink<Raw>(directory: string, ...args: readonly string[]): Promise<Answer<Raw>> {
   let text = '';
-  const output = { out: (some: string) => void (text += some), err: (some: string) => void (text += some) };
+  let errors = '';
+  const output = { out: (some: string) => void (text += some), err: (some: string) => void (errors += some) };
   const code = await main(args, { VLINK_RUN_DIR: join(directory, 'run') }, output);
-  return { code, text, raw: (args.includes('--json') && text.startsWith('{') ? JSON.parse(text) : {}) as Raw };
+  return { code, text: text === '' ? errors : text, raw: (args.includes('--json') && text.startsWith('{') ? JSON.parse(text) : {}) as Raw };
 }
 
 /** What tshark says about the packets that fit, a line each; checksums are looked at. */
