@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import type { ConfigdRequests, Json } from '#contracts/configd.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
+import { systemRandom } from '#kit/random.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
 import type { ArgSpecs, Command, Context } from './command.ts';
 import { explain } from './explain.ts';
@@ -70,7 +71,7 @@ export class AuditTrail {
 
   /** What waited, in order; what configd does not take stays for the next time. */
   async #deliverSpool(): Promise<void> {
-    const sending = `${this.#spool}.${process.pid}`;
+    const sending = `${this.#spool}.${process.pid}.${systemRandom.hex(4)}`;
     const text = await rename(this.#spool, sending).then(() => readFile(sending, 'utf8'), () => '');
     if (text === '') return;
     const lines = text.split('\n').filter(line => line !== '');
