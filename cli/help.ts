@@ -71,6 +71,7 @@ const EXIT_HELP: Readonly<Record<ErrorCode, string>> = {
   MEDIA_UNAVAILABLE: 'the media cannot be served now',
   BRIDGE_UNKNOWN: 'that session has ended',
   STORE_FAILED: 'the disk failed',
+  NODE_STANDBY: 'the other node of the pair is active',
   DAEMON_UNREACHABLE: 'a daemon does not answer',
 };
 

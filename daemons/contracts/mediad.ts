@@ -35,6 +35,8 @@ export interface OpenSourceParams {
   readonly transport: LegTransport;
   /** Local address to bind and to declare in SDP. */
   readonly localAddress: string;
+  /** UDP, in range mode: this port and no other, because the peer sends there already. PORTS_EXHAUSTED when it is taken. */
+  readonly localPort?: number | undefined;
   /** SSRC that we ask for in y=. */
   readonly ssrc: number;
   readonly peer: PeerRule;
@@ -69,6 +71,10 @@ export interface OpenSinkParams {
   readonly sinkId: string;
   readonly transport: LegTransport;
   readonly localAddress: string;
+  /** As of a source. */
+  readonly localPort?: number | undefined;
+  /** RTP sequence number of the first packet; default: by chance. UDP only. */
+  readonly firstSequence?: number | undefined;
   /** Where the media goes (UDP, TCP active), or who may connect (TCP passive). */
   readonly remote: Endpoint;
   readonly ssrc: number;
@@ -297,6 +303,8 @@ export interface MediadRequests {
   startSink(params: StartSinkParams): null;
   /** What the source sends, once that is clear; nulls when it is not within this time. */
   sourceTracks(params: { readonly bridgeId: string; readonly withinMs: number }): SourceTracks;
+  /** RTP sequence number that comes next, of each UDP sink that has sent something, by sinkId. */
+  sinkMarks(params: Record<string, never>): Readonly<Record<string, number>>;
   closeSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
   /** Closes the source and every sink. */
   closeBridge(params: { readonly bridgeId: string }): null;

@@ -288,7 +288,23 @@ export interface BanReport {
   readonly leftMs: number;
 }
 
+/** What this sipd does in a pair of nodes (design.md 8). `alone`: there is no pair. */
+export interface SipdDuty {
+  readonly state: 'alone' | 'standby' | 'promoting' | 'active';
+  /** Under which it is active. */
+  readonly term: number | null;
+  /** Active: how what it writes goes to the other node; standby: whether it has what the other one wrote. */
+  readonly replication: 'in-step' | 'comparing' | 'away' | 'refused' | null;
+  /** Rows that have yet to leave. */
+  readonly waiting: number;
+}
+
 export interface SipdRequests {
+  duty(params: Record<string, never>): SipdDuty;
+  /** This node has the addresses: takes up everything that the other one did. Settles when SIP is answered. */
+  promote(params: { readonly term: number }): null;
+  /** Lets go at once; settles when nothing is left to be replicated. Twice is once. */
+  demote(params: Record<string, never>): null;
   summary(params: Record<string, never>): SipdSummary;
   /** Goes the way of camera alarms, under our own ID; kept until it is accepted. Answers how many platforms it is for. */
   raiseAlarm(params: RaiseAlarmParams): { readonly upstreams: number };

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'MEDIA_UNAVAILABLE'
   | 'BRIDGE_UNKNOWN'
   | 'STORE_FAILED'
+  | 'NODE_STANDBY'
   | 'DAEMON_UNREACHABLE';
 
 /** Status that an upstream sees when its INVITE fails for this reason (RFC 3261 21, gb28181.md 8.2). */
@@ -48,6 +49,7 @@ export const SIP_STATUS: Readonly<Record<ErrorCode, number>> = {
   MEDIA_UNAVAILABLE: 503,
   BRIDGE_UNKNOWN: 481,
   STORE_FAILED: 500,
+  NODE_STANDBY: 503,
   DAEMON_UNREACHABLE: 503,
 };
 
@@ -68,6 +70,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   MEDIA_UNAVAILABLE: 503,
   BRIDGE_UNKNOWN: 404,
   STORE_FAILED: 500,
+  NODE_STANDBY: 503,
   DAEMON_UNREACHABLE: 503,
 };
 
@@ -91,6 +94,7 @@ export const PEER_WORDS: Readonly<Record<ErrorCode, string>> = {
   MEDIA_UNAVAILABLE: 'the media ended or cannot be served now',
   BRIDGE_UNKNOWN: 'the media ended',
   STORE_FAILED: 'internal failure',
+  NODE_STANDBY: 'not served here now',
   DAEMON_UNREACHABLE: 'the media ended or cannot be served now',
 };
 
@@ -111,6 +115,7 @@ export const EXIT_CODE: Readonly<Record<ErrorCode, number>> = {
   MEDIA_UNAVAILABLE: 69,
   BRIDGE_UNKNOWN: 3,
   STORE_FAILED: 74,
+  NODE_STANDBY: 69,
   DAEMON_UNREACHABLE: 69,
 };
 

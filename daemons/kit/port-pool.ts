@@ -52,11 +52,12 @@ export class PortPool {
   }
 
   /**
-   * Leases a number that `bind` accepts. PORTS_EXHAUSTED when none is left, MEDIA_UNAVAILABLE when the address cannot be bound.
+   * Leases a number that `bind` accepts, or this one and no other. PORTS_EXHAUSTED when none is left, MEDIA_UNAVAILABLE when the address
+   * cannot be bound.
    */
-  async bind<T>(bind: (port: number) => Promise<T>): Promise<{ readonly lease: PortLease; readonly bound: T }> {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const lease = this.take();
+  async bind<T>(bind: (port: number) => Promise<T>, wanted?: number): Promise<{ readonly lease: PortLease; readonly bound: T }> {
+    for (let attempt = 0; attempt < (wanted === undefined ? MAX_ATTEMPTS : 1); attempt++) {
+      const lease = wanted === undefined ? this.take() : this.#takeThis(wanted);
       try {
         return { lease, bound: await bind(lease.port) };
       } catch (error) {
@@ -73,6 +74,20 @@ export class PortPool {
     this.#wake();
     const port = this.#free.shift();
     if (port === undefined) throw new GatewayError('PORTS_EXHAUSTED', { resting: this.#resting.length });
+    return this.#lease(port);
+  }
+
+  /** Also while it rests: whoever had it before us is the one that asks. */
+  #takeThis(port: number): PortLease {
+    const free = this.#free.indexOf(port);
+    const resting = this.#resting.findIndex(each => each.port === port);
+    if (free < 0 && resting < 0) throw new GatewayError('PORTS_EXHAUSTED', { port, why: 'not free here' });
+    if (free >= 0) this.#free.splice(free, 1);
+    else this.#resting.splice(resting, 1);
+    return this.#lease(port);
+  }
+
+  #lease(port: number): PortLease {
     let held = true;
     return {
       port,

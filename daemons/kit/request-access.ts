@@ -23,6 +23,7 @@ export const mediadAccess: RpcAccess<MediadRequests> = {
   openSink: 'daemons',
   startSink: 'daemons',
   sourceTracks: 'daemons',
+  sinkMarks: 'daemons',
   closeSink: 'daemons',
   closeBridge: 'daemons',
   listBridges: 'read',
@@ -39,6 +40,9 @@ export const mediadAccess: RpcAccess<MediadRequests> = {
 };
 
 export const sipdAccess: RpcAccess<SipdRequests> = {
+  duty: 'read',
+  promote: 'daemons',
+  demote: 'daemons',
   summary: 'read',
   raiseAlarm: 'daemons',
   listDevices: 'read',

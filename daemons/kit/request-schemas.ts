@@ -16,6 +16,7 @@ const durationMs = z.number().min(0).max(86_400_000);
 const ssrc = z.int().min(0).max(0xffffffff);
 const payloadType = z.int().min(0).max(127);
 const endpoint = z.strictObject({ address, port: z.int().min(0).max(65535) });
+const localPort = z.int().min(1).max(65535);
 const transport = z.enum(['udp', 'tcp-active', 'tcp-passive']);
 const peer = z.strictObject({ allowed: z.array(address).max(256), latch: z.enum(['strict', 'nat']) });
 const rendition = z.strictObject({
@@ -29,15 +30,16 @@ const format = z.enum(['ps', 'h264', 'h265', 'aac', 'g711a', 'g711u']);
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
-  openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, ssrc, peer, silenceMs: durationMs, label }),
+  openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, localPort: localPort.optional(), ssrc, peer, silenceMs: durationMs, label }),
   connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, nack: z.boolean().optional(), format: format.optional(), formatParameters: z.string().max(4096).optional() }),
   closeSource: z.strictObject({ bridgeId: id, legId: id }),
   openInlet: z.strictObject({ bridgeId: id, inletId: id, streamNumber: z.int().min(0).max(99), silenceMs: durationMs, label }),
   listInlets: nothing,
   listPushes: nothing,
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), connectTimeoutMs: durationMs, label }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, localPort: localPort.optional(), firstSequence: z.int().min(0).max(0xffff).optional(), remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional(), rendition: rendition.optional() }),
   sourceTracks: z.strictObject({ bridgeId: id, withinMs: durationMs }),
+  sinkMarks: nothing,
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),
   listBridges: nothing,
@@ -54,6 +56,9 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
 };
 
 export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
+  duty: nothing,
+  promote: z.strictObject({ term: z.int().min(1).max(0xffffffff) }),
+  demote: nothing,
   summary: nothing,
   raiseAlarm: z.strictObject({ key: z.string().min(1).max(128), priority: z.int().min(1).max(4), faultType: z.union([z.literal(1), z.literal(2)]).nullable(), atWallMs: z.number().min(0), description: z.string().max(1024) }),
   listDevices: nothing,

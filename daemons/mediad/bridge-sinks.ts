@@ -88,12 +88,14 @@ export class BridgeSinks {
     this.#sinks.set(params.sinkId, sink);
     this.#admit(sink);
     try {
-      const { transport, ssrc, payloadType, connectTimeoutMs } = params;
+      const { transport, localPort, firstSequence, ssrc, payloadType, connectTimeoutMs } = params;
       const leg = await OPEN_SINK[transport]({
         plane: this.#plane,
         bridgeId: this.#bridgeId,
         transport,
         localAddress,
+        localPort,
+        firstSequence,
         remote,
         ssrc,
         payloadType,
@@ -259,6 +261,11 @@ export class BridgeSinks {
 
   gateStats(now: Ms): GateStats | null {
     return this.#gate === undefined || this.#whole.size === 0 ? null : gateStats(this.#gate, now);
+  }
+
+  /** By sinkId. */
+  marks(): [sinkId: string, nextSequence: number][] {
+    return [...this.#sinks.values()].flatMap(({ params, leg }) => (leg?.nextSequence === undefined ? [] : [[params.sinkId, leg.nextSequence] as [string, number]]));
   }
 
   stats(now: Ms): BridgeStats['sinks'] {

@@ -115,11 +115,12 @@ export class BridgeSource {
 
   async open(): Promise<Endpoint> {
     const { plane, onPackets, onClosed } = this.#options;
-    const { transport, localAddress, ssrc } = this.#params;
+    const { transport, localAddress, localPort, ssrc } = this.#params;
     const leg = await OPEN_SOURCE[transport]({
       plane,
       transport,
       localAddress,
+      localPort,
       ssrc,
       peer: this.#peer,
       intake: this.intake,

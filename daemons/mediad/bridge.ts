@@ -159,6 +159,10 @@ export class Bridge {
     this.#sinks.start(params.sinkId, params);
   }
 
+  sinkMarks(): [sinkId: string, nextSequence: number][] {
+    return this.#sinks.marks();
+  }
+
   closeSink(sinkId: string): Promise<void> {
     return this.#sinks.closeSink(sinkId);
   }

@@ -142,6 +142,10 @@ export class Bridges implements AsyncDisposable {
     return tracksOf(this.units(bridgeId), this.#plane.clock, withinMs);
   }
 
+  sinkMarks(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#bridges.values()].flatMap(bridge => bridge.sinkMarks()));
+  }
+
   async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {
     await this.#bridges.get(bridgeId)?.closeSink(sinkId);
     return null;

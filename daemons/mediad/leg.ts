@@ -63,6 +63,7 @@ export interface SourceLegOptions {
   readonly plane: Plane;
   readonly transport: LegTransport;
   readonly localAddress: string;
+  readonly localPort?: number | undefined;
   readonly ssrc: number;
   readonly peer: Peer;
   readonly intake: SourceIntake;
@@ -95,6 +96,8 @@ export interface SinkLegOptions {
   readonly bridgeId: string;
   readonly transport: LegTransport;
   readonly localAddress: string;
+  readonly localPort?: number | undefined;
+  readonly firstSequence?: number | undefined;
   /** Checked: media may go there. */
   readonly remote: Endpoint;
   readonly ssrc: number;
@@ -117,6 +120,8 @@ export interface SinkLeg {
   readonly local: Endpoint;
   /** Where the media really goes; null while nobody connected. */
   readonly remote: Endpoint | null;
+  /** RTP sequence number that comes next; undefined where nothing was sent, or nobody has to know. */
+  readonly nextSequence?: number | undefined;
   /** ACK came: send, or connect and send. */
   start(): void;
   /**

@@ -182,6 +182,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     openSink: params => bridges.openSink(params),
     startSink: params => bridges.startSink(params),
     sourceTracks: params => bridges.sourceTracks(params),
+    sinkMarks: () => bridges.sinkMarks(),
     closeSink: params => bridges.closeSink(params),
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),

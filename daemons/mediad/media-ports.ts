@@ -63,8 +63,9 @@ export interface MediaPorts {
   readonly free: number;
   /** Numbers that are ours; undefined when all legs share one. */
   readonly range: PortRange | undefined;
-  udpSource(address: string, ssrc: number, handlers: UdpSourceHandlers): Promise<UdpSourcePort>;
-  udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers): Promise<UdpSinkPort>;
+  /** `port`: this one, where each leg has its own. */
+  udpSource(address: string, ssrc: number, handlers: UdpSourceHandlers, port?: number): Promise<UdpSourcePort>;
+  udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers, port?: number): Promise<UdpSinkPort>;
   listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener>;
   listenSink(address: string, remote: Endpoint, handlers: ListenHandlers): Promise<LegListener>;
   dialFrom(address: string): Promise<DialPort>;
@@ -100,8 +101,8 @@ export class RangePorts implements MediaPorts {
     return this.#pool.free;
   }
 
-  async udpSource(address: string, _ssrc: number, handlers: UdpSourceHandlers): Promise<UdpSourcePort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...udpOptions(this.#options), ...handlers }));
+  async udpSource(address: string, _ssrc: number, handlers: UdpSourceHandlers, wanted?: number): Promise<UdpSourcePort> {
+    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...udpOptions(this.#options), ...handlers }), wanted);
     return {
       local: { address: bound.address, port: bound.port },
       expect: () => undefined,
@@ -113,8 +114,8 @@ export class RangePorts implements MediaPorts {
     };
   }
 
-  async udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers): Promise<UdpSinkPort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...udpOptions(this.#options), ...handlers }));
+  async udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers, wanted?: number): Promise<UdpSinkPort> {
+    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...udpOptions(this.#options), ...handlers }), wanted);
     const close = (): Promise<void> => bound.close().then(lease.release);
     await bound.connect(remote.address, remote.port).catch(async (error: NodeJS.ErrnoException) => {
       await close();

@@ -55,14 +55,14 @@ class UdpSink implements SinkLeg {
     this.#address = options.remote.address;
     this.#farPort = options.remote.port;
     this.#counters = options.counters;
-    this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
+    this.#numbering = new SinkNumbering(options.firstSequence ?? options.plane.random.int(0x8000));
     const { plane, ssrc, remote, counters } = options;
     if (options.whole) this.#pacer = new Pacer(plane.clock, batch => this.#udp.send(batch));
     if (options.nack) this.#resender = new Resender({ plane, ssrc, payloadType: () => this.payloadType, ...remote, counters });
   }
 
   async open(): Promise<void> {
-    const { plane, localAddress, remote, counters } = this.#options;
+    const { plane, localAddress, localPort, remote, counters } = this.#options;
     this.#port = await plane.ports.udpSink(localAddress, remote, {
       // Receivers send RTCP here, or nothing (fault 62).
       onBatch: datagrams => {
@@ -70,12 +70,16 @@ class UdpSink implements SinkLeg {
         else this.#resender.receive(datagrams, batch => this.#udp.send(batch));
       },
       onError: () => this.#onRefused(plane.clock.now()),
-    });
+    }, localPort);
     this.#udp = this.#port.udp;
   }
 
   get local(): Endpoint {
     return this.#port.local;
+  }
+
+  get nextSequence(): number | undefined {
+    return this.#numbering.next;
   }
 
   start(): void {

@@ -58,12 +58,12 @@ class UdpSource implements SourceLeg {
     this.#alarm = new Alarm(plane.clock, () => this.#onOverdue());
   }
 
-  async open({ plane, localAddress, ssrc, intake }: SourceLegOptions): Promise<void> {
+  async open({ plane, localAddress, localPort, ssrc, intake }: SourceLegOptions): Promise<void> {
     this.#port = await plane.ports.udpSource(localAddress, ssrc, {
       onBatch: datagrams => this.#receive(datagrams),
       // Receiving never connects, so an error here is the socket's own; the silence that follows is reported.
       onError: error => plane.log.warn({ why: error.code, localPort: this.local.port }, 'source.socket-error'),
-    });
+    }, localPort);
     intake.localPort = this.local.port;
   }
 

@@ -1,4 +1,5 @@
 /** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
+import type { MediadRequests } from '#contracts/mediad.ts';
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
@@ -10,9 +11,9 @@ import { systemHashes as hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
 import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom as random } from '#kit/random.ts';
-import type { RpcHandlers } from '#kit/rpc.ts';
+import type { RpcClient, RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, type SipGate, openSipEndpoint } from '#kit/sip-endpoint.ts';
-import { SqliteStore } from '#kit/sqlite-store.ts';
+import type { SqliteStore } from '#kit/sqlite-store.ts';
 import { Alarms } from './alarms.ts';
 import { Bans, requestLine } from './bans.ts';
 import { Bandwidth, type Stream } from './bandwidth.ts';
@@ -35,10 +36,12 @@ import { Positions } from './positions.ts';
 import { Probes } from './probes.ts';
 import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
+import { reviveBridges } from './revival.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
 import { SessionNotices } from './session-notices.ts';
 import { SessionStore } from './session-store.ts';
+import { SinkMarks } from './sink-marks.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { summaryOf, type SummaryDeps } from './summary.ts';
 import { tracePage } from './trace-page.ts';
@@ -75,6 +78,9 @@ export class Gateway {
   readonly deviceSubscriptions: DeviceSubscriptions;
   readonly rows: Rows;
   readonly upstreamRows: UpstreamRows;
+  readonly #sessions: SessionStore;
+  readonly #sinkMarks: SinkMarks;
+  readonly #keyPictures: KeyPictures;
   readonly #log: Log;
   readonly #summaryDeps: SummaryDeps;
   readonly #recorder: SipRecorder;
@@ -120,11 +126,12 @@ export class Gateway {
     );
     const cascades = new Cascades({ ...common, media: this.media });
     this.inlets = closer.use(new Inlets({ ...common, catalogs: this.catalogs, media: this.media }));
-    const keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel });
+    const keyPictures = (this.#keyPictures = new KeyPictures({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId)?.channel }));
     const legMemory = new LegMemory(store, clock);
     this.pictureWatch = closer.use(new PictureWatch({ ...common, catalogs: this.catalogs, channelOf: bridgeId => this.relay.sources.find(source => source.bridgeId === bridgeId && source.plan.history === undefined)?.channel }));
     const attempts = new AttemptLog(this.media, legMemory, clock);
-    const sessions = new SessionStore(store);
+    const sessions = (this.#sessions = new SessionStore(store));
+    this.#sinkMarks = closer.use(new SinkMarks(this.media, sessions, clock));
     this.relay = closer.use(new Relay({ ...common, pictureFlows: channel => this.pictureWatch.flows(channel), pictureLost: channel => this.pictureWatch.lost(channel), media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
@@ -167,8 +174,8 @@ export class Gateway {
     this.rows = new Rows({ ...common, inlets: this.inlets, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
-  static async open(config: GatewayConfig, log: Log, closer: Closer): Promise<Gateway> {
-    const store = closer.use(new SqliteStore(config.state.directory, { log, clock }));
+  /** `store`: opened by the caller, who closes it too. */
+  static async open(config: GatewayConfig, log: Log, closer: Closer, store: SqliteStore): Promise<Gateway> {
     // The endpoint asks about every datagram, and may do so before the rest stands.
     let gateway: Gateway | undefined;
     const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
@@ -181,7 +188,7 @@ export class Gateway {
   }
 
   /** Takes up what ran before, then listens, then registers upward. */
-  async start(): Promise<void> {
+  async start({ takesOver = false }: { readonly takesOver?: boolean } = {}): Promise<void> {
     this.inlets.configure();
     this.#forgetStrangers();
     this.relay.restore();
@@ -194,7 +201,10 @@ export class Gateway {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
+    if (takesOver) this.media.revival = (instance, client) => this.#revive(instance, client);
     await this.media.start();
+    this.media.revival = undefined;
+    if (takesOver) this.#sinkMarks.start();
     this.views.configure();
     this.bandwidth.configure();
     this.upstreams.configure();
@@ -236,7 +246,7 @@ export class Gateway {
     return needsRestart(this.#config, next);
   }
 
-  handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<SipdRequests> {
+  handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): GatewayHandlers {
     const { rows } = this;
     return {
       summary: () => summaryOf(this.#summaryDeps),
@@ -266,6 +276,13 @@ export class Gateway {
       records: params => this.localControls.records(params),
       reload,
     };
+  }
+
+  async #revive(instance: string, client: RpcClient<MediadRequests>): Promise<void> {
+    const revived = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
+    if (revived.length > 0) this.#log.warn({ instance, bridges: revived.length }, 'bridges.revived');
+    // What was lost meanwhile is behind the next key picture.
+    for (const bridgeId of revived) this.#keyPictures.onMediaEvent({ type: 'key-picture-wanted', bridgeId, why: 'loss' });
   }
 
   /** Channels of devices that the configuration admits no more. */
@@ -323,6 +340,9 @@ export class Gateway {
     this.voice.deviceOffline(deviceId);
   }
 }
+
+/** Without what is about the pair (duty.ts). */
+export type GatewayHandlers = Omit<RpcHandlers<SipdRequests>, 'duty' | 'promote' | 'demote'>;
 
 /** Sections that say what is published to whom. */
 const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'channels', 'resources', 'resourceRules', 'inlets']);

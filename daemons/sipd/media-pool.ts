@@ -57,6 +57,8 @@ export class MediaPool implements AsyncDisposable {
   readonly #options: MediaPoolOptions;
   readonly #instances: Instance[];
   #watch: Disposable | undefined;
+  /** After a takeover: opens what the other node had, before it is told what is gone. Not asked again. */
+  revival: ((instance: string, client: RpcClient<MediadRequests>) => Promise<void>) | undefined;
 
   constructor(options: MediaPoolOptions) {
     this.#options = options;
@@ -171,6 +173,16 @@ export class MediaPool implements AsyncDisposable {
     await this.call(instance, 'closeBridge', { bridgeId }).catch(error => this.#ignoreGone(error));
   }
 
+  /** Where the numbers of the sinks stand, on every instance that answers. */
+  async sinkMarks(): Promise<{ name: string; marks: Readonly<Record<string, number>> }[]> {
+    return (await this.#askAll('sinkMarks', {})).map(({ name, answer }) => ({ name, marks: answer }));
+  }
+
+  /** Ends every bridge that is ours: another node has opened it anew. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#instances.flatMap(({ link, bridges }) => (link.up ? [...bridges].map(bridgeId => link.call('closeBridge', { bridgeId }).catch(error => this.#ignoreGone(error))) : [])));
+  }
+
   async closeSource(instance: string, bridgeId: string, legId: string): Promise<void> {
     await this.call(instance, 'closeSource', { bridgeId, legId }).catch(error => this.#ignoreGone(error));
   }
@@ -193,7 +205,7 @@ export class MediaPool implements AsyncDisposable {
   }
 
   /** One that hangs is waited for once, and then left out for a while. */
-  async #askAll<Method extends 'listBridges' | 'load'>(method: Method, params: ParamsOf<MediadRequests, Method>): Promise<{ name: string; answer: AnswerOf<MediadRequests, Method> }[]> {
+  async #askAll<Method extends 'listBridges' | 'load' | 'sinkMarks'>(method: Method, params: ParamsOf<MediadRequests, Method>): Promise<{ name: string; answer: AnswerOf<MediadRequests, Method> }[]> {
     const ask = async ({ name, link }: Instance): Promise<{ name: string; answer: AnswerOf<MediadRequests, Method> }[]> => {
       try {
         return [{ name, answer: await link.call(method, params, { timeoutMs: PATIENCE_MS }) }];
@@ -249,6 +261,7 @@ export class MediaPool implements AsyncDisposable {
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
     instance.grace?.[Symbol.dispose]();
     instance.suspectUntil = ms(0);
+    await this.revival?.(instance.name, client);
     const { bridges } = await client.call('listBridges', {});
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));

@@ -5,9 +5,12 @@ import type { StoredViewer } from './viewer.ts';
 
 const SOURCE = 'source';
 const VIEWER = 'viewer';
+const MARKS = 'marks';
 
 export class SessionStore {
   readonly #store: StateStore;
+  /** As written. */
+  readonly #marks = new Map<string, string>();
 
   constructor(store: StateStore) {
     this.#store = store;
@@ -27,6 +30,19 @@ export class SessionStore {
 
   putViewer(viewer: StoredViewer): void {
     this.#store.putSession({ sessionId: viewer.plan.sinkId, kind: VIEWER, json: JSON.stringify(viewer) });
+  }
+
+  /** Of the sinks of one mediad instance: the RTP sequence number that came next, a moment ago. */
+  putMarks(instance: string, marks: Readonly<Record<string, number>>): void {
+    const json = JSON.stringify(marks);
+    if (this.#marks.get(instance) === json || (json === '{}' && !this.#marks.has(instance))) return;
+    this.#marks.set(instance, json);
+    this.#store.putSession({ sessionId: `${MARKS}-${instance}`, kind: MARKS, json });
+  }
+
+  marks(instance: string): Readonly<Record<string, number>> {
+    const row = this.#store.loadSessions().find(({ sessionId, kind }) => kind === MARKS && sessionId === `${MARKS}-${instance}`);
+    return row === undefined ? {} : (JSON.parse(row.json) as Record<string, number>);
   }
 
   delete(sessionId: string): void {

@@ -45,7 +45,11 @@ export interface StoredLeg {
   /** Null: an inlet. */
   readonly dialog: DialogState | null;
   readonly local: { readonly address: string; readonly port: number };
+  /** What the camera agreed to; absent of an inlet, and in rows of older releases. */
+  readonly media?: AgreedMedia | undefined;
 }
+
+export type AgreedMedia = Pick<ConnectSourceParams, 'remote' | 'ssrc' | 'payloadType' | 'format' | 'formatParameters' | 'nack'>;
 
 /** Times on the monotonic clock; for `vlink why`. */
 export interface LegHistory {
@@ -69,6 +73,7 @@ export class SourceLeg implements Disposable {
   #dialog: Dialog | undefined;
   #reading: (AnswerReading & { usable: true }) | undefined;
   #local: { address: string; port: number } | undefined;
+  #agreed: AgreedMedia | undefined;
 
   private constructor(plan: LegPlan, world: LegWorld, session: SourceLegSession) {
     this.plan = plan;
@@ -91,6 +96,7 @@ export class SourceLeg implements Disposable {
   static restore(stored: StoredLeg, flowed: boolean, dialog: Dialog | undefined, world: LegWorld): SourceLeg {
     const leg = new SourceLeg(stored.plan, world, SourceLegSession.restored(stored.plan.timing, flowed, world.clock.now()));
     leg.#local = stored.local;
+    leg.#agreed = stored.media;
     leg.history.cameraAnswered = true;
     leg.history.flowed = flowed;
     if (dialog !== undefined) leg.#watch(dialog);
@@ -116,7 +122,7 @@ export class SourceLeg implements Disposable {
 
   stored(): StoredLeg | null {
     const dialog = this.#dialog?.state ?? (this.plan.inletId !== undefined && this.history.cameraAnswered ? null : undefined);
-    return dialog === undefined || this.#local === undefined ? null : { plan: this.plan, dialog, local: this.#local };
+    return dialog === undefined || this.#local === undefined ? null : { plan: this.plan, dialog, local: this.#local, media: this.#agreed };
   }
 
   feed(input: SourceLegInput): void {
@@ -236,10 +242,16 @@ export class SourceLeg implements Disposable {
       this.#watch(dialog);
       this.history.cameraAnswered = true;
       const reading = this.#world.readAnswer(this.plan, response.body);
-      if (reading.usable) this.#reading = reading;
+      if (reading.usable) this.#agree(reading);
       this.feed({ type: 'invite-accepted', unusable: reading.usable ? null : reading.why });
       if (this.phase !== 'ended') this.#world.established();
     };
+  }
+
+  #agree(reading: AnswerReading & { usable: true }): void {
+    const { remote, ssrc, payloadType, format, formatParameters, nack } = reading;
+    this.#reading = reading;
+    this.#agreed = { remote, ssrc, payloadType, format, formatParameters, nack };
   }
 
   /** Steers a recording; undefined: there is no dialog. */

@@ -1,7 +1,7 @@
 /**
  * IO around one ViewerSession: the INVITE of an upstream and its sink leg. The counterpart of source.ts.
  */
-import type { LegTransport, MediadEvent } from '#contracts/mediad.ts';
+import type { LegTransport, MediaFormat, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import type { Rendition } from '#core/media/rendition.ts';
@@ -70,6 +70,15 @@ export interface StoredViewer {
   readonly dialog: DialogState;
   /** Our SDP as a byte string. */
   readonly answer: string;
+  /** Its sink as agreed; absent in rows of older releases. */
+  readonly media?: SinkMedia | undefined;
+}
+
+interface SinkMedia {
+  readonly local: { readonly address: string; readonly port: number };
+  readonly payloadType: number;
+  readonly format?: MediaFormat | undefined;
+  readonly rendition?: Rendition | undefined;
 }
 
 export class Viewer {
@@ -84,6 +93,8 @@ export class Viewer {
   #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
   #payload: Payload | undefined;
+  /** Of one that was answered before a restart. */
+  #restored: SinkMedia | undefined;
   /** Made for it, because it takes nothing that the source sends. */
   #rendition: Rendition | undefined;
 
@@ -113,6 +124,7 @@ export class Viewer {
   static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number): Viewer {
     const viewer = new Viewer(stored.plan, source, undefined, ViewerSession.restored(), world, startedAtMs);
     viewer.#answerSdp = fromByteString(stored.answer);
+    viewer.#restored = stored.media;
     viewer.#watch(dialog);
     return viewer;
   }
@@ -135,7 +147,12 @@ export class Viewer {
   }
 
   stored(): StoredViewer | null {
-    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY) };
+    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY), media: this.#media() };
+  }
+
+  #media(): SinkMedia | undefined {
+    if (this.#local === undefined || this.#payload === undefined) return this.#restored;
+    return { local: this.#local, payloadType: this.#payload.payloadType, format: formatOf(this.#payload), rendition: this.rendition };
   }
 
   feed(input: ViewerInput): void {

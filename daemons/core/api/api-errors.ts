@@ -36,6 +36,7 @@ export const API_WORDS: Readonly<Record<ApiCode, string>> = {
   MEDIA_UNAVAILABLE: 'the media cannot be served now',
   BRIDGE_UNKNOWN: 'the media ended',
   STORE_FAILED: 'it could not be stored',
+  NODE_STANDBY: 'the other node of the pair is active',
   DAEMON_UNREACHABLE: 'a part of the gateway does not answer',
   UNAUTHENTICATED: 'log in first',
   LOCKED_OUT: 'too many wrong passwords; try again later',

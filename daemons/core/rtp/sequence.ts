@@ -175,6 +175,7 @@ export class SequenceTracker {
 export class SinkNumbering {
   readonly #first: number;
   #offset: number | undefined;
+  #last = 0;
 
   /** `first`: number of the first packet sent. */
   constructor(first: number) {
@@ -184,7 +185,12 @@ export class SinkNumbering {
   /** Number of the packet with this index. */
   sequenceOf(index: number): number {
     this.#offset ??= this.#first - index;
-    return (index + this.#offset) & 0xffff;
+    return (this.#last = (index + this.#offset) & 0xffff);
+  }
+
+  /** Behind the last one; undefined before the first. */
+  get next(): number | undefined {
+    return this.#offset === undefined ? undefined : (this.#last + 1) & 0xffff;
   }
 
   /** One packet went out as `extra + 1`; -1: it did not, and nobody is to see that. */
