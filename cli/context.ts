@@ -1,6 +1,7 @@
 /** Where the daemons are and how vlink speaks to them. */
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseDocument } from 'yaml';
 import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
@@ -71,10 +72,13 @@ function progressTo(output: Output): (text: string) => void {
   return text => output.err(`${CLEAR_LINE}${clip(inert(text), terminal.columns - 1)}`);
 }
 
-/** A configuration that cannot be read must not keep vlink from the daemons that run. */
+/** A configuration that is wrong must not keep vlink from the daemons that run. */
 async function configuredRunDir(configPath: string): Promise<string> {
   const result = await loadConfig(configPath);
-  return result.ok ? result.config.rpc.directory : gatewaySchema.parse({}).rpc.directory;
+  if (result.ok) return result.config.rpc.directory;
+  const text = await readFile(configPath, 'utf8').catch(() => '');
+  const directory: unknown = parseDocument(text, { logLevel: 'silent' }).getIn(['rpc', 'directory']);
+  return typeof directory === 'string' ? directory : gatewaySchema.parse({}).rpc.directory;
 }
 
 /** What waits for an answer is given up when the signal comes. */

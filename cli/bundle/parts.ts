@@ -9,7 +9,7 @@ import { redactData, redactYaml } from './redact.ts';
 
 /** Of one part, as text. */
 const MAX_PART_CHARACTERS = 8 * 1024 * 1024;
-const PATIENCE = { timeoutMs: 10_000 };
+const PATIENCE = { timeoutMs: 5000 };
 const PAGE = 5000;
 const LOG_LINES = 3000;
 const MAX_ALARMS = 1000;

@@ -47,7 +47,7 @@ function partsOfUrl(url: string): readonly string[] {
 
 /** Digest answers and bearer tokens, in logs and anywhere else. */
 const TRACES: readonly (readonly [RegExp, string])[] = [
-  [/\b(response|cnonce|nonce)="?[0-9A-Za-z+/=]{6,}"?/g, `$1="${HIDDEN}"`],
+  [/\b(response|cnonce|nonce)=\\?"?[0-9A-Za-z+/=]{6,}/g, `$1=${HIDDEN}`],
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   [/([?&](?:token|sign|key|auth)=)[^&\s"]+/gi, `$1${HIDDEN}`],
   [/(:\/\/)[^/\s"@]+:[^/\s"@]+@/g, `$1${HIDDEN}@`],

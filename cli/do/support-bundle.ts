@@ -8,9 +8,12 @@ import { configPart, cut, missing, partsOf } from '../bundle/parts.ts';
 import { scrubber } from '../bundle/redact.ts';
 import { tar, type TarEntry } from '../bundle/tar.ts';
 import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
+import { Interrupted } from '../interrupted.ts';
 import { wallText } from '../values.ts';
 
 const OWNER_ONLY = 0o600;
+/** Those that wait for a daemon that does not answer hold up few others. */
+const AT_ONCE = 6;
 
 interface Bundle {
   readonly file: string;
@@ -43,15 +46,21 @@ async function gather(context: Context, folder: string): Promise<{ readonly entr
   const texts: (readonly [name: string, text: string])[] = [['gateway.yaml', config.text]];
   const failures: Record<string, string> = {};
   const parts = await partsOf(context);
-  for (const [n, part] of parts.entries()) {
-    context.signal.throwIfAborted();
-    context.progress(`${n + 1}/${parts.length} ${part.name}`);
-    try {
-      texts.push([part.name, await part.make()]);
-    } catch (error) {
-      failures[part.name] = missing(error);
+  const results = new Map<string, string>();
+  const queue = [...parts];
+  const work = async (): Promise<void> => {
+    for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+      if (context.signal.aborted) throw new Interrupted();
+      context.progress(`${parts.length - queue.length}/${parts.length} ${part.name}`);
+      try {
+        results.set(part.name, await part.make());
+      } catch (error) {
+        failures[part.name] = missing(error);
+      }
     }
-  }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  for (const { name } of parts) if (results.has(name)) texts.push([name, results.get(name)!]);
   context.progress('');
   texts.push(['missing.json', `${JSON.stringify(failures, null, 1)}\n`]);
   return { entries: texts.map(([name, text]) => ({ name: `${folder}/${name}`, bytes: Buffer.from(scrub(cut(text))) })), failures };

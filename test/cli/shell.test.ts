@@ -194,7 +194,7 @@ const PROMPT = '> \\x1b\\[\\d+G$';
 const VLINK = join(import.meta.dirname, '../../cli/vlink');
 
 t.test('on a terminal: Tab, ?, pages, filters, Ctrl-C, history, Ctrl-D', async t => {
-  await using daemons = await fakeDaemons({ channels: 60 });
+  await using daemons = await fakeDaemons({ channels: 60, silent: true });
   const home = mkdtempSync(join(tmpdir(), 'vl-home-'));
   t.teardown(() => rmSync(home, { recursive: true, force: true }));
   const { steps, code } = await ptySession({
