@@ -23,6 +23,10 @@ export async function scrape(services: Services): Promise<Scraped> {
   return { contentType: registry.contentType, bytes: await registry.metrics() };
 }
 
+/** Links are spoken of in bits; Prometheus has bytes only. */
+const BITS = '_bits_per_second';
+const BYTES = '_bytes_per_second';
+
 function addSamples(registry: Registry, infos: readonly MetricInfo[], samples: readonly Sample[]): void {
   const byMetric = new Map<string, Sample[]>();
   for (const sample of samples) {
@@ -32,11 +36,12 @@ function addSamples(registry: Registry, infos: readonly MetricInfo[], samples: r
   }
   for (const { metric, help, type } of infos) {
     const own = byMetric.get(metric) ?? [];
+    const [name, unit] = metric.endsWith(BITS) ? [metric.replace(BITS, BYTES), 8] : [metric, 1];
     if (!METRIC.test(metric) || own.length === 0) continue;
-    const rows = own.map(({ labels, value }) => ({ value, labels: Object.fromEntries(Object.entries(labels).flatMap(([name, text]) => (LABEL.test(name) ? [[TAKEN[name] ?? name, text]] : []))) }));
+    const rows = own.map(({ labels, value }) => ({ value, labels: Object.fromEntries(Object.entries(labels).flatMap(([label, text]) => (LABEL.test(label) ? [[TAKEN[label] ?? label, text]] : []))) }));
     const labelNames = [...new Set(rows.flatMap(({ labels }) => Object.keys(labels)))];
-    const made = type === 'counter' ? new Counter({ name: metric, help, labelNames, registers: [registry] }) : new Gauge({ name: metric, help, labelNames, registers: [registry] });
-    for (const { labels, value } of rows) if (Number.isFinite(value) && (type === 'gauge' || value >= 0)) made.inc(labels, value);
+    const made = type === 'counter' ? new Counter({ name, help, labelNames, registers: [registry] }) : new Gauge({ name, help, labelNames, registers: [registry] });
+    for (const { labels, value } of rows) if (Number.isFinite(value) && (type === 'gauge' || value >= 0)) made.inc(labels, value / unit);
   }
 }
 

@@ -52,6 +52,8 @@ export interface Route {
   readonly scope: RouteScope;
   /** Action in the audit log; every write has one. */
   readonly audit?: string;
+  /** configd writes down what it did itself; what came to nothing is ours to write. */
+  readonly auditedBelow?: true;
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;

@@ -37,7 +37,7 @@ async function attempt(services: Services, route: Route, call: Omit<Call<unknown
   const { audit } = services;
   const write = async (result: 'done' | 'refused' | 'failed', detail: string): Promise<void> => {
     // A log-in writes its own line: nobody is known before it.
-    if (route.audit !== undefined && route.access !== 'public') await audit.write(call.caller, { action: route.audit, target: noted.target ?? '', before: noted.before ?? null, after: noted.after ?? null, result, detail });
+    if (route.audit !== undefined && route.access !== 'public' && !(result === 'done' && route.auditedBelow === true)) await audit.write(call.caller, { action: route.audit, target: noted.target ?? '', before: noted.before ?? null, after: noted.after ?? null, result, detail });
   };
   try {
     if (route.scope === 'channel') call.channel = await channelOf(services, call.caller, (call.params as { channel: string }).channel);

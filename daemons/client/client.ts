@@ -91,6 +91,7 @@ export interface CommitResult {
   readonly revision: number | null;
   readonly issues: readonly ConfigIssue[];
   readonly refusals: readonly { readonly daemon: string; readonly why: string }[];
+  readonly warnings: readonly string[];
   readonly confirmByWallMs: number | null;
 }
 
@@ -557,7 +558,7 @@ export class ViewLinkClient extends Transport {
   }
 
   /** Your candidate comes into force; revision null: nothing was changed, and why. POST /api/v1/config/commit, needs: configure. */
-  commitCandidate(body: { readonly reason: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
+  commitCandidate(body: { readonly reason: string; readonly confirmMinutes?: number | null; readonly restart?: boolean }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/commit`, body });
   }
 
@@ -567,7 +568,7 @@ export class ViewLinkClient extends Transport {
   }
 
   /** A kept revision comes into force again, as a new one. POST /api/v1/config/rollback, needs: configure. */
-  rollbackConfig(body: { readonly revision: number; readonly reason: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
+  rollbackConfig(body: { readonly revision: number; readonly reason: string; readonly confirmMinutes?: number | null; readonly restart?: boolean }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/rollback`, body });
   }
 

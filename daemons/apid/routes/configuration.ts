@@ -17,7 +17,8 @@ const path = z.string().max(1024).regex(/^[^\0\r\n]*$/);
 const reason = z.string().min(1).max(500).regex(/^[^\0\r\n]*$/);
 const passphrase = z.string().min(12).max(256);
 const confirmMinutes = z.int().min(1).max(1440).nullable().default(null).describe('returns by itself unless confirmed within this; null: for good');
-const isNew = (text: string): 'current' | 'candidate' | number => (text === 'current' || text === 'candidate' ? text : Number(text));
+const restart = z.boolean().default(false).describe('true: daemons that cannot take it over as they run are started anew');
+const partOf = (text: string): 'current' | 'candidate' | number => (text === 'current' || text === 'candidate' ? text : Number(text));
 
 const author = ({ caller }: Pick<Call<unknown, unknown, unknown>, 'caller'>) => authorOf(caller);
 
@@ -33,7 +34,7 @@ export const configurationRoutes: readonly Route[] = [
     scope: 'whole',
     query: z.strictObject({ path: path.optional(), of: z.string().regex(/^(current|candidate|\d{1,9})$/).optional().describe('current, candidate, or the number of a kept revision') }),
     answer: z.strictObject({ text: z.string(), value: json }).meta({ id: 'ConfigPart' }),
-    handle: call => call.services.daemons.configd.call('show', { path: call.query.path ?? '', of: isNew(call.query.of ?? 'current'), author: author(call) }),
+    handle: call => call.services.daemons.configd.call('show', { path: call.query.path ?? '', of: partOf(call.query.of ?? 'current'), author: author(call) }),
   }),
   defineRoute({ id: 'getCandidate', method: 'GET', path: `${API_BASE}/config/candidate`, summary: 'What you have changed and not committed', access: 'configure', scope: 'whole', answer: candidate.nullable(), handle: call => call.services.daemons.configd.call('candidate', { author: author(call) }) }),
   defineRoute({
@@ -88,15 +89,15 @@ export const configurationRoutes: readonly Route[] = [
     access: 'configure',
     scope: 'whole',
     audit: 'config.commit',
-    body: z.strictObject({ reason, confirmMinutes }),
+    auditedBelow: true,
+    body: z.strictObject({ reason, confirmMinutes, restart }),
     answer: commitResult,
     async handle(call) {
-      const result = await call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS });
-      call.note({ target: String(result.revision ?? ''), after: { reason: call.body.reason, confirmMinutes: call.body.confirmMinutes, revision: result.revision } });
-      return result;
+      call.note({ after: { reason: call.body.reason } });
+      return await call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS });
     },
   }),
-  defineRoute({ id: 'confirmCommit', method: 'POST', path: `${API_BASE}/config/confirm`, summary: 'A commit that waits stays', access: 'configure', scope: 'whole', audit: 'config.confirm', answer: z.strictObject({ revision: z.int() }).meta({ id: 'Confirmed' }), handle: call => call.services.daemons.configd.call('confirm', { author: author(call) }) }),
+  defineRoute({ id: 'confirmCommit', method: 'POST', path: `${API_BASE}/config/confirm`, summary: 'A commit that waits stays', access: 'configure', scope: 'whole', audit: 'config.confirm', auditedBelow: true, answer: z.strictObject({ revision: z.int() }).meta({ id: 'Confirmed' }), handle: call => call.services.daemons.configd.call('confirm', { author: author(call) }) }),
   defineRoute({
     id: 'rollbackConfig',
     method: 'POST',
@@ -105,7 +106,8 @@ export const configurationRoutes: readonly Route[] = [
     access: 'configure',
     scope: 'whole',
     audit: 'config.rollback',
-    body: z.strictObject({ revision: z.int().min(0), reason, confirmMinutes }),
+    auditedBelow: true,
+    body: z.strictObject({ revision: z.int().min(0), reason, confirmMinutes, restart }),
     answer: commitResult,
     handle(call) {
       call.note({ target: String(call.body.revision), after: { ...call.body } });
@@ -122,6 +124,7 @@ export const configurationRoutes: readonly Route[] = [
     access: 'configure',
     scope: 'whole',
     audit: 'config.adopt',
+    auditedBelow: true,
     body: z.strictObject({ reason }),
     answer: commitResult,
     handle: call => call.services.daemons.configd.call('adopt', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS }),
@@ -134,6 +137,7 @@ export const configurationRoutes: readonly Route[] = [
     access: 'configure',
     scope: 'whole',
     audit: 'config.backup',
+    auditedBelow: true,
     body: z.strictObject({ passphrase }),
     answer: z.strictObject({ fileBase64: z.string() }).meta({ id: 'Backup' }),
     handle: call => call.services.daemons.configd.call('backup', { author: author(call), passphrase: call.body.passphrase }),
@@ -146,6 +150,7 @@ export const configurationRoutes: readonly Route[] = [
     access: 'security',
     scope: 'whole',
     audit: 'config.restore',
+    auditedBelow: true,
     body: z.strictObject({ passphrase, fileBase64: z.base64().max(MAX_TEXT_BYTES) }),
     answer: commitResult,
     maxBodyBytes: MAX_BODY_BYTES,
@@ -159,6 +164,7 @@ export const configurationRoutes: readonly Route[] = [
     access: 'security',
     scope: 'whole',
     audit: 'config.factory-reset',
+    auditedBelow: true,
     body: z.strictObject({ reason }),
     answer: commitResult,
     handle: call => call.services.daemons.configd.call('factoryReset', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS }),

@@ -17,8 +17,8 @@ const apiListen = z.strictObject({
 
 const webhook = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected 1 to 32 letters, digits, - or _').describe('our short name for it'),
-  url: z.string().max(1024).regex(/^https?:\/\/[^\s@#]+$/, 'expected http(s)://HOST[:PORT]/PATH without user and password').describe('where events are posted; redirections are not followed'),
-  secret: z.string().regex(/^[\x21-\x7e]{16,256}$/, 'expected 16 to 256 printable characters').describe('signs each post: X-ViewLink-Signature is v1=HMAC-SHA256 of TIMESTAMP.BODY'),
+  url: z.string().max(1024).regex(/^https?:\/\/[^\s@#]+$/, 'expected http(s)://HOST[:PORT]/PATH without user and password').describe('where events are posted; redirections are not followed').meta({ secret: 'url' }),
+  secret: z.string().regex(/^[\x21-\x7e]{16,256}$/, 'expected 16 to 256 printable characters').describe('signs each post: X-ViewLink-Signature is v1=HMAC-SHA256 of TIMESTAMP.BODY').meta({ secret: 'whole' }),
   events: z.array(z.string().regex(/^[a-z][a-z-]{0,40}$/, 'expected the type of an event')).max(64).default([]).describe('types of events that it gets; empty: all'),
   local: z.boolean().default(false).describe('true: the receiver is a program on this machine (loopback)'),
 });
