@@ -1,5 +1,11 @@
 import type { Command } from './command.ts';
+import { show as auditShow, verify as auditVerify } from './configure/audit.ts';
 import check from './configure/check.ts';
+import { adopt, commit, confirm, factoryReset, rollback, rotateSecrets } from './configure/commits.ts';
+import configure from './configure/configure.ts';
+import { discard, remove, set } from './configure/edits.ts';
+import { backup, load, restore, save } from './configure/files.ts';
+import { compare, history as configHistory, show as configShow } from './configure/looks.ts';
 import reload from './configure/reload.ts';
 import alarmAck from './do/alarm-ack.ts';
 import apiFirstPassword from './do/api-first-password.ts';
@@ -70,8 +76,27 @@ export const COMMANDS: readonly Command[] = [
   catalogRefresh,
   banRemove,
   apiFirstPassword,
+  configure,
+  configShow,
+  set,
+  remove,
+  compare,
+  commit,
+  confirm,
+  discard,
+  rollback,
+  configHistory,
+  save,
+  load,
+  backup,
+  restore,
+  adopt,
+  rotateSecrets,
+  factoryReset,
   check,
   reload,
+  auditShow,
+  auditVerify,
   supportBundle,
   simCamera,
   simPlatform,

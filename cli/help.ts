@@ -9,6 +9,7 @@ export const GROUP_HELP: Readonly<Record<string, string>> = {
   show: 'what is',
   catalog: 'catalogues of devices',
   config: 'the configuration',
+  secrets: 'its keys and passwords',
   sim: 'cameras and platforms that are none, for trying things out',
   completion: 'completion of the Tab key in other shells',
   audit: 'the log of who did what',

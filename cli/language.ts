@@ -10,6 +10,8 @@ export function speak(language: Language): void {
   current = language;
 }
 
+export const currentLanguage = (): Language => current;
+
 /** Text without a translation stays English. */
 export const say = (english: string): string => (current === 'zh' ? (ZH[english] ?? english) : english);
 

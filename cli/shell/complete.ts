@@ -2,7 +2,9 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Candidate, Completion, Context, GrammarNode, ValueKind } from '../command.ts';
-import { say } from '../language.ts';
+import { completeConfig } from '#core/config/complete.ts';
+import { authorOf } from '../identity.ts';
+import { currentLanguage, say } from '../language.ts';
 import { FILTER_HELP } from './filters.ts';
 import { type Expectation, expectAfter } from './grammar.ts';
 import { quoteWord, splitWords, type Word } from './words.ts';
@@ -60,9 +62,9 @@ function completeFilter(position: number, partial: string): Completion {
 
 /** A daemon that does not answer has no names. */
 export function valuesFrom(context: Context, commandWords: readonly string[]): ValueSource {
-  return async (kind, partial) => {
+  return async (kind, partial, words) => {
     try {
-      return await NAMES[kind](context, partial, commandWords);
+      return await NAMES[kind](context, partial, kind === 'config-path' ? words : commandWords);
     } catch {
       return [];
     }
@@ -76,7 +78,7 @@ const NAMES: Readonly<Record<ValueKind, Names>> = {
   device: context => context.sipd(async client => (await client.call('listDevices', {}, PATIENCE)).map(({ id, name }) => ({ word: id, help: name ?? '' }))),
   upstream: context => context.sipd(async client => (await client.call('listUpstreams', {}, PATIENCE)).map(({ name, address }) => ({ word: name, help: address }))),
   file: (_, partial) => files(partial),
-  'config-path': async () => [],
+  'config-path': configPaths,
   daemon: async context => ['sipd', 'configd', 'healthd', 'apid', ...(await context.mediadInstances()).map(instance => `mediad@${instance}`)].map(word => ({ word, help: '' })),
   command: async (_context, _partial, commandWords) => commandWords.map(word => ({ word, help: '' })),
 };
@@ -100,4 +102,10 @@ async function files(partial: string): Promise<readonly Candidate[]> {
     .filter(({ name }) => name.startsWith(begin) && (begin.startsWith('.') || !name.startsWith('.')))
     .slice(0, MAX_FILES)
     .map(entry => ({ word: `${partial.includes('/') || partial === '' ? join(folder, entry.name) : entry.name}${entry.isDirectory() ? '/' : ''}`, help: '' }));
+}
+
+/** Behind `config set` and its like: the words of the command itself are no path. */
+async function configPaths(context: Context, _: string, words: readonly string[]): Promise<readonly Candidate[]> {
+  const { value } = await context.configd(configd => configd.call('show', { path: '', of: 'candidate', author: authorOf(context.identity) }, PATIENCE));
+  return completeConfig(words.slice(2).filter(word => !word.startsWith('--')), value, currentLanguage()).filter(({ word }) => !word.startsWith('<'));
 }

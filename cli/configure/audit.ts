@@ -1,0 +1,46 @@
+import type { AuditEntry } from '#contracts/configd.ts';
+import { GatewayError } from '#core/result.ts';
+import { defineCommand, JSON_FLAG } from '../command.ts';
+import { table, type Column } from '../render.ts';
+import { wallText } from '../values.ts';
+
+const DEFAULT_ENTRIES = 50;
+const VERIFY_MS = 600_000;
+const BROKEN = 1;
+
+const COLUMNS: readonly Column<AuditEntry>[] = [
+  { title: 'NUMBER', value: row => row.sequence, align: 'right' },
+  { title: 'WHEN', value: row => wallText(row.atWallMs) },
+  { title: 'WHO', value: ({ author: { user, via, address } }) => `${user} ${via}${address === null ? '' : ` ${address}`}` },
+  { title: 'WHAT', value: row => row.action },
+  { title: 'TO', value: row => row.target },
+  { title: 'RESULT', value: row => row.result },
+  { title: 'DETAIL', value: row => row.detail },
+];
+
+export const show = defineCommand({
+  path: 'audit show',
+  access: 'audit',
+  help: 'who did what, when, from where, and what came of it; newest last; --json: before and after too',
+  args: { last: { type: 'option', help: `so many; default ${DEFAULT_ENTRIES}` }, from: { type: 'option', help: 'from this number on' }, json: JSON_FLAG },
+  async run(context, { last, from, json }) {
+    const limit = Number(last ?? DEFAULT_ENTRIES);
+    const first = from === undefined ? -limit : Number(from);
+    if (!Number.isInteger(limit) || limit < 1 || limit > 10_000 || !Number.isInteger(first)) throw new GatewayError('BAD_REQUEST', { last: last ?? '', from: from ?? '', why: 'expected numbers, last up to 10000' });
+    const entries = await context.configd(configd => configd.call('auditLog', { fromSequence: first, limit }));
+    context.print(entries, json, rows => table(rows, COLUMNS, 'nothing is written down yet'));
+    return 0;
+  },
+});
+
+export const verify = defineCommand({
+  path: 'audit verify',
+  access: 'audit',
+  help: 'walks the whole chain: whether an entry was changed, taken out or put in; exit code 1 when one was',
+  args: { json: JSON_FLAG },
+  async run(context, { json }) {
+    const result = await context.configd(configd => configd.call('auditVerify', {}, { timeoutMs: VERIFY_MS }));
+    context.print(result, json, ({ entries, brokenAt, why }) => (brokenAt === null ? `whole: ${entries} entries` : `broken at entry ${brokenAt}: ${why}; ${entries} entries before it are good`));
+    return result.brokenAt === null ? 0 : BROKEN;
+  },
+});

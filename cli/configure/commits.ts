@@ -1,0 +1,78 @@
+import { defineCommand, JSON_FLAG } from '../command.ts';
+import { author, CONFIRM_OPTION, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit } from './common.ts';
+
+export const commit = defineCommand({
+  path: 'config commit',
+  access: 'configure',
+  help: 'your candidate into force: every daemon is asked first, one refusal leaves all as it was',
+  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, check: { type: 'flag', help: 'only what would come of it' }, json: JSON_FLAG },
+  async run(context, { reason = '', confirm, restart, check, json }) {
+    if (check) {
+      const result = await context.configd(configd => configd.call('check', { author: author(context), restart }, PATIENCE));
+      const isGood = result.issues.length === 0 && result.refusals.length === 0;
+      if (!isGood || json) return tellCommit(context, result, json);
+      for (const warning of result.warnings) context.err(warning);
+      context.out('it can be committed');
+      return 0;
+    }
+    const confirmMinutes = minutesIn(confirm);
+    return tellCommit(context, await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart }, PATIENCE)), json);
+  },
+});
+
+export const confirm = defineCommand({
+  path: 'config confirm',
+  access: 'configure',
+  help: 'what waits for it stays in force',
+  args: { json: JSON_FLAG },
+  async run(context, { json }) {
+    context.print(await context.configd(configd => configd.call('confirm', { author: author(context) })), json, ({ revision }) => `revision ${revision} stays`);
+    return 0;
+  },
+});
+
+export const rollback = defineCommand({
+  path: 'config rollback',
+  access: 'configure',
+  help: 'a kept revision into force again, as a new one; while a commit waits for confirm, the one before it at once',
+  args: { revision: { type: 'argument', help: 'its number; -1: the one before the current one' }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, json: JSON_FLAG },
+  async run(context, { revision, reason = '', confirm, restart, json }) {
+    const confirmMinutes = minutesIn(confirm);
+    const result = await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart }, PATIENCE));
+    return tellCommit(context, result, json);
+  },
+});
+
+export const adopt = defineCommand({
+  path: 'config adopt',
+  access: 'configure',
+  help: 'gateway.yaml as somebody wrote it with an editor becomes a revision, and the daemons read it',
+  args: { reason: REASON_OPTION, json: JSON_FLAG },
+  async run(context, { reason = '', json }) {
+    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason }, PATIENCE)), json);
+  },
+});
+
+export const factoryReset = defineCommand({
+  path: 'config factory-reset',
+  access: 'security',
+  help: 'the configuration as delivered; the one before stays as a revision to come back to',
+  args: { yes: { type: 'flag', help: 'nothing is asked' }, reason: REASON_OPTION, json: JSON_FLAG },
+  async run(context, { yes, reason = '', json }) {
+    if (!yes) {
+      context.err('every device and platform loses this gateway: give --yes when that is meant');
+      return 1;
+    }
+    return tellCommit(context, await context.configd(configd => configd.call('factoryReset', { author: author(context), reason }, PATIENCE)), json);
+  },
+});
+
+export const rotateSecrets = defineCommand({
+  path: 'config secrets rotate',
+  access: 'security',
+  help: 'a new key for the secrets of the configuration; everything that is kept is sealed with it',
+  args: { reason: REASON_OPTION, json: JSON_FLAG },
+  async run(context, { reason = '', json }) {
+    return tellCommit(context, await context.configd(configd => configd.call('rotateSecrets', { author: author(context), reason }, PATIENCE)), json);
+  },
+});
