@@ -52,7 +52,7 @@ export class DaemonLink<Requests> implements MeasuredDaemon {
   constructor(options: DaemonLinkOptions<Requests>) {
     this.name = options.name;
     this.#options = options;
-    this.#link = new RpcLink<Requests>(options.socket, { log: options.log, clock: options.clock, onUp: () => options.onChange(), onDown: () => options.onChange() });
+    this.#link = new RpcLink<Requests>(options.socket, { log: options.log, onUp: () => options.onChange(), onDown: () => options.onChange() });
   }
 
   start(): Promise<void> {
@@ -97,6 +97,6 @@ export class DaemonLink<Requests> implements MeasuredDaemon {
   #restarted(now: Ms): void {
     this.#restartCount += 1;
     this.#restarts.push(now);
-    this.#options.log.warn({ daemon: this.name }, 'daemon.restarted');
+    this.#options.log.warn({ unit: this.name }, 'daemon.restarted');
   }
 }

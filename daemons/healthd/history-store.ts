@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { HistorySeries } from '#contracts/healthd.ts';
 import { Horizon } from '#core/health/history/horizon.ts';
 import type { FullMinute, MinuteSeries } from '#core/health/history/minute.ts';
-import { type Chunk, type Point, type Step, STEPS, decodeChunk, emptyChunk, encodeChunk, merge, pointsOf, setPoint, stepFor, stride, thin } from '#core/health/history/points.ts';
+import { type Chunk, type Point, type Step, STEPS, Thinner, decodeChunk, emptyChunk, encodeChunk, merge, pointsOf, setPoint, stepFor, stride } from '#core/health/history/points.ts';
 import type { Labels } from '#core/health/model.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
@@ -18,6 +18,7 @@ const FILE_NAME = 'history.sqlite3';
 const HORIZON_KEY = 'horizonMs';
 /** Of one answer. */
 const MAX_SERIES = 256;
+const MAX_CHUNKS = 20_000;
 /** Series whose number is remembered. */
 const MAX_IDS = 20_000;
 /** Beyond this share of what it may be the oldest is dropped, down to the other. */
@@ -32,6 +33,12 @@ export interface HistoryQuery {
   readonly fromWallMs: number;
   readonly toWallMs: number;
   readonly maxPoints: number;
+}
+
+/** Unix seconds. */
+interface Span {
+  readonly fromS: number;
+  readonly toS: number;
 }
 
 export interface HistoryFigures {
@@ -49,7 +56,7 @@ export class HistoryStore implements Disposable {
   readonly #log: Log;
   readonly #horizon: Horizon;
   readonly #ids = new Map<string, number>();
-  readonly #statements: Readonly<Record<'get' | 'put' | 'find' | 'add' | 'named', SqliteStatement>>;
+  readonly #statements: Readonly<Record<'get' | 'put' | 'next' | 'find' | 'add' | 'named', SqliteStatement>>;
   #maxBytes: number;
   #failing: string | null = null;
   #lostMinutes = 0;
@@ -69,6 +76,7 @@ export class HistoryStore implements Disposable {
     this.#statements = {
       get: this.#database.prepare('SELECT points FROM chunks WHERE step = ? AND startS = ? AND series = ?').pluck(),
       put: this.#database.prepare('INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)'),
+      next: this.#database.prepare('SELECT startS FROM chunks WHERE step = ? AND startS >= ? ORDER BY startS LIMIT 1').pluck(),
       find: this.#database.prepare('SELECT id FROM series WHERE metric = ? AND labels = ?').pluck(),
       add: this.#database.prepare('INSERT INTO series (metric, labels) VALUES (?, ?) RETURNING id').pluck(),
       named: this.#database.prepare('SELECT id, labels FROM series WHERE metric = ? ORDER BY id'),
@@ -110,18 +118,23 @@ export class HistoryStore implements Disposable {
 
   /** Points of the finest step that reaches back so far; `running` is the minute that is not written yet. */
   query({ metric, labels, fromWallMs, toWallMs, maxPoints }: HistoryQuery, running: FullMinute | null): { stepMs: number; series: HistorySeries[] } {
-    const [fromS, toS] = [Math.floor(fromWallMs / 1000), Math.ceil(toWallMs / 1000)];
-    const step = stepFor(fromS, Math.floor(this.#clock.wall() / 1000));
-    const groupS = step.stepS * stride(fromS, toS, step, maxPoints);
+    const span = { fromS: Math.floor(fromWallMs / 1000), toS: Math.ceil(toWallMs / 1000) };
+    const step = stepFor(span.fromS, Math.floor(this.#clock.wall() / 1000));
+    const groupS = step.stepS * stride(span.fromS, span.toS, step, maxPoints);
+    const starts = this.#starts(step, span);
     const fits = (of: Labels): boolean => Object.entries(labels).every(([name, value]) => of[name] === value);
-    const found = new Map<string, { labels: Labels; points: Point[] }>();
-    for (const { id, labels: text } of this.#statements.named.all(metric) as { id: number; labels: string }[]) {
+    const runs = new Map(running?.series.filter(series => fits(series.labels)).map(series => [JSON.stringify(series.labels), series]));
+    const stored = new Map((this.#statements.named.all(metric) as { id: number; labels: string }[]).map(({ id, labels: text }) => [text, id]));
+    const series: HistorySeries[] = [];
+    // Whoever asks for a year of everything gets a part of it: the others wait for us meanwhile.
+    const most = Math.min(MAX_SERIES, Math.max(1, Math.floor(MAX_CHUNKS / Math.max(1, starts.length))));
+    for (const text of new Set([...stored.keys(), ...runs.keys()])) {
       const of = JSON.parse(text) as Labels;
-      if (fits(of) && found.size < MAX_SERIES) found.set(text, { labels: of, points: this.#read(id, step, fromS, toS) });
+      if (!fits(of) || series.length >= most) continue;
+      const points = this.#points(stored.get(text), runs.get(text), running?.startS ?? 0, step, starts, span, groupS);
+      if (points.length > 0) series.push({ labels: of, points: points.map(({ atS, ...rest }) => ({ atWallMs: atS * 1000, ...rest })) });
     }
-    for (const series of running?.series ?? []) if (fits(series.labels)) addRunning(found, series, running!.startS, step);
-    const series = [...found.values()].map(({ labels: of, points }) => ({ labels: of, points: thin(points.filter(({ atS }) => atS >= fromS && atS < toS), groupS).map(({ atS, ...rest }) => ({ atWallMs: atS * 1000, ...rest })) }));
-    return { stepMs: groupS * 1000, series: series.filter(({ points }) => points.length > 0) };
+    return { stepMs: groupS * 1000, series };
   }
 
   [Symbol.dispose](): void {
@@ -159,13 +172,27 @@ export class HistoryStore implements Disposable {
     this.#statements.put.run(step.stepS, startS, id, encodeChunk(chunk));
   }
 
-  #read(id: number, step: Step, fromS: number, toS: number): Point[] {
-    const points: Point[] = [];
-    for (let startS = floorTo(fromS, step.chunkS); startS < toS; startS += step.chunkS) {
+  /** Begins of chunks that are there: a span of a thousand years has no more of them than a year. */
+  #starts(step: Step, { fromS, toS }: Span): number[] {
+    const starts: number[] = [];
+    for (let startS = this.#statements.next.get(step.stepS, floorTo(fromS, step.chunkS)); typeof startS === 'number' && startS < toS && starts.length < MAX_CHUNKS; startS = this.#statements.next.get(step.stepS, startS + 1)) starts.push(startS);
+    return starts;
+  }
+
+  #points(id: number | undefined, running: MinuteSeries | undefined, runningS: number, step: Step, starts: readonly number[], { fromS, toS }: Span, groupS: number): Point[] {
+    const thinner = new Thinner(groupS);
+    const add = (points: readonly Point[]): void => {
+      for (const point of points) if (point.atS >= fromS && point.atS < toS) thinner.add(point);
+    };
+    const fresh = running === undefined ? [] : runningPoints(running, runningS, step);
+    const isFresh = new Set(fresh.map(({ atS }) => atS));
+    for (const startS of id === undefined ? [] : starts) {
       const bytes = this.#statements.get.get(step.stepS, startS, id);
-      if (bytes instanceof Uint8Array) points.push(...pointsOf(decodeChunk(bytes, step), startS, step));
+      // A clock that was set back gives a minute that is on the disk too: what is newer stands.
+      if (bytes instanceof Uint8Array) add(pointsOf(decodeChunk(bytes, step), startS, step).filter(({ atS }) => !isFresh.has(atS)));
     }
-    return points;
+    add(fresh);
+    return thinner.points;
   }
 
   #idOf(metric: string, labels: Labels): number {
@@ -220,15 +247,9 @@ export class HistoryStore implements Disposable {
 const floorTo = (value: number, unit: number): number => Math.floor(value / unit) * unit;
 
 /** The running minute as points of the step that is asked for. */
-function addRunning(found: Map<string, { labels: Labels; points: Point[] }>, { labels, values }: MinuteSeries, startS: number, step: Step): void {
+function runningPoints({ values }: MinuteSeries, startS: number, step: Step): Point[] {
   const fine = pointsOf(values, startS, STEPS[0]);
   const merged = merge(fine);
-  if (merged === undefined) return;
-  const text = JSON.stringify(labels);
-  let entry = found.get(text);
-  if (entry === undefined) found.set(text, (entry = { labels, points: [] }));
-  const points = step.stepS === 1 ? fine : [{ atS: startS, ...merged }];
-  // A clock that was set back gives a minute that is on the disk too: what is newer stands.
-  const kept = entry.points.filter(({ atS }) => !points.some(point => point.atS === atS));
-  entry.points = [...kept, ...points];
+  if (merged === undefined) return [];
+  return step.stepS === 1 ? fine : [{ atS: startS, ...merged }];
 }

@@ -22,6 +22,8 @@ export interface DaemonOptions {
   readonly readyEvent: string;
   readonly logPath: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Before the entry: options of Node and V8. */
+  readonly nodeFlags?: readonly string[];
 }
 
 const ROOT = new URL('../../', import.meta.url);
@@ -91,8 +93,8 @@ export class DaemonProcess implements AsyncDisposable {
   }
 
   #launch(): Promise<unknown> {
-    const { name, entry, args, env } = this.#options;
-    const child = spawn(process.execPath, [fileURLToPath(new URL(entry, ROOT)), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    const { name, entry, args, env, nodeFlags = [] } = this.#options;
+    const child = spawn(process.execPath, [...nodeFlags, fileURLToPath(new URL(entry, ROOT)), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     this.#child = child;
     const ready = this.next(line => line.msg === this.#options.readyEvent);
     let words = '';

@@ -5,7 +5,7 @@ import { healthSchema, thresholdsOf } from '#core/config/health-schema.ts';
 import { faultNotice } from '#core/health/fault-notice.ts';
 import { Horizon } from '#core/health/history/horizon.ts';
 import { MinuteBuffer, seriesKey } from '#core/health/history/minute.ts';
-import { decodeChunk, emptyChunk, encodeChunk, pointsOf, setPoint, stepFor, STEPS, stride, thin } from '#core/health/history/points.ts';
+import { decodeChunk, emptyChunk, encodeChunk, pointsOf, setPoint, stepFor, STEPS, stride, Thinner } from '#core/health/history/points.ts';
 import { RuleBook, levelOf, type RuleOutput, type Thresholds } from '#core/health/rules.ts';
 import { formatSyslog, framed } from '#core/health/syslog.ts';
 import { ms, wallMs } from '#core/units.ts';
@@ -150,7 +150,9 @@ t.test('the step fits the span, the points fit the screen', async t => {
       t.ok(Math.ceil(span / groupS) <= maxPoints);
     }),
   );
-  t.same(thin([{ atS: 0, mean: 1, min: 0, max: 2 }, { atS: 60, mean: 3, min: 3, max: 9 }, { atS: 120, mean: 5, min: 5, max: 5 }], 120), [{ atS: 0, mean: 2, min: 0, max: 9 }, { atS: 120, mean: 5, min: 5, max: 5 }]);
+  const thinner = new Thinner(120);
+  for (const point of [{ atS: 0, mean: 1, min: 0, max: 2 }, { atS: 60, mean: 3, min: 3, max: 9 }, { atS: 120, mean: 5, min: 5, max: 5 }]) thinner.add(point);
+  t.same(thinner.points, [{ atS: 0, mean: 2, min: 0, max: 9 }, { atS: 120, mean: 5, min: 5, max: 5 }]);
 });
 
 t.test('the minute: values by second, counters as what they gain', async t => {

@@ -84,8 +84,29 @@ export function stride(fromS: number, toS: number, { stepS }: Step, maxPoints: n
   return Math.max(1, Math.ceil((toS - fromS) / stepS / maxPoints));
 }
 
-/** Points by groups of `groupS`, each at the begin of its group. `points` in order. */
-export function thin(points: readonly Point[], groupS: number): Point[] {
-  const groups = Map.groupBy(points, ({ atS }) => Math.floor(atS / groupS) * groupS);
-  return [...groups].map(([atS, group]) => ({ atS, ...merge(group)! }));
+/** Points by groups of so many seconds, each at the begin of its group, in the order in which the first of each came. */
+export class Thinner {
+  readonly #groupS: number;
+  readonly #groups = new Map<number, { sum: number; count: number; min: number; max: number }>();
+
+  constructor(groupS: number) {
+    this.#groupS = groupS;
+  }
+
+  add({ atS, mean, min, max }: Point): void {
+    const key = Math.floor(atS / this.#groupS) * this.#groupS;
+    const group = this.#groups.get(key);
+    if (group === undefined) {
+      this.#groups.set(key, { sum: mean, count: 1, min, max });
+      return;
+    }
+    group.sum += mean;
+    group.count += 1;
+    if (min < group.min) group.min = min;
+    if (max > group.max) group.max = max;
+  }
+
+  get points(): Point[] {
+    return [...this.#groups].map(([atS, { sum, count, min, max }]) => ({ atS, mean: sum / count, min, max }));
+  }
 }

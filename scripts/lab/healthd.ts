@@ -1,0 +1,30 @@
+/** healthd beside a lab gateway, run as its unit runs it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { HealthdEvent, HealthdRequests } from '#contracts/healthd.ts';
+import { type RpcClient, connectRpc } from '#kit/rpc.ts';
+import { DaemonProcess } from './daemon-process.ts';
+import type { LabGateway } from './gateway.ts';
+
+const UNIT = new URL('../../systemd/viewlink-healthd.service', import.meta.url);
+
+/** Options of Node in the unit: memory is what they are there for. */
+function unitFlags(): readonly string[] {
+  const line = /^ExecStart=\S+ (.*) \S+main\.ts/m.exec(readFileSync(UNIT, 'utf8'))?.[1] ?? '';
+  return line.split(' ').filter(word => word.startsWith('--'));
+}
+
+/** `sysroot`: default the machine itself. `cache`: where compiled modules are kept, as the unit has it. */
+export function startHealthd(lab: LabGateway, { sysroot = '', cache }: { readonly sysroot?: string; readonly cache?: string } = {}): Promise<DaemonProcess> {
+  return DaemonProcess.start({
+    name: 'healthd',
+    entry: 'daemons/healthd/main.ts',
+    args: ['--config', lab.configPath, '--sysroot', sysroot],
+    readyEvent: 'healthd.ready',
+    logPath: join(lab.directory, 'healthd.log'),
+    nodeFlags: unitFlags(),
+    ...(cache !== undefined && { env: { NODE_COMPILE_CACHE: cache } }),
+  });
+}
+
+export const healthdRpc = (lab: LabGateway, onEvent?: (event: HealthdEvent) => void): Promise<RpcClient<HealthdRequests>> => connectRpc<HealthdRequests, HealthdEvent>(join(lab.directory, 'run', 'healthd.sock'), onEvent === undefined ? {} : { onEvent });
