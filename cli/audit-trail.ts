@@ -38,10 +38,18 @@ export class AuditTrail {
   /** Rejects with DAEMON_UNREACHABLE when it cannot be written down and the command must not run therefore. */
   static async begin(command: Command, args: Readonly<Record<string, unknown>>, context: Context, spoolDirectory: string): Promise<AuditTrail> {
     const { target, given } = describe(command.args, args);
-    const trail = new AuditTrail(context, join(spoolDirectory, 'audit-spool.jsonl'), { author: authorOf(context.identity), action: `cli.${command.path.replaceAll(' ', '.')}`, target, before: null, after: given });
+    const trail = new AuditTrail(context, join(spoolDirectory, 'audit-spool.jsonl'), { author: authorOf(context.identity), action: actionOf(command), target, before: null, after: given });
     await trail.#deliverSpool();
     await trail.#write('done', 'begins');
     return trail;
+  }
+
+  /** Somebody tried what he may not; that it cannot be written down does not make it permitted. */
+  static async refused(command: Command, context: Context): Promise<void> {
+    const entry: Entry = { author: authorOf(context.identity), action: actionOf(command), target: '', before: null, after: null, result: 'refused', detail: `needs ${command.access}` };
+    await context.configd(client => client.call('audit', entry, PATIENCE)).catch((error: unknown) => {
+      if (!(error instanceof GatewayError)) throw error;
+    });
   }
 
   async end(result: Entry['result'], detail: string): Promise<void> {
@@ -91,6 +99,8 @@ export class AuditTrail {
     await unlink(sending).catch(() => undefined);
   }
 }
+
+const actionOf = ({ path }: Command): string => `cli.${path.replaceAll(' ', '.')}`;
 
 /** Null: a line that a power cut left. */
 function lateEntry(line: string): Entry | null {

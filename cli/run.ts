@@ -56,7 +56,12 @@ export function sayFailure(output: Output, json: boolean, code: ErrorCode, messa
 /** Rejects with NOT_PERMITTED before anything has been looked at. */
 export async function assertMayRun(command: Command, surroundings: Surroundings): Promise<void> {
   if (command.access === 'none') return;
-  await assertPermitted(surroundings.identity, command.access, `vlink ${command.path}`, () => runDirOf(surroundings));
+  try {
+    await assertPermitted(surroundings.identity, command.access, `vlink ${command.path}`, () => runDirOf(surroundings));
+  } catch (error) {
+    await AuditTrail.refused(command, createContext(surroundings));
+    throw error;
+  }
 }
 
 async function runCommand(command: Command, args: Readonly<Record<string, unknown>>, surroundings: Surroundings, restricted: boolean): Promise<number> {

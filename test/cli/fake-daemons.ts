@@ -1,5 +1,5 @@
 /** sipd, mediad and configd that answer from tables: what vlink is shown in tests, in this process or in one of its own. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConfigdRequests } from '#contracts/configd.ts';
@@ -7,7 +7,9 @@ import type { MediadRequests } from '#contracts/mediad.ts';
 import type { ChannelRow, DeviceRow, SessionRow, SipdRequests } from '#contracts/sipd.ts';
 import { GatewayError } from '#core/result.ts';
 import { Closer } from '#kit/closer.ts';
+import { Accounts } from '#kit/accounts.ts';
 import { createLog } from '#kit/log.ts';
+import { mediadAccess, sipdAccess } from '#kit/request-access.ts';
 import { mediadRequestSchemas, sipdRequestSchemas } from '#kit/request-schemas.ts';
 import { type ParamsOf, type RpcHandlers, type RpcSchemas, serveRpc } from '#kit/rpc.ts';
 import { z } from 'zod';
@@ -32,6 +34,8 @@ export interface FakeOptions {
   readonly config?: string;
   /** listResources never answers. */
   readonly silent?: boolean;
+  /** Users of the machine; else its own. */
+  readonly accounts?: Accounts;
 }
 
 const DEVICE = '34020000001110000001';
@@ -42,8 +46,9 @@ export const fakeDevice = (n: number, name: string): DeviceRow => ({ id: `340200
 export const fakeChannel = (n: number, name = `摄像机 ${n}`): ChannelRow => ({ deviceId: DEVICE, channelId: `3402000000131${String(n).padStart(7, '0')}`, name, status: 'ON', manufacturer: null, civilCode: '340200', mapped: [], playing: false });
 
 /** Only what is asked; everything else is refused as unknown. */
-export async function fakeDaemons({ channels = 3, configd = true, names = ['北门 NVR', '南门 NVR'], sessions = [], config = '', silent = false }: FakeOptions = {}): Promise<FakeDaemons> {
+export async function fakeDaemons({ channels = 3, configd = true, names = ['北门 NVR', '南门 NVR'], sessions = [], config = '', silent = false, accounts = new Accounts() }: FakeOptions = {}): Promise<FakeDaemons> {
   const directory = mkdtempSync(join(tmpdir(), 'vl-cli-'));
+  chmodSync(directory, 0o755);
   const calls: string[] = [];
   const audits: AuditCall[] = [];
   let cpuMs = 0;
@@ -71,11 +76,11 @@ export async function fakeDaemons({ channels = 3, configd = true, names = ['北�
   const mediad: Partial<RpcHandlers<MediadRequests>> = { counters: () => ({ 'rtp.wrong-ssrc': 5 }), load: () => ({ instance: '1', pid: 1, bridges: 1, sinks: 1, bitrateInBps: 4_200_000, bitrateOutBps: 8_400_000, cpu: 0.1, portsFree: 9, refuses: null }), listOutlets: () => [] };
   const closer = new Closer();
   closer.defer(() => rmSync(directory, { recursive: true, force: true }));
-  closer.use(await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd as RpcHandlers<SipdRequests>, { validate: sipdRequestSchemas, log }));
-  closer.use(await serveRpc<MediadRequests>(join(directory, 'mediad-1.sock'), mediad as RpcHandlers<MediadRequests>, { validate: mediadRequestSchemas, log }));
+  closer.use(await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd as RpcHandlers<SipdRequests>, { validate: sipdRequestSchemas, access: sipdAccess, accounts, log }));
+  closer.use(await serveRpc<MediadRequests>(join(directory, 'mediad-1.sock'), mediad as RpcHandlers<MediadRequests>, { validate: mediadRequestSchemas, access: mediadAccess, accounts, log }));
   const audit: Pick<RpcHandlers<ConfigdRequests>, 'audit'> = { audit: params => ({ sequence: audits.push(params) }) };
   const anything = { audit: z.looseObject({}) } as unknown as RpcSchemas<Pick<ConfigdRequests, 'audit'>>;
-  if (configd) closer.use(await serveRpc<Pick<ConfigdRequests, 'audit'>>(join(directory, 'configd.sock'), audit, { validate: anything, log }));
+  if (configd) closer.use(await serveRpc<Pick<ConfigdRequests, 'audit'>>(join(directory, 'configd.sock'), audit, { validate: anything, access: { audit: 'read' }, accounts, log }));
   const configPath = join(directory, 'gateway.yaml');
   writeFileSync(configPath, `rpc: {directory: ${directory}}\nstate: {directory: ${directory}}\n${config}`);
   return { directory, configPath, calls, audits, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
