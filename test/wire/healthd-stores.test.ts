@@ -132,9 +132,10 @@ t.test('killed while it writes: whole minutes, and a file that can be trusted', 
     import { HistoryStore } from '${join(import.meta.dirname, '../../daemons/healthd/history-store.ts')}';
     const store = new HistoryStore(${JSON.stringify(path)}, { clock, log: createLog('x', 'silent'), maxBytes: 1e9 });
     const values = new Float32Array(60).fill(1);
+    const begin = Math.floor(clock.wall() / 60_000) * 60;
     for (let i = 0; ; i++) {
       if (i === 20) process.stdout.write('twenty');
-      store.write({ startS: ${START / 1000} + i * 60, series: Array.from({ length: 50 }, (_, n) => ({ key: String(n), metric: 'm', labels: { of: String(n) }, values })) });
+      store.write({ startS: begin + i * 60, series: Array.from({ length: 50 }, (_, n) => ({ key: String(n), metric: 'm', labels: { of: String(n) }, values })) });
     }`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout, 'data');
