@@ -15,6 +15,7 @@ import catalogRefresh from './do/catalog-refresh.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
 import inspect from './do/inspect.ts';
+import checkPeer from './do/check-peer.ts';
 import play from './do/play.ts';
 import ptz from './do/ptz.ts';
 import records from './do/records.ts';
@@ -69,6 +70,7 @@ export const COMMANDS: readonly Command[] = [
   why,
   trace,
   capture,
+  checkPeer,
   play,
   snapshot,
   ptz,

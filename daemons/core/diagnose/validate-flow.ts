@@ -45,7 +45,7 @@ const branchOf = (message: SipMessage): string => message.via[0]?.params.get('br
 const keyOf = (message: SipMessage): string => `${message.callId} ${message.cseq.seq} ${message.cseq.method} ${branchOf(message)}`;
 
 /** Requests of one direction, each once, with what answered them. */
-function sentBy({ entries }: FlowSubject, direction: 'in' | 'out'): Sent[] {
+function sentBy({ entries }: FlowSubject, direction: Direction): Sent[] {
   const sent = new Map<string, { entry: FlowEntry; request: SipRequest; times: number; answers: SipResponse[] }>();
   for (const entry of entries) {
     const { message, passed } = entry;
@@ -61,35 +61,42 @@ function sentBy({ entries }: FlowSubject, direction: 'in' | 'out'): Sent[] {
   return [...sent].map(([key, { entry, ...rest }]) => ({ ...entry, ...rest, key }));
 }
 
-const registersOf = (subject: FlowSubject): Sent[] => (['in', 'out'] as const).flatMap(direction => sentBy(subject, direction)).filter(({ request }) => request.method === 'REGISTER');
+type Direction = 'in' | 'out';
+
+const registersOf = (subject: FlowSubject, direction: Direction): Sent[] => sentBy(subject, direction).filter(({ request }) => request.method === 'REGISTER');
 
 const expiresOf = ({ expires, contact }: SipMessage): number | undefined => {
   const text = contact === '*' ? undefined : contact[0]?.params.get('expires');
   return text !== undefined && text !== null && /^\d{1,9}$/.test(text) ? Number(text) : expires;
 };
 
-function shortExpires(subject: FlowSubject): string[] {
-  return registersOf(subject).flatMap(({ request, answers }) => {
+/** What is asked for in one direction. */
+const shortExpires = (direction: Direction) => (subject: FlowSubject): string[] =>
+  registersOf(subject, direction).flatMap(({ request }) => {
     const asked = expiresOf(request);
     if (asked === 0 || request.contact === '*' || request.contact.length === 0) return [];
     if (asked === undefined) return ['REGISTER without Expires'];
-    if (asked < LEAST_EXPIRES_S) return [`asks for ${asked} s`];
-    const granted = answers.filter(({ status }) => status === 200).map(expiresOf);
-    return granted.flatMap(seconds => (seconds !== undefined && seconds > 0 && seconds < LEAST_EXPIRES_S ? [`grants ${seconds} s`] : []));
+    return asked < LEAST_EXPIRES_S ? [`asks for ${asked} s`] : [];
   });
-}
 
-function fallingCSeq(subject: FlowSubject): string[] {
+/** What a platform grants us, although we asked for more. */
+const shortGrant = (subject: FlowSubject): string[] =>
+  registersOf(subject, 'out').flatMap(({ request, answers }) => {
+    const granted = answers.filter(({ status }) => status === 200).map(expiresOf);
+    return granted.flatMap(seconds => (seconds !== undefined && seconds > 0 && seconds < LEAST_EXPIRES_S && (expiresOf(request) ?? 0) >= LEAST_EXPIRES_S ? [`grants ${seconds} s`] : []));
+  });
+
+const fallingCSeq = (direction: Direction) => (subject: FlowSubject): string[] => {
   const last = new Map<string, number>();
-  return registersOf(subject).flatMap(({ request: { callId, cseq } }) => {
+  return registersOf(subject, direction).flatMap(({ request: { callId, cseq } }) => {
     const before = last.get(callId);
     last.set(callId, cseq.seq);
     return before !== undefined && cseq.seq <= before ? [`CSeq ${cseq.seq} after ${before}`] : [];
   });
-}
+};
 
-function noCredentials(subject: FlowSubject): string[] {
-  const registers = registersOf(subject);
+const noCredentials = (direction: Direction) => (subject: FlowSubject): string[] => {
+  const registers = registersOf(subject, direction);
   const challenged = new Set<string>();
   return registers.flatMap(({ request, answers }) => {
     const credentials = header(request, 'Authorization') ?? header(request, 'Proxy-Authorization');
@@ -97,10 +104,10 @@ function noCredentials(subject: FlowSubject): string[] {
     if (answers.some(({ status }) => status === 401 || status === 407)) challenged.add(request.callId);
     return breach;
   });
-}
+};
 
 function otherUser(subject: FlowSubject): string[] {
-  return registersOf(subject).flatMap(({ request }) => {
+  return registersOf(subject, 'in').flatMap(({ request }) => {
     const username = /\busername\s*=\s*"([^"]{0,128})"/i.exec(header(request, 'Authorization') ?? '')?.[1];
     return username === undefined || username === userOf(request.from) ? [] : [`username ${username}, From ${userOf(request.from)}`];
   });
@@ -133,18 +140,18 @@ function noKeepalive(subject: FlowSubject): string | undefined {
   return silentMs > KEEPALIVE_MS * MISSED ? `none for ${Math.round(silentMs / 1000)} s` : undefined;
 }
 
-const unanswered = (direction: 'in' | 'out') => (subject: FlowSubject): string[] =>
+const unanswered = (direction: Direction) => (subject: FlowSubject): string[] =>
   sentBy(subject, direction).flatMap(({ request, answers, times, passed }) => {
     if (request.method === 'ACK' || answers.length > 0) return [];
     const tooLong = subject.untilWallMs - passed.atWallMs >= TRANSACTION_MS || times >= SENT_IN_VAIN;
     return tooLong ? [`${request.method} (${request.cseq.seq}), sent ${times} times`] : [];
   });
 
-const sentAgain = (direction: 'in' | 'out') => (subject: FlowSubject): string[] =>
+const sentAgain = (direction: Direction) => (subject: FlowSubject): string[] =>
   sentBy(subject, direction).flatMap(({ request, times, answers }) => (times > 1 && answers.length > 0 ? [`${request.method} (${request.cseq.seq}) was sent ${times} times`] : []));
 
 /** 2xx to INVITE without an ACK. */
-const noAck = (direction: 'in' | 'out') => (subject: FlowSubject): string[] => {
+const noAck = (direction: Direction) => (subject: FlowSubject): string[] => {
   const acks = new Set(subject.entries.filter(({ message }) => message.type === 'request' && message.method === 'ACK').map(({ message }) => `${message.callId} ${message.cseq.seq}`));
   return sentBy(subject, direction).flatMap(({ request, answers, passed }) => {
     if (request.method !== 'INVITE' || acks.has(`${request.callId} ${request.cseq.seq}`) || !answers.some(({ status }) => status >= 200 && status < 300)) return [];
@@ -153,7 +160,7 @@ const noAck = (direction: 'in' | 'out') => (subject: FlowSubject): string[] => {
 };
 
 /** A query was answered 200 and nothing more came. */
-const noResponse = (direction: 'in' | 'out') => (subject: FlowSubject): string[] => {
+const noResponse = (direction: Direction) => (subject: FlowSubject): string[] => {
   const told = new Set(subject.entries.filter(({ manscdp }) => manscdp?.root === 'Response').map(({ manscdp }) => `${manscdp!.cmdType} ${manscdp!.sn}`));
   return sentBy(subject, direction).flatMap(({ manscdp, answers, passed, request }) => {
     if (manscdp?.root !== 'Query' || request.method !== 'MESSAGE' || !answers.some(({ status }) => status === 200) || told.has(`${manscdp.cmdType} ${manscdp.sn}`)) return [];
@@ -199,9 +206,9 @@ function otherDevice({ entries }: FlowSubject): string[] {
 
 /** Broken by the peer, whichever side began. */
 export const PEER_RULES: readonly Rule<FlowSubject>[] = [
-  { id: 'register-expires', clause: 'GB/T 28181-2016 9.1.1', severity: 'loose', says: 'a registration is valid for an hour at least', broken: shortExpires },
-  { id: 'register-cseq', clause: 'RFC 3261 10.2', severity: 'wrong', says: 'CSeq of REGISTER does not rise', broken: fallingCSeq },
-  { id: 'register-credentials', clause: 'GB/T 28181-2016 9.1.2.1, RFC 3261 22.2', severity: 'wrong', says: 'a challenge is not answered', broken: noCredentials },
+  { id: 'register-expires', clause: 'GB/T 28181-2016 9.1.1', severity: 'loose', says: 'a registration is valid for an hour at least', broken: subject => [...shortExpires('in')(subject), ...shortGrant(subject)] },
+  { id: 'register-cseq', clause: 'RFC 3261 10.2', severity: 'wrong', says: 'CSeq of REGISTER does not rise', broken: fallingCSeq('in') },
+  { id: 'register-credentials', clause: 'GB/T 28181-2016 9.1.2.1, RFC 3261 22.2', severity: 'wrong', says: 'a challenge is not answered', broken: noCredentials('in') },
   { id: 'register-user', clause: 'GB/T 28181-2016 9.1.2.1', severity: 'loose', says: 'the user of the digest is not the device', broken: otherUser },
   { id: 'keepalive-twice', clause: 'GB/T 28181-2016 9.6', severity: 'loose', says: 'two keepalives at once', broken: doubled },
   { id: 'keepalive-rhythm', clause: 'GB/T 28181-2016 9.6', severity: 'wrong', says: 'keepalives are not regular', broken: irregular },
@@ -217,6 +224,9 @@ export const PEER_RULES: readonly Rule<FlowSubject>[] = [
 
 /** The same, broken by us. */
 export const OWN_RULES: readonly Rule<FlowSubject>[] = [
+  { id: 'register-expires', clause: 'GB/T 28181-2016 9.1.1', severity: 'loose', says: 'a registration is valid for an hour at least', broken: shortExpires('out') },
+  { id: 'register-cseq', clause: 'RFC 3261 10.2', severity: 'wrong', says: 'CSeq of REGISTER does not rise', broken: fallingCSeq('out') },
+  { id: 'register-credentials', clause: 'GB/T 28181-2016 9.1.2.1, RFC 3261 22.2', severity: 'wrong', says: 'a challenge is not answered', broken: noCredentials('out') },
   { id: 'unanswered', clause: 'RFC 3261 8.2, 17.1', severity: 'wrong', says: 'a request is not answered', broken: unanswered('in') },
   { id: 'no-ack', clause: 'RFC 3261 13.2.2.4', severity: 'wrong', says: 'the 200 to an INVITE gets no ACK', broken: noAck('out') },
   { id: 'no-response', clause: 'GB/T 28181-2016 9.5', severity: 'wrong', says: 'a query is accepted and not answered', broken: noResponse('in') },
