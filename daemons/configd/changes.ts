@@ -130,17 +130,24 @@ export class Changes {
     const { text, config, changes } = judged;
     if (config === undefined) return this.#noted(how, judged, { ...NOTHING, issues: judged.issues });
     if (!overOutside && this.changedOutside) return this.#noted(how, judged, issueResult(OUTSIDE));
-    const end = await commits.run({ text, config, author, reason, changes: changes.length, confirmMinutes, restart });
+    const end = await commits.run({ text, config, author, reason, changes: changes.length, confirmMinutes, restart }).catch((error: unknown) => {
+      if (error instanceof GatewayError) this.#note(how, judged, NOTHING, error.message);
+      throw error;
+    });
     const { revision, refusals, warnings, confirmByWallMs } = end;
     const issues = end.why === null ? [] : [{ line: 0, path: '', why: `${end.why}; revision ${revisions.current} is in force` }];
     return this.#noted(how, judged, { revision, issues, refusals, warnings, confirmByWallMs });
   }
 
-  #noted({ action, author, reason }: How, { changes }: Judged, result: CommitResult): CommitResult {
+  #noted(how: How, judged: Judged, result: CommitResult): CommitResult {
+    this.#note(how, judged, result, [...result.issues.map(issue => `${issue.path} ${issue.why}`.trim()), ...result.refusals.map(refusal => `${refusal.daemon}: ${refusal.why}`)].join('; '));
+    return result;
+  }
+
+  #note({ action, author, reason }: How, { changes }: Judged, result: CommitResult, why: string): void {
     const rows = changes.map(shown);
     const side = (pick: 'before' | 'after'): Json => Object.fromEntries(rows.slice(0, MAX_AUDITED).map(row => [row.path, row[pick]]));
     const left = rows.length > MAX_AUDITED ? `; ${rows.length - MAX_AUDITED} changes more` : '';
-    const why = [...result.issues.map(issue => `${issue.path} ${issue.why}`.trim()), ...result.refusals.map(refusal => `${refusal.daemon}: ${refusal.why}`)].join('; ');
     const facts: AuditFacts = {
       author,
       action,
@@ -151,7 +158,6 @@ export class Changes {
       detail: [reason, why].filter(part => part !== '').join(': ') + left + (result.confirmByWallMs === null ? '' : ' (waits for confirm)'),
     };
     this.#deps.audit.record(facts);
-    return result;
   }
 
   #alone<T>(task: () => Promise<T>): Promise<T> {

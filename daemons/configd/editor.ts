@@ -5,6 +5,7 @@ import type { EditStep } from '#core/config/json.ts';
 import { formatPath, locate, readPath } from '#core/config/path.ts';
 import { valueAt } from '#core/config/json.ts';
 import { maskValue } from '#core/config/secrets.ts';
+import { SCHEMA_TREE } from '#core/config/schema-tree.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { editText, maskedPart, maskText, readText } from '#kit/config-edit.ts';
@@ -62,7 +63,7 @@ export class Editor {
     const read = candidate !== undefined ? this.read(candidate.text) : typeof of === 'number' ? this.revision(of) : this.current();
     const bound = readPath(path);
     if (typeof bound === 'string') throw bad(bound);
-    if (bound.steps.length === 0) return { text: maskText(read), value: maskValue(read.value) };
+    if (bound.steps.length === 0) return { text: maskText(read), value: maskValue(read.value, SCHEMA_TREE) };
     const { place, missing } = locate(read.value, bound);
     const value = missing === null ? valueAt(read.value, place) : undefined;
     // What is not set has its default, if it has one.

@@ -39,9 +39,19 @@ export class Secrets {
     return mapSecrets(value, node, (secret, kind) => (kind === 'hash' || typeof secret !== 'string' || isSealed(secret) ? secret : sealSecret(this.#ring, secret, this.#random)));
   }
 
-  /** The text with every open secret sealed. A mask stands for the secret at its path in `base`. */
+  /** The text with every open secret sealed. A mask stands for the secret at its path in `base`. BAD_REQUEST: something there cannot be one. */
   sealText(read: ConfigDocument, base: Json): string {
-    const known = mapSecrets(read.value, SCHEMA_TREE, (secret, kind, before) => (before !== undefined && secret === this.#masked(before, kind) ? before : secret), base);
+    const known = mapSecrets(
+      read.value,
+      SCHEMA_TREE,
+      (secret, kind, before, { at, schema }) => {
+        if (before !== undefined && secret === this.#masked(before, kind)) return before;
+        // Kept as it is it would lie open.
+        if (!(typeof secret === 'string' && isSealed(secret)) && !schema.safeParse(secret).success) throw new GatewayError('BAD_REQUEST', { path: at, why: 'what stands there cannot be that secret' });
+        return secret;
+      },
+      base,
+    );
     return withSecrets(read, this.seal(known, SCHEMA_TREE));
   }
 

@@ -59,7 +59,7 @@ function rewritten(read: ConfigDocument, done: readonly Done[]): ConfigDocument 
 }
 
 /** The text with every secret masked, comments kept. */
-export const maskText = (read: ConfigDocument): string => withSecrets(read, maskValue(read.value));
+export const maskText = (read: ConfigDocument): string => withSecrets(read, maskValue(read.value, SCHEMA_TREE));
 
 /** The text with the secrets of `secrets`, which is otherwise the same data; all else stays to the letter. */
 export function withSecrets({ text, document, value }: ConfigDocument, secrets: Json): string {

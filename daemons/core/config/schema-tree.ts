@@ -38,15 +38,6 @@ export interface LeafNode extends Common {
 }
 export type SchemaNode = ObjectNode | ListNode | LeafNode;
 
-/** What is used here of a leaf in JSON Schema, as zod writes it. */
-interface Facts {
-  readonly type?: string;
-  readonly enum?: readonly string[];
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly anyOf?: readonly Facts[];
-}
-
 const isWrapper = (schema: z.ZodType): schema is z.ZodType & { readonly def: { readonly innerType: z.ZodType } } => 'innerType' in schema.def;
 
 function bare(schema: z.ZodType): z.ZodType {
@@ -82,17 +73,25 @@ function keyFieldOf(item: SchemaNode): ListNode['keyField'] {
   return key === undefined ? null : (key as 'name' | 'id');
 }
 
-function leafFacts(schema: z.ZodType): Pick<LeafNode, 'type' | 'words' | 'min' | 'max'> {
-  const facts = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Facts;
-  const first = facts.anyOf?.find(({ type }) => type !== undefined) ?? facts;
-  const type = first.type === 'integer' || first.type === 'number' || first.type === 'boolean' ? first.type : 'string';
-  const bounded = facts.anyOf ?? [facts];
-  const bound = (pick: (one: Facts) => number | undefined, better: (...values: number[]) => number): number | null => {
-    const values = bounded.flatMap(one => pick(one) ?? []);
-    return values.length === 0 ? null : better(...values);
-  };
-  return { type, words: facts.enum ?? [], min: bound(one => one.minimum, Math.min), max: bound(one => one.maximum, Math.max) };
+type LeafFacts = Pick<LeafNode, 'type' | 'words' | 'min' | 'max'>;
+const TEXT: LeafFacts = { type: 'string', words: [], min: null, max: null };
+
+/** Of a union the kinds that are no single word; a number that may also be 0 has the bounds of both. */
+function leafFacts(schema: z.ZodType): LeafFacts {
+  if (schema instanceof z.ZodEnum) return { ...TEXT, words: schema.options.map(String) };
+  if (schema instanceof z.ZodBoolean) return { ...TEXT, type: 'boolean' };
+  if (schema instanceof z.ZodNumber) return { ...TEXT, type: schema.format?.includes('int') === true ? 'integer' : 'number', min: bound(schema.minValue), max: bound(schema.maxValue) };
+  if (schema instanceof z.ZodLiteral) return literalFacts(schema.value);
+  if (!(schema instanceof z.ZodUnion)) return TEXT;
+  const options = (schema.options as readonly z.ZodType[]).map(option => leafFacts(bare(option)));
+  const numbers = options.filter(({ type }) => type === 'integer' || type === 'number');
+  return numbers.length === 0 ? { ...TEXT, words: options.every(({ words }) => words.length > 0) ? options.flatMap(({ words }) => words) : [] } : { ...TEXT, type: numbers.at(-1)!.type, min: least(numbers.map(({ min }) => min)), max: most(numbers.map(({ max }) => max)) };
 }
+
+const literalFacts = (value: unknown): LeafFacts => (typeof value === 'number' ? { ...TEXT, type: 'integer', min: value, max: value } : typeof value === 'boolean' ? { ...TEXT, type: 'boolean' } : { ...TEXT, words: typeof value === 'string' && value !== '' ? [value] : [] });
+const bound = (value: number | null): number | null => (value === null || !Number.isFinite(value) || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? null : value);
+const least = (values: readonly (number | null)[]): number | null => values.reduce((a, b) => (a === null || b === null ? null : Math.min(a, b)));
+const most = (values: readonly (number | null)[]): number | null => values.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)));
 
 export const SCHEMA_TREE = nodeOf(gatewaySchema, '') as ObjectNode;
 

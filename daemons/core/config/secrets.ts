@@ -1,6 +1,6 @@
 /** What must never be shown: values that the schema marks as secrets, masked in data. */
 import { isList, isObject, type Json } from './json.ts';
-import { SCHEMA_TREE, type ListNode, type SchemaNode, type SecretKind } from './schema-tree.ts';
+import type { ListNode, SchemaNode, SecretKind } from './schema-tree.ts';
 
 export const MASK = '***';
 const URL_FRONT = /^[a-z]+:\/\/[^/\s@]+\/[^/\s?]*\//i;
@@ -12,12 +12,12 @@ export function maskSecret(value: Json, kind: SecretKind): Json {
 }
 
 /** What to put in place of a secret; `before` is the one at the same path of the data that it is compared with. */
-export type ReplaceSecret = (secret: Json, kind: SecretKind, before: Json | undefined) => Json;
+export type ReplaceSecret = (secret: Json, kind: SecretKind, before: Json | undefined, node: SchemaNode) => Json;
 
 /** The same data with every secret replaced. `node` says what the data is. */
 export function mapSecrets(value: Json, node: SchemaNode | undefined, replace: ReplaceSecret, before?: Json): Json {
   if (node === undefined) return value;
-  if (node.secret !== null) return value === null ? null : replace(value, node.secret, before);
+  if (node.secret !== null) return value === null ? null : replace(value, node.secret, before, node);
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, mapSecrets(one, node.kind === 'object' ? node.fields.get(key) : undefined, replace, isObject(before) && Object.hasOwn(before, key) ? before[key] : undefined)]));
   if (!isList(value) || node.kind !== 'list') return value;
   const partner = partners(node, isList(before) ? before : []);
@@ -32,5 +32,5 @@ function partners({ keyField }: ListNode, others: readonly Json[]): (entry: Json
   return entry => known.get(keyOf(entry));
 }
 
-/** The same data with every secret masked. */
-export const maskValue = (value: Json, node: SchemaNode | undefined = SCHEMA_TREE): Json => mapSecrets(value, node, maskSecret);
+/** The same data with every secret masked. Of what the schema does not know nobody can say that it is none. */
+export const maskValue = (value: Json, node: SchemaNode | undefined): Json => (node === undefined ? MASK : mapSecrets(value, node, maskSecret));
