@@ -67,6 +67,7 @@ function greet({ rate, clock, counters }: Services, request: FastifyRequest): vo
     counters.add('request.too-fast');
     throw new DoorError('TOO_MANY_REQUESTS', { retryAfterS: 1 });
   }
+  if (request.raw.httpVersionMajor < 1) throw new GatewayError('BAD_REQUEST', { why: 'HTTP/1.1 is spoken here' });
   const { 'content-encoding': encoding } = request.headers;
   if (encoding !== undefined && encoding !== 'identity') throw new DoorError('MEDIA_TYPE');
   if (SECRET_QUERY.test(request.url)) {

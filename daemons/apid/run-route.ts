@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Json } from '#contracts/configd.ts';
 import type { ChannelRow } from '#contracts/sipd.ts';
+import { MAX_JSON_DEPTH, isDeeperThan } from '#core/json-depth.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Caller, maySee, seesAll } from './caller.ts';
 import { DoorError } from './failure.ts';
@@ -54,6 +55,7 @@ const REFUSALS: ReadonlySet<string> = new Set(['NOT_PERMITTED', 'UNAUTHENTICATED
 
 /** Absent where the table has no schema. */
 function read(schema: z.ZodType | undefined, value: unknown): unknown {
+  if (isDeeperThan(value, MAX_JSON_DEPTH - 2)) throw new GatewayError('BAD_REQUEST', { why: 'nested too deep' });
   if (schema !== undefined) return schema.parse(value ?? {});
   const isEmpty = value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0);
   if (!isEmpty) throw new GatewayError('BAD_REQUEST', { why: 'nothing is expected here' });

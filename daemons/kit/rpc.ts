@@ -8,6 +8,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createMessageConnection, ParameterStructures, ResponseError, type MessageConnection } from 'vscode-jsonrpc/node';
 import { z } from 'zod';
+import { MAX_JSON_DEPTH, isDeeperThan } from '#core/json-depth.ts';
 import { EXIT_CODE, GatewayError, type ErrorCode } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
 import { Accounts } from './accounts.ts';
@@ -96,6 +97,7 @@ function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<R
       const name = method as keyof Requests;
       const refusal = refusalOf(peer, access?.[name], params);
       if (refusal !== null) throw new GatewayError('NOT_PERMITTED', { method, ...refusal });
+      if (isDeeperThan(params, MAX_JSON_DEPTH)) throw new GatewayError('BAD_REQUEST', { method, why: 'nested too deep' });
       const checked = validate[name].safeParse(params ?? {});
       if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: z.prettifyError(checked.error) });
       return await handlers[name](checked.data as ParamsOf<Requests, keyof Requests>);

@@ -51,6 +51,16 @@ async function rejectsWith(test: Test, promise: Promise<unknown>, expected: stri
   return error as GatewayError;
 }
 
+t.test('a message that is nested beyond reason is refused, and the daemon lives', async t => {
+  const path = socketPath(t);
+  await using _server = await serveRpc<DeskRequests>(path, handlers, options);
+  await using client = await connectRpc<DeskRequests>(path);
+  let deep: unknown = 'x';
+  for (let level = 0; level < 500; level += 1) deep = [deep];
+  await t.rejects(client.call('echo', { text: deep as string }), { code: 'BAD_REQUEST', detail: { why: 'nested too deep' } });
+  t.equal(await client.call('add', { a: 1, b: 2 }), 3);
+});
+
 t.test('calls, failures with their code and detail, events in order', async t => {
   const path = socketPath(t);
   await using server = await serveRpc<DeskRequests, DeskEvent>(path, handlers, options);

@@ -18,6 +18,7 @@ const NEW_PASSWORD = 'the-door-stays-shut-7';
 export interface ApiRig extends AsyncDisposable {
   readonly rig: RelayRig;
   readonly apid: DaemonProcess;
+  readonly configd: DaemonProcess;
   readonly port: number;
   readonly baseUrl: string;
   /** PEM of the gateway's own certificate. */
@@ -41,7 +42,7 @@ export async function openApiRig(options: Partial<RelayRigOptions> & { readonly 
   const rig = opening.use(await openRelayRig({ cameras: [{}], ...options, sections: sections }));
   const { directory, configPath } = rig.gateway;
   const start = (name: string, args: readonly string[] = []): Promise<DaemonProcess> => DaemonProcess.start({ name, entry: `daemons/${name}/main.ts`, args: ['--config', configPath, ...args], readyEvent: `${name}.ready`, logPath: join(directory, `${name}.log`) });
-  opening.use(await start('configd', ['--state', join(directory, 'configd')]));
+  const configd = opening.use(await start('configd', ['--state', join(directory, 'configd')]));
   opening.use(await start('healthd'));
   const apid = opening.use(await start('apid'));
   const ca = await readFile(join(directory, 'state/apid/tls.crt'), 'utf8');
@@ -56,6 +57,7 @@ export async function openApiRig(options: Partial<RelayRigOptions> & { readonly 
   return {
     rig,
     apid,
+    configd,
     port,
     baseUrl,
     ca,
