@@ -2,7 +2,7 @@
  * The units of one bridge: made only while somebody takes them (unit-stream.ts), from the packets of its source leg or by a unit source
  * (unit-source.ts).
  *
- *   off ──first taker joins: what was held since the last key picture is read first──► reading every batch
+ *   off ──first taker joins: what was kept since the last key picture is read first──► reading every batch
  *    ▲                                                                                    │ last one leaves ▲ another joins
  *    └──────────────────────────────────── nobody came in `LINGER_MS` ──────────────────── lingering
  */
@@ -10,7 +10,7 @@ import type { MediaFormat } from '#contracts/mediad.ts';
 import { type Ms, NEVER, addMs } from '#core/units.ts';
 import { Alarm } from '#kit/clock.ts';
 import type { Plane } from './leg.ts';
-import type { MediaBatch } from './media-batch.ts';
+import { MediaBatch } from './media-batch.ts';
 import { UnitHub } from './unit-hub.ts';
 import { EsReader, PsReader, type UnitReader, type UnitTaker } from './unit-reader.ts';
 
@@ -21,8 +21,8 @@ export interface BridgeUnitsOptions {
   readonly plane: Plane;
   readonly bridgeId: string;
   readonly onKeyPictureWanted: () => void;
-  /** Packets since the last key picture, as far as they were kept. */
-  readonly held: (now: Ms) => MediaBatch;
+  /** Adds the packets since the last key picture, or those of that picture alone (`behind`), as far as they were kept. */
+  readonly held: (packets: MediaBatch, now: Ms) => 'nothing' | 'live' | 'behind';
   /** The tap is wanted, or no more. */
   readonly onTaken: (taken: boolean) => void;
 }
@@ -79,10 +79,14 @@ export class BridgeUnits {
     this.#alarm.arm(NEVER);
     if (this.#reader !== undefined) return;
     this.#reader = this.#newReader();
-    this.#reader.read(this.#options.held(now), now);
-    const { plane, bridgeId } = this.#options;
-    plane.counters.countEvent('units.taken');
-    plane.log.debug({ bridgeId, format: this.#format }, 'units.taken');
+    const { plane, bridgeId, held } = this.#options;
+    const packets = new MediaBatch();
+    const kept = held(packets, now);
+    this.#reader.read(packets, now);
+    // What follows is built on pictures that were not kept.
+    if (kept === 'behind') this.#reader.gap(now);
+    plane.counters.countEvent(`units.taken.${kept}`);
+    plane.log.debug({ bridgeId, format: this.#format, kept }, 'units.taken');
     this.#options.onTaken(true);
   }
 

@@ -12,6 +12,7 @@
  */
 import type { BridgeStats, ConnectSourceParams, Endpoint, OpenSinkParams, OpenSourceParams, StartSinkParams } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
+import { KeptPicture } from '#core/rtp/kept-picture.ts';
 import { type PayloadKind, beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { BridgeSource } from './bridge-source.ts';
@@ -45,6 +46,7 @@ export class Bridge {
   #tap: BridgeUnits | undefined;
   /** The first packet of `#next`. */
   #nextSince: Ms | undefined;
+  readonly #kept: KeptPicture;
   /** What the source's payloads looked like last. */
   #kind: PayloadKind | null = null;
   #closed = false;
@@ -53,6 +55,7 @@ export class Bridge {
     this.id = params.bridgeId;
     this.#plane = plane;
     this.#openedAt = plane.clock.now();
+    this.#kept = new KeptPicture(plane.store);
     this.#source = this.#newSource(params);
     this.#sinks = new BridgeSinks({
       plane,
@@ -63,6 +66,10 @@ export class Bridge {
       tapped: () => this.#tap !== undefined,
       onKeyPictureWanted: why => this.#wantKeyPicture(why),
     });
+  }
+
+  get keptBytes(): number {
+    return this.#kept.bytes;
   }
 
   get sinkCount(): number {
@@ -95,7 +102,7 @@ export class Bridge {
       plane: this.#plane,
       bridgeId: this.id,
       onKeyPictureWanted: () => this.#wantKeyPicture('join'),
-      held: now => this.#sinks.held(now),
+      held: (packets, now) => this.#readHeld(packets, now),
       onTaken: taken => {
         this.#tap = taken ? units : undefined;
         this.#sinks.updateHolding();
@@ -103,6 +110,14 @@ export class Bridge {
     });
     units.setFormat(this.#source);
     return (this.#units = units);
+  }
+
+  /** What units begin with: what is held for a sink that starts is as new as can be. */
+  #readHeld(packets: MediaBatch, now: Ms): 'nothing' | 'live' | 'behind' {
+    const held = this.#sinks.held(now);
+    if (held.count === 0) return this.#kept.read(packets, now);
+    for (let i = 0; i < held.count; i++) packets.add(held.memory[i]!, held.payloadOffset[i]!, held.payloadLength[i]!, held.marker[i]!, held.timestamp[i]!, held.index[i]!);
+    return 'live';
   }
 
   /** A second leg beside the running one. */
@@ -169,6 +184,7 @@ export class Bridge {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#kept.clear();
     this.#feed?.close();
     this.#units?.end('closed');
     await Promise.all([this.#sinks.close(), this.#source.close(), this.#next?.close()]);
@@ -179,7 +195,14 @@ export class Bridge {
     if (batch.kind !== this.#kind) this.#onKind(batch.kind);
     this.#source.place(batch);
     this.#tap?.read(batch, now);
+    this.#keep(batch, now);
     return this.#sinks.relay(batch, now);
+  }
+
+  #keep(batch: MediaBatch, now: Ms): void {
+    const { tooLarge } = this.#kept;
+    this.#kept.take(batch, now, this.#plane.keyPictureBytes);
+    if (this.#kept.tooLarge !== tooLarge) this.#plane.counters.countEvent('pictures.not-kept');
   }
 
   /** A camera is not asked more than once a second. */
@@ -198,6 +221,7 @@ export class Bridge {
 
   /** The source's payloads mean something else than before. */
   #onFormat(): void {
+    this.#kept.clear();
     this.#units?.setFormat(this.#source);
     this.#sinks.onFormat();
   }

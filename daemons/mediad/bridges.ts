@@ -32,6 +32,8 @@ export interface BridgesOptions {
   readonly loss: LossRules;
   /** Default: MAX_GOP_BYTES. */
   readonly gopBytes?: number | undefined;
+  /** Default: 0, none is kept. */
+  readonly keyPictureBytes?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -62,6 +64,7 @@ export class Bridges implements AsyncDisposable {
       store: packetStore(),
       loss: { ...loss },
       gopBytes: options.gopBytes ?? MAX_GOP_BYTES,
+      keyPictureBytes: options.keyPictureBytes ?? 0,
       flusher: new Flusher(),
       captures: new Captures(clock, bridgeId => this.#bridges.has(bridgeId)),
       emit: event => {
@@ -83,6 +86,10 @@ export class Bridges implements AsyncDisposable {
 
   set gopBytes(limit: number) {
     this.#plane.gopBytes = limit;
+  }
+
+  set keyPictureBytes(limit: number) {
+    this.#plane.keyPictureBytes = limit;
   }
 
   set loss(rules: LossRules) {
@@ -184,7 +191,8 @@ export class Bridges implements AsyncDisposable {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#plane.counters.snapshot(), strays: this.#plane.strays.total };
+    const keptBytes = [...this.#bridges.values()].reduce((sum, bridge) => sum + bridge.keptBytes, 0);
+    return { ...this.#plane.counters.snapshot(), 'strays': this.#plane.strays.total, 'pictures.kept-bytes': keptBytes };
   }
 
   /** Closes bridges that nobody owns any more: without a packet for `quietMs`. Answers how many. */

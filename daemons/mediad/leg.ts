@@ -50,6 +50,8 @@ export interface Plane {
   readonly loss: LossRules;
   /** Of each stream that somebody takes: what is kept for who joins. Changed by a reload, for streams taken from then on. */
   gopBytes: number;
+  /** Of each bridge: bound of the key picture that is kept while nobody takes its pictures. Changed by a reload. */
+  keyPictureBytes: number;
   readonly flusher: Flusher;
   readonly captures: Captures;
   readonly emit: (event: MediadEvent) => void;

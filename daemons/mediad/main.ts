@@ -83,6 +83,7 @@ function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridg
   bridges.capacity = after.media;
   bridges.loss = after.media.loss;
   bridges.gopBytes = after.media.gopKiB * 1024;
+  bridges.keyPictureBytes = after.media.keyPictureKiB * 1024;
   orphans.limitMs = after.media.orphanS * 1000;
   log.level = after.log.level;
   return null;
@@ -113,6 +114,7 @@ export async function startMediad(configPath: string, instance: number): Promise
       capacity: config.media,
       loss: config.media.loss,
       gopBytes: config.media.gopKiB * 1024,
+      keyPictureBytes: config.media.keyPictureKiB * 1024,
       clock: systemClock,
       random: systemRandom,
       log,

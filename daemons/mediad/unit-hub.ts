@@ -105,7 +105,8 @@ export class UnitHub implements UnitStream {
     this.#seats = [...this.#seats, seat];
     if (!wasTaken) this.#options.onTaken(true);
     if (!seat.live) this.#tryStart(seat, undefined, this.#options.clock.now());
-    if (!seat.live && !seat.gone && this.#told?.video !== null) this.wantKeyFrame();
+    const sees = seat.live && (sink.still === true || this.frozenSince === null);
+    if (!sees && !seat.gone && this.#told?.video !== null) this.wantKeyFrame();
     return seat;
   }
 

@@ -21,6 +21,8 @@ export interface UnitTaker {
 export interface UnitReader {
   /** In the order of their index; what lies before one that was read is passed over. */
   read(batch: MediaBatch, now: Ms): void;
+  /** Packets are missing before the next one: what is whole is told now. */
+  gap(now: Ms): void;
 }
 
 /** Turns missing numbers of the source's timeline into gaps. */
@@ -35,6 +37,10 @@ export abstract class OrderedReader implements UnitReader {
       this.#next = index + 1;
       this.packet(batch, i, now);
     }
+  }
+
+  gap(now: Ms): void {
+    this.missing(now);
   }
 
   /** Numbers are missing here, or the source began anew. */

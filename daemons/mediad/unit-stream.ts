@@ -7,6 +7,8 @@ import type { Ms } from '#core/units.ts';
 
 /** One taker. No call waits or throws: who is slow drops by itself (core/media/slow-viewer.ts) and disturbs nobody. */
 export interface UnitSink {
+  /** One key picture is all it wants: that the pictures behind it are held back is nothing to it. */
+  readonly still?: true;
   /** Before the first unit, and before the unit from which something changed. */
   onTracks(tracks: MediaTracks): void;
   /** In decoding order. The first video unit is a key frame. */

@@ -119,18 +119,19 @@ interface Outcomes {
   readonly idleUsPerS: number;
 }
 
-async function measure(scene: Scene, gateway: Gateway, directory: string): Promise<Outcomes> {
+async function measure(scene: Scene, gateway: Gateway, keepsNone: Gateway, directory: string): Promise<Outcomes> {
   const say = (what: string): void => void (values.json ? undefined : process.stderr.write(`  ${what}\n`));
   const directRun = (streams: number): Promise<RunOutcome> => run(scene.sender, scene.receiver, undefined, 'udp', perStream(streams, stream => target(udpPortOf(scene, stream), stream)), Math.min(seconds, 3));
   say('direct: sender to receiver, no relay between');
   const direct = await directRun(defaultStreams);
   const built = compileBatchLoop(directory);
-  const [plain, batch, udp, whole]: [RunOutcome[], RunOutcome[], RelayOutcome[], RelayOutcome[]] = [[], [], [], []];
+  const [plain, batch, udp, none, whole]: [RunOutcome[], RunOutcome[], RelayOutcome[], RelayOutcome[], RelayOutcome[]] = [[], [], [], [], []];
   for (let round = 1; round <= ROUNDS; round++) {
-    say(`plain dgram loop, C loop, UDP to UDP as received and in whole pictures, round ${round}`);
+    say(`plain dgram loop, C loop, UDP to UDP as received, with no key picture kept and in whole pictures, round ${round}`);
     plain.push(await loopRun(scene, process.execPath, [fileURLToPath(new URL('relay/plain-loop.ts', import.meta.url))]));
     if ('path' in built) batch.push(await loopRun(scene, built.path, []));
     udp.push(await relayRun(scene, gateway, { source: 'udp', sink: 'udp' }));
+    none.push(await relayRun(scene, keepsNone, { source: 'udp', sink: 'udp' }));
     whole.push(await relayRun(scene, gateway, { source: 'udp', sink: 'udp', pictures: 'whole' }));
   }
   const first = { idleKiB: udp[0]!.idleKiB, loadedKiB: udp[0]!.loadedKiB, wakes: udp[0]!.wakes };
@@ -142,7 +143,7 @@ async function measure(scene: Scene, gateway: Gateway, directory: string): Promi
   const full = await relayRun(scene, gateway, { source: 'udp', sink: 'udp', streams: FULL_STREAMS });
   say('bridges without packets');
   const idleUsPerS = await idleRun(scene, gateway);
-  const relayed = { 'UDP to UDP': { ...together(udp), ...first }, 'UDP to UDP, whole pictures': { ...together(whole), ...first, wakes: whole[0]!.wakes }, 'UDP to TCP': toTcp, 'TCP to UDP': fromTcp };
+  const relayed = { 'UDP to UDP': { ...together(udp), ...first }, 'UDP to UDP, no key picture kept': { ...together(none), ...first, loadedKiB: none[0]!.loadedKiB, wakes: none[0]!.wakes }, 'UDP to UDP, whole pictures': { ...together(whole), ...first, wakes: whole[0]!.wakes }, 'UDP to TCP': toTcp, 'TCP to UDP': fromTcp };
   return { direct, directFull, plain: together(plain), batch: batch.length === 0 ? undefined : together(batch), batchMissing: 'why' in built ? built.why : '', relayed, full, idleUsPerS };
 }
 
@@ -168,7 +169,9 @@ function figuresOf({ direct, directFull, plain, batch, batchMissing, relayed, fu
   figures.push({ name: `${FULL_STREAMS} streams: lost`, value: full.lost, unit: 'packets', limit: { most: 0 }, method: `UDP to UDP as above with ${FULL_STREAMS} streams, ${Math.round((FULL_STREAMS * PACKETS_PER_SECOND * PACKET_BYTES * 8) / 1e6)} Mbit/s in and out, one mediad on one core`, beside: { 'sent': full.sent, 'share of a core': round(full.cpuSeconds / full.seconds), 'lost without a relay': directFull.lost } });
   figures.push({ name: `${FULL_STREAMS} streams: added latency p99`, value: added, unit: 'us', limit: { most: MOST_ADDED_P99_US }, method: 'nothing is missing, so the jitter buffer adds nothing; a core that others use too adds its waiting', beside: { 'added p50': Math.max(0, round(full.p50Us - directFull.p50Us, 0)), 'direct p99': directFull.p99Us } });
   const { idleKiB, loadedKiB } = relayed['UDP to UDP']!;
-  figures.push({ name: 'memory per bridge', value: round(idleKiB / defaultStreams, 0), unit: 'KiB', limit: { most: MOST_KIB_PER_BRIDGE }, method: 'VmRSS with all bridges open less VmRSS without one, per bridge, before the first packet', beside: { 'under load, caches and garbage included, KiB': round(loadedKiB / defaultStreams, 0) } });
+  const withoutKiB = relayed['UDP to UDP, no key picture kept']!.loadedKiB;
+  figures.push({ name: 'memory per bridge', value: round(idleKiB / defaultStreams, 0), unit: 'KiB', limit: { most: MOST_KIB_PER_BRIDGE }, method: 'VmRSS with all bridges open less VmRSS without one, per bridge, before the first packet' });
+  figures.push({ name: 'memory per bridge under load', value: round(loadedKiB / defaultStreams, 0), unit: 'KiB', limit: { most: MOST_KIB_PER_BRIDGE }, method: 'the same at the end of the first run, the kept key picture, caches and garbage included', beside: { 'with no key picture kept': round(withoutKiB / defaultStreams, 0) } });
   figures.push({ name: 'bridge without packets', value: round(idleUsPerS), unit: 'us/s', limit: { most: MOST_IDLE_US_PER_S }, method: `CPU of mediad over ${IDLE_S} s with ${FULL_STREAMS} bridges open less the same without, per bridge; /proc counts in hundredths of a second` });
   return figures;
 }
@@ -192,9 +195,10 @@ using sender: Sender = new Helper<SenderCommand, SenderAnswer>('sender.ts');
 using receiver: Receiver = new Helper<ReceiverCommand, ReceiverAnswer>('receiver.ts');
 const [{ port: cameraPort }, { udp: udpPorts, tcp: tcpPort }] = await Promise.all([sender.next('bound'), receiver.next('bound')]);
 await using gateway = await startGateway(Math.max(defaultStreams, FULL_STREAMS));
-cores.relay(gateway.pid);
+await using keepsNone = await startGateway(Math.max(defaultStreams, FULL_STREAMS), { keyPictureKiB: 0 });
+for (const { pid } of [gateway, keepsNone]) cores.relay(pid);
 for (const { pid } of [sender, receiver]) cores.others(pid);
-const figures = figuresOf(await measure({ sender, receiver, cameraPort, udpPorts, tcpPort }, gateway, directory));
+const figures = figuresOf(await measure({ sender, receiver, cameraPort, udpPorts, tcpPort }, gateway, keepsNone, directory));
 rmSync(directory, { recursive: true, force: true });
 const met = figures.every(isMet);
 if (values.json) console.log(JSON.stringify({ bench: 'relay', machine: machine(), met, figures: figures.map(figure => ({ ...figure, met: isMet(figure) })) }, undefined, 2));

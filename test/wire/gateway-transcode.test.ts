@@ -110,6 +110,41 @@ t.test('a snapshot of a channel: of one that runs at once, of one that does not 
   watching.abort();
 });
 
+t.test('channels that are only passed through to an upstream, of cameras that answer no request for a key picture: a snapshot and a first player at once', async t => {
+  const httpPort = await freePort('127.0.0.1');
+  await using rig = await openRelayRig({
+    cameras: [{ footage: 'h264', channels: 4, quirks: ['no-key-frames'] }],
+    sections: { outlets: { address: '127.0.0.1', httpPort, tokenKey: 'k'.repeat(40) } },
+  });
+  await using mediad = await rig.gateway.mediadRpc();
+  const pictures: number[] = [];
+  const players: number[] = [];
+  for (const [index, { channelId: channel }] of (await rig.rpc.call('listChannels', {})).rows.entries()) {
+    const play = await rig.platforms[0]!.play(rig.idOf(0, index), { transport: 'udp' });
+    // In the middle of its second group.
+    await play.waitFrames(35);
+    if (index < 3) pictures.push((await mediad.call('snapshot', { channel, streamNumber: 0, width: null })).tookMs);
+    else players.push(await firstPictureMs((await mediad.call('outletUrls', { channel, streamNumber: 0, minutes: 5 })).urls.find(({ protocol }) => protocol === 'flv')!.url));
+    await play.stop();
+  }
+  const counters = await mediad.call('counters', {});
+  t.equal((counters['units.taken.live'] ?? 0) + (counters['units.taken.behind'] ?? 0), 4);
+  t.ok(Math.min(...pictures) <= 500, `snapshots after ${pictures.join(', ')} ms`);
+  t.ok(Math.min(...players) <= 300, `players after ${players.join(', ')} ms`);
+});
+
+/** From asking for an FLV stream until a key picture of the footage is here: its header and decoder settings are shorter. */
+async function firstPictureMs(url: string): Promise<number> {
+  const leaving = new AbortController();
+  const from = performance.now();
+  const reader = (await fetch(url, { signal: leaving.signal })).body!.getReader();
+  for (let bytes = 0; bytes < 30_000; ) bytes += (await reader.read()).value!.length;
+  const took = Math.round(performance.now() - from);
+  leaving.abort();
+  await reader.closed.catch(() => undefined);
+  return took;
+}
+
 async function vlinkSays(config: string, ...argv: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
   let out = '';
   let err = '';

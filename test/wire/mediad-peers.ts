@@ -223,16 +223,17 @@ export interface RigOptions {
   readonly loss?: Partial<LossRules>;
   readonly clock?: Clock;
   readonly ports?: MediaPorts;
+  readonly keyPictureBytes?: number;
 }
 
-export function openRig({ fixed = false, range = { first: 8_000, last: 8_999 }, maxBridges = 1000, maxBitrateMbps = 0, loss: rules, clock = systemClock, ports: given }: RigOptions = {}): Rig {
+export function openRig({ fixed = false, range = { first: 8_000, last: 8_999 }, maxBridges = 1000, maxBitrateMbps = 0, loss: rules, clock = systemClock, ports: given, keyPictureBytes }: RigOptions = {}): Rig {
   const loss = { minWaitMs: 50, maxWaitMs: 500, tcpAbovePercent: 0.5, nack: true, ...rules };
   const events: MediadEvent[] = [];
   const strays = new Strays();
   const common = { receiveBufferBytes: 4 * 1024 * 1024, clock, strays };
   const log = createLog('mediad', 'silent');
   const ports = given ?? (fixed ? new FixedPorts({ udp: range.first, tcp: range.first, log, ...common }) : new RangePorts(range, common));
-  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, strays, capacity: { maxBridges, maxBitrateMbps, maxCpuPercent: 0 }, loss, clock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
+  const bridges = new Bridges({ instance: '1', pid: process.pid, ports, strays, capacity: { maxBridges, maxBitrateMbps, maxCpuPercent: 0 }, loss, keyPictureBytes, clock, random: systemRandom, log, onEvent: event => events.push(event), cpuMs: () => 0 });
   return {
     bridges,
     events,

@@ -218,6 +218,7 @@ const media = z.strictObject({
   maxBitrateMbps: z.int().min(0).max(1000000).default(0).describe('an instance that receives and sends so much takes no new source; 0: no limit'),
   maxCpuPercent: z.int().min(0).max(100).default(90).describe('nor does one that uses so much of its core; 0: no limit'),
   gopKiB: z.int().min(0).max(65536).default(8192).describe('pictures since the last key picture, kept for each channel that players, converters or snapshots take, so that who joins sees at once; a longer group is not kept; 0: never'),
+  keyPictureKiB: z.int().min(0).max(8192).default(192).describe('the last key picture of every channel that runs, kept so that snapshots and the first player of a channel need not wait for the next one; a larger picture is not kept; 0: never'),
   loss: loss.prefault({}).describe('what is done about packets that do not come'),
 });
 

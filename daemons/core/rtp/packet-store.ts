@@ -11,6 +11,9 @@ const SLOTS_PER_CHUNK = 64;
 /** So much is kept for the next time when nothing waits any more. */
 const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
+/** What a payload of this length takes in a store. */
+export const heldBytes = (length: number): number => Math.max(SLOT_BYTES, RTP_HEADER_BYTES + length);
+
 export interface StoreMemory {
   readonly allocate: (bytes: number) => Uint8Array;
   readonly copy: (from: Uint8Array, at: number, length: number, into: Uint8Array, intoAt: number) => void;

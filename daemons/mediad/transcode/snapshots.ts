@@ -114,6 +114,7 @@ export class Snapshots implements Disposable {
     const { clock } = this.#options;
     using _limit = clock.schedule(addMs(clock.now(), KEY_FRAME_MS), () => found.reject(new GatewayError('MEDIA_SILENT', { why: 'no key frame came', waitedMs: KEY_FRAME_MS })));
     using _seat = stream.join({
+      still: true,
       onTracks: ({ video }: MediaTracks) => {
         if (video === null || (video.codec !== 'h264' && video.codec !== 'h265')) refuse(`no pictures that can be decoded: ${video?.codec ?? 'only sound'}`);
         else if (video.width * video.height > MAX_SOURCE_PIXELS) refuse(`pictures of ${video.width}x${video.height} are not decoded`);

@@ -24,10 +24,11 @@ export interface Gateway extends AsyncDisposable {
   readonly idleKiB: number;
 }
 
-export async function startGateway(streams: number): Promise<Gateway> {
+/** `more`: further keys of its `media` section. */
+export async function startGateway(streams: number, more: Readonly<Record<string, number>> = {}): Promise<Gateway> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-relay-'));
   const config = join(directory, 'gateway.yaml');
-  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, maxCpuPercent: 0, ports: { first: 20_000, last: 29_999 } } }));
+  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, maxCpuPercent: 0, ports: { first: 20_000, last: 29_999 }, ...more } }));
   // Its first log line says that it is ready.
   const daemon = await start(process.execPath, [...unitFlags(), fileURLToPath(new URL('daemons/mediad/main.ts', ROOT)), '--config', config]);
   const rpc = await connectRpc<MediadRequests>(join(directory, 'mediad-1.sock'));
