@@ -15,6 +15,8 @@ export interface Caller {
   readonly mustChangePassword: boolean;
   /** Of the access token; null: a certificate. */
   readonly tokenHash: string | null;
+  /** Of the certificate by which he is known; null: a token. */
+  readonly certificateSha256: string | null;
   /** When the token ends; null: it is looked at again with each request. */
   readonly until: Ms | null;
   readonly address: string;

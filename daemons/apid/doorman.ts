@@ -73,7 +73,7 @@ export class Doorman {
   recognize({ authorization, certificateSha256, address }: Shown): Caller | undefined {
     if (authorization !== undefined) return this.#byToken(authorization, address);
     const user = certificateSha256 === undefined ? undefined : this.#deps.store.byCertificate(certificateSha256);
-    return user === undefined || user.disabled ? undefined : callerOf(user, address, { how: 'certificate' });
+    return user === undefined || user.disabled ? undefined : callerOf(user, address, { how: 'certificate', certificateSha256 });
   }
 
   #byToken(authorization: string, address: string): Caller | undefined {
@@ -205,7 +205,7 @@ export function oneTimePassword(random: Random): string {
   return Array.from({ length: 4 }, group).join('-');
 }
 
-function callerOf(user: UserRow, address: string, by: { readonly how: Caller['how']; readonly tokenHash?: string; readonly until?: Caller['until']; readonly limit?: readonly Access[] | null }): Caller {
+function callerOf(user: UserRow, address: string, by: { readonly how: Caller['how']; readonly tokenHash?: string; readonly until?: Caller['until']; readonly certificateSha256?: string | undefined; readonly limit?: readonly Access[] | null }): Caller {
   const roles = user.roles.filter(role => ROLES.includes(role));
   return {
     user: user.name,
@@ -215,6 +215,7 @@ function callerOf(user: UserRow, address: string, by: { readonly how: Caller['ho
     how: by.how,
     mustChangePassword: by.how === 'password' && user.mustChangePassword,
     tokenHash: by.tokenHash ?? null,
+    certificateSha256: by.certificateSha256 ?? null,
     until: by.until ?? null,
     address,
   };

@@ -10,7 +10,7 @@ import { DoorError } from './failure.ts';
 import { type Answered, type Call, type Route, isSchema } from './route.ts';
 import type { Services } from './services.ts';
 
-const NOBODY: Caller = { user: '', roles: [], accesses: [], channels: [], how: 'password', mustChangePassword: false, tokenHash: null, until: null, address: '' };
+const NOBODY: Caller = { user: '', roles: [], accesses: [], channels: [], how: 'password', mustChangePassword: false, tokenHash: null, certificateSha256: null, until: null, address: '' };
 const NO_CHANNEL = {} as ChannelRow;
 
 interface Noted {

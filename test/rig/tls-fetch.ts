@@ -7,6 +7,8 @@ export interface TlsTrust {
   /** Client certificate and its key, PEM. */
   readonly cert?: string;
   readonly key?: string;
+  /** Name that the certificate must have; default: the address. */
+  readonly servername?: string;
 }
 
 export type TlsFetch = ((url: string, init: RequestInit) => Promise<Response>) & Disposable;

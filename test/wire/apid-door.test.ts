@@ -20,12 +20,13 @@ import { openApi } from '../../daemons/apid/openapi.ts';
 import { openApiRig } from '../rig/api-rig.ts';
 import { tlsFetch } from '../rig/tls-fetch.ts';
 import { until } from '../rig/until.ts';
+import { freePort } from './free-port.ts';
 
 t.setTimeout(170_000);
 const CANARY = 'canary-of-a-password-7';
 const NOBODY = '99999999999999999999';
 
-await using api = await openApiRig({ cameras: [{ channels: 2 }, { channels: 1 }], platforms: 0, api: { requestTimeoutS: 2, connectionsPerAddress: 32 } });
+await using api = await openApiRig({ cameras: [{ channels: 2 }, { channels: 1 }], platforms: 0, api: { metricsNetworks: ['127.0.0.20/32'], requestTimeoutS: 2, connectionsPerAddress: 32 } });
 const { rig, root, baseUrl } = api;
 const [own, others] = rig.cameras.map(({ device }) => device) as [(typeof rig.cameras)[0]['device'], (typeof rig.cameras)[0]['device']];
 const tokens = new Map<Role, string>();
@@ -220,6 +221,13 @@ await t.test('fault 87: platforms are known by their certificate, and by no othe
   t.equal(await selfOf(right), 401, 'a certificate that nobody knows');
   await root.setCertificate('platform-1', { sha256: client.sha256 });
   t.equal(await selfOf(right), 'platform-1');
+  const first = await openTls('127.0.0.2', { ca: api.ca, servername: '', ...client });
+  const session = await new Promise<Buffer>(resolve => first.once('session', resolve));
+  first.destroy();
+  const resumed = await openTls('127.0.0.2', { ca: api.ca, servername: '', ...client, session });
+  const self = textOf(resumed);
+  resumed.write('GET /api/v1/self HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  t.match(await self, /"user":"platform-1"/, `over a session that is ${resumed.isSessionReused() ? '' : 'not '}resumed`);
   using stranger = tlsFetch({ ca: api.ca, ...clientCertificate('platform-1') });
   t.equal(await selfOf(stranger), 401, 'the same name is not the same key');
   const over = clientCertificate('platform-1', Date.now() - 1000);
@@ -256,6 +264,11 @@ await t.test('fault 90: a password in a URL is refused, and nobody writes it dow
   t.notMatch(JSON.stringify(await api.audit()), CANARY);
   for (const secret of [admin, api.firstPassword, 'the-door-stays-shut-7']) t.notMatch(logs.join(''), secret);
   t.notMatch((await readFile(join(rig.gateway.directory, 'state/apid/users.db-wal'))).toString('latin1'), admin, 'nor does the file of users hold a token');
+});
+
+await t.test('metrics: with a token, or from where they may be read without', async t => {
+  const from = (localAddress: string): Promise<number> => new Promise((resolve, reject) => requestPlain(`${baseUrl}/metrics`, { ca: api.ca, localAddress }, response => (response.resume(), resolve(response.statusCode!))).once('error', reject).end());
+  t.same([await from('127.0.0.20'), await from('127.0.0.21')], [200, 401]);
 });
 
 await t.test('users: roles that exclude each other, and somebody is always left who can make others', async t => {
@@ -315,6 +328,16 @@ await t.test('a certificate is changed under those who are connected; plain HTTP
   await writeFile(keyFile, clientCertificate('other').key);
   t.match(await rpc.call('reload', { sections: [], checkOnly: true }), { refused: /certificate/ }, 'a key of another one is refused, with a sentence');
   await writeFile(keyFile, made.key);
+  using trusting = tlsFetch({ ca: made.cert, servername: 'gateway.example.net' });
+  const second = await freePort();
+  const more = { steps: [{ op: 'set', path: 'api.listen', value: [{ address: '127.0.0.1', port: api.port }, { address: '127.0.0.1', port: second, tls: false }] }, { op: 'set', path: 'api.requestsPerS', value: 1 }] };
+  for (const [method, path, body] of [['PATCH', 'candidate', JSON.stringify(more)], ['POST', 'commit', '{"reason":"a second door"}']] as const) {
+    const response = await trusting(`${baseUrl}/api/v1/config/${path}`, { method, body, headers: { Authorization: `Bearer ${admin}`, 'Content-Type': 'application/json' } });
+    t.equal(response.status, 200, `${path} ${await response.text()}`);
+  }
+  t.equal((await fetch(`http://127.0.0.1:${second}/healthz`)).status, 200, 'what is configured is listened on at once; plain on loopback');
+  const statuses = await Promise.all(Array.from({ length: 5 }, async () => (await fetch(`http://127.0.0.1:${second}/healthz`)).status));
+  t.ok(statuses.includes(429), `so many a second and no more: ${statuses.join(' ')}`);
 });
 
 function propertiesIn(schema: unknown): string[] {

@@ -20,7 +20,7 @@ export const metaRoutes: readonly Route[] = [
     answer: { contentType: 'text/event-stream', stream: true },
     handle({ services: { streams, doorman }, caller, query: { types }, reply }) {
       const { authorization, 'last-event-id': lastId } = reply.request.headers;
-      const stillKnown = (): boolean => authorization === undefined || doorman.recognize({ authorization, certificateSha256: undefined, address: caller.address }) !== undefined;
+      const stillKnown = (): boolean => doorman.recognize({ authorization, certificateSha256: caller.certificateSha256 ?? undefined, address: caller.address })?.accesses.includes('read') === true;
       streams.open({ caller, reply, types: types?.split(',') ?? [], lastId: typeof lastId === 'string' ? lastId : undefined, stillKnown });
     },
   }),
