@@ -114,22 +114,27 @@ function lateEntry(line: string): Entry | null {
 
 const clip = (text: string): string => text.slice(0, MAX_TEXT);
 
-/** Values that are secrets, and all that stand behind the name of one, are not written down. */
+/** Values that are secrets, and all that stands behind the name of one, are not written down. */
 function describe(specs: ArgSpecs, args: Readonly<Record<string, unknown>>): { readonly target: string; readonly given: Json } {
   const target: string[] = [];
   const given: Record<string, Json> = {};
-  let hide = false;
   for (const [name, { type, secret }] of Object.entries(specs)) {
     const value = args[name];
     if (value === undefined || value === false) continue;
-    const text = Array.isArray(value) ? value.join(' ') : String(value);
-    const shown = hide || secret === true || hasSecret(name) ? HIDDEN : clip(text);
-    if (type === 'argument' || type === 'rest') {
-      target.push(shown);
-      hide ||= hasSecret(text);
-    } else {
-      given[name] = value === true ? true : shown;
-    }
+    const isSecret = secret === true || hasSecret(name);
+    if (type === 'argument' || type === 'rest') target.push(...(Array.isArray(value) ? value : [value]).map(word => (isSecret ? HIDDEN : String(word))));
+    else given[name] = value === true ? true : isSecret ? HIDDEN : clip(String(value));
   }
-  return { target: clip(target.join(' ')), given };
+  return { target: clip(withoutSecrets(target).join(' ')), given };
+}
+
+/** `password=x`, and each word after one that names a secret until the next option. */
+function withoutSecrets(words: readonly string[]): readonly string[] {
+  let hide = false;
+  return words.map(word => {
+    const isOption = word.startsWith('--');
+    const shown = hide && !isOption ? HIDDEN : hasSecret(word) ? word.replace(/=.*$/s, `=${HIDDEN}`) : word;
+    hide = hasSecret(word) ? !word.includes('=') : hide && !isOption;
+    return shown;
+  });
 }

@@ -25,6 +25,7 @@ function notPermitted({ detail }: GatewayError): string {
 export function explain(error: GatewayError): string {
   if (error.code === 'DAEMON_UNREACHABLE') return unreachable(error);
   if (error.code === 'NOT_PERMITTED') return notPermitted(error);
-  const facts = Object.entries(error.detail).map(([key, value]) => `${key} ${value}`).join(', ');
+  // The sentence stands for itself; what it is about stands before it.
+  const facts = Object.entries(error.detail).sort(([a], [b]) => Number(a === 'why') - Number(b === 'why')).map(([key, value]) => (key === 'why' ? String(value) : `${key} ${value}`)).join(', ');
   return `${error.code.toLowerCase().replaceAll('_', ' ')}${facts === '' ? '' : `: ${facts}`}`;
 }

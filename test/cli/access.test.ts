@@ -84,9 +84,15 @@ t.test('nothing is done that cannot be written down, except by root, and that is
 
 t.test('secrets are not written down', async t => {
   await using daemons = await fakeDaemons();
-  await vlink({ VLINK_CONFIG: daemons.configPath }, 'catalog', 'refresh', 'token CANARY');
-  await vlink({ VLINK_CONFIG: daemons.configPath }, 'play', 'x', '--only', 'CANARY2');
-  t.match(daemons.audits.find(({ action }) => action === 'cli.play'), { after: { only: 'CANARY2' } }, 'values of options are');
+  const say = (...argv: readonly string[]) => vlink({ VLINK_CONFIG: daemons.configPath }, ...argv);
+  await say('sim', 'camera', '--platform', '10.0.0.1:5060', '--password', 'CANARY1 CANARY2', '--id', '1', '--token=CANARY3', '--help');
+  await say('config', 'set', 'upstreams', 'city', 'password', 'CANARY4', 'CANARY5');
+  await say('config', 'set', 'upstreams[city].ha1', 'CANARY6');
+  await say('play', 'x', '--only', 'flv');
+  const targets = daemons.audits.filter(({ detail }) => detail === 'begins').map(({ target }) => target);
+  t.same(targets, ['--platform 10.0.0.1:5060 --password *** --id 1 --token=*** --help', 'upstreams city password *** ***', 'upstreams[city].ha1 ***', 'x']);
+  t.notMatch(JSON.stringify(daemons.audits), 'CANARY');
+  t.match(daemons.audits.find(({ action }) => action === 'cli.play'), { after: { only: 'flv' } }, 'other options are');
   for (const command of COMMANDS) for (const [name, { secret }] of Object.entries(command.args)) if (/pass(word|phrase)|secret$/i.test(name)) t.equal(secret, true, `${command.path} ${name}`);
   t.same(COMMANDS.filter(({ access }) => access === undefined).map(({ path }) => path), []);
 });
