@@ -22,7 +22,6 @@ if [ -d /run/systemd/system ]; then
   fi
 fi
 if [ ! -e "$configuration" ]; then
-  echo "viewlink-gateway: no configuration yet, nothing was started. To begin:"
-  echo "  install -o viewlink-configd -g viewlink -m 640 /usr/share/viewlink/gateway.yaml $configuration"
-  echo "  systemctl start viewlink.target"
+  echo "viewlink-gateway: no configuration yet, nothing was started. To begin: systemctl start viewlink.target, then vlink configure."
+  echo "It begins with factory settings: nothing listens and nobody is admitted. All keys: /usr/share/viewlink/gateway.yaml"
 fi

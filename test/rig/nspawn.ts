@@ -62,6 +62,11 @@ export class Machine implements AsyncDisposable {
     return machine;
   }
 
+  /** A file or socket of the running machine, /run included, as this machine reaches it. */
+  path(inside: string): string {
+    return `/proc/${this.#leader}/root${inside}`;
+  }
+
   /** A program of the machine, run in it by its root. */
   run(command: string, ...args: readonly string[]): Promise<ToolRun> {
     return runTool('nsenter', ['--target', String(this.#leader), '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup', '--root', '--wd', 'env', '-i', ...ENVIRONMENT, command, ...args], 120_000);

@@ -6,12 +6,16 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { Author, ConfigdRequests, Json } from '#contracts/configd.ts';
+import { connectRpc } from '#kit/rpc.ts';
 import { runTool } from '../rig/run-tool.ts';
 import { debianRoot, Machine } from '../rig/nspawn.ts';
 import { until } from '../rig/until.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
-const DAEMONS = ['viewlink-mediad@1', 'viewlink-sipd'];
+/** In the order in which they start. */
+const DAEMONS = ['viewlink-configd', 'viewlink-mediad@1', 'viewlink-sipd', 'viewlink-healthd', 'viewlink-apid'];
+const AUTHOR: Author = { user: 'root', via: 'cli', address: null };
 const CONFIGURATION = ['sip:', '  listen:', '    - { transport: udp, address: 127.0.0.1, port: 5060 }', '    - { transport: tcp, address: 127.0.0.1, port: 5060 }', ''].join('\n');
 /** A daemon that was killed is back within (faults.md R4). */
 const BACK_MS = 1000;
@@ -38,7 +42,7 @@ const property = async (unit: string, name: string): Promise<string> => (await m
 const isActive = async (unit: string): Promise<boolean> => (await property(unit, 'ActiveState')) === 'active';
 const pidOf = async (unit: string): Promise<string> => property(unit, 'MainPID');
 const put = (path: string, text: string): void => writeFileSync(join(machine.root, path), text);
-/** What a unit says from here on. */
+const signal = (unit: string, name: string): Promise<string> => machine.ask('systemctl', 'kill', '--kill-whom=main', `--signal=${name}`, unit);
 const journal = (...args: readonly string[]): Promise<string> => machine.ask('journalctl', '--boot', '--no-pager', '--output=cat', ...args);
 
 /** Every file outside of what the machine itself keeps, with mode and owner. */
@@ -62,7 +66,7 @@ async function killed(t: Test, unit: string): Promise<void> {
   for (let i = 0; i < 3; i++) {
     bareMs.push(await bareStart());
     const before = await pidOf(unit);
-    await machine.ask('kill', '-KILL', before);
+    await signal(unit, 'KILL');
     await until(`${unit} back`, async () => (await isActive(unit)) && (await pidOf(unit)) !== before, SLOW_MS);
     backMs.push((Number(await property(unit, 'ActiveEnterTimestampMonotonic')) - Number(await property(unit, 'ActiveExitTimestampMonotonic'))) / 1000);
   }
@@ -79,13 +83,23 @@ t.test('without a configuration it is installed, enabled and silent', async t =>
   t.equal(code, 0, stderr);
   t.match(stdout, /no configuration yet, nothing was started/);
   t.equal((await machine.run('systemctl', 'is-enabled', 'viewlink.target')).stdout, 'enabled\n');
-  await machine.ask('systemctl', 'start', 'viewlink.target');
-  for (const unit of DAEMONS) t.equal(await property(unit, 'ConditionResult'), 'no', unit);
+  for (const unit of DAEMONS) t.equal(await property(unit, 'ActiveState'), 'inactive', unit);
   t.equal((await machine.run('systemctl', 'is-system-running')).stdout, 'running\n');
   t.equal((await machine.run('sshd', '-t')).code, 0, 'sshd takes its part');
 });
 
-t.test('with one, all units are active, each as its own user', async t => {
+t.test('begun, it has factory settings: all units are active and nothing listens', async t => {
+  const listening = await machine.ask('ss', '-Hlntu');
+  await machine.ask('systemctl', 'start', 'viewlink.target');
+  for (const unit of DAEMONS) await until(unit, () => isActive(unit), SLOW_MS);
+  t.equal(await machine.ask('cat', '/etc/viewlink/gateway.yaml'), await machine.ask('cat', '/usr/share/viewlink/gateway.yaml'));
+  t.equal(await machine.ask('ss', '-Hlntu'), listening);
+  t.match(await machine.ask('nft', 'list', 'tables'), /^$/, 'and nothing is dropped');
+  await machine.ask('systemctl', 'stop', 'viewlink.target');
+  for (const unit of DAEMONS) await until(unit, async () => !(await isActive(unit)), SLOW_MS);
+});
+
+t.test('with a configuration, each listens as its own user', async t => {
   for (const [name, group] of [['wen', 'viewlink-viewer'], ['guo', 'users']] as const) await machine.ask('useradd', '--create-home', '--groups', group, name);
   put('gateway.yaml', CONFIGURATION);
   await machine.ask('install', '-o', 'viewlink-configd', '-g', 'viewlink', '-m', '640', '/gateway.yaml', '/etc/viewlink/gateway.yaml');
@@ -99,7 +113,7 @@ t.test('with one, all units are active, each as its own user', async t => {
     t.match(status, /^CapEff:\s+0+$/m, `${unit}: no capability`);
     t.match(status, /^NoNewPrivs:\s+1$/m, unit);
     t.match(status, /^Seccomp:\s+2$/m, unit);
-    t.equal(await property(unit, 'WatchdogUSec'), '10s', unit);
+    t.equal(await property(unit, 'WatchdogUSec'), unit === 'viewlink-configd' ? '1min' : '10s', unit);
     t.equal(await property(unit, 'Slice'), 'viewlink.slice', unit);
   }
   t.equal(users.size, DAEMONS.length);
@@ -112,6 +126,7 @@ t.test('directories belong to whom they should', async t => {
     ['/etc/viewlink/gateway.yaml', '640 viewlink-configd:viewlink'],
     ['/var/lib/viewlink', '3770 root:viewlink'],
     ['/var/lib/viewlink/sipd.sqlite3', '600 viewlink-sipd:viewlink'],
+    ['/var/lib/viewlink/apid', '700 viewlink-apid:viewlink'],
     ['/var/cache/viewlink/sipd', '750 viewlink-sipd:viewlink'],
     ['/var/cache/viewlink/mediad', '750 viewlink-mediad:viewlink'],
   ];
@@ -132,11 +147,40 @@ t.test('vlink answers whom its role lets', async t => {
   t.match(await machine.ask('sshd', '-T', '-C', 'user=guo,host=x,addr=192.0.2.1'), /^forcecommand none$/m, 'others keep their shell');
 });
 
+/** The file that was written past configd. */
+async function adopted(t: Test): Promise<void> {
+  await using client = await connectRpc<ConfigdRequests>(machine.path('/run/viewlink/configd.sock'));
+  t.ok((await client.call('adopt', { author: AUTHOR, reason: 'test' }, { timeoutMs: SLOW_MS })).revision !== null);
+}
+
+/** As somebody at `vlink configure` does it. */
+async function commit(t: Test, ...values: readonly (readonly [path: string, value: Json])[]): Promise<void> {
+  await using client = await connectRpc<ConfigdRequests>(machine.path('/run/viewlink/configd.sock'));
+  await client.call('edit', { author: AUTHOR, steps: values.map(([path, value]) => ({ op: 'set' as const, path, value })) });
+  const { revision, issues, refusals } = await client.call('commit', { author: AUTHOR, reason: 'test', confirmMinutes: null }, { timeoutMs: SLOW_MS });
+  t.ok(revision !== null, JSON.stringify({ issues, refusals }));
+}
+
+t.test('what is committed is what the packet filter does, and who is shut out is shut out there', async t => {
+  const rules = async (): Promise<string> => (await machine.run('nft', 'list', 'table', 'inet', 'viewlink')).stdout;
+  await adopted(t);
+  await commit(t, ['host.firewall', true], ['host.management', ['10.9.0.0/24']]);
+  await until('the rules', async () => /chain input \{[^]*policy drop;[^]*@management4/.test(await rules()), SLOW_MS);
+  await until('the end of it', async () => (await property('viewlink-firewall', 'ActiveState')) === 'inactive', SLOW_MS);
+  t.equal(await property('viewlink-firewall', 'Result'), 'success');
+  const ban = (site: string): string => JSON.stringify({ site, reason: 'scanner', count: 2, times: 1, first: '', last: '', untilWallMs: 8_000_000_000_000, firstWallMs: 1, lastWallMs: 1 });
+  await machine.ask('runuser', '-u', 'viewlink-sipd', '--', 'sh', '-c', `printf '%s\n' '${ban('203.0.113.7')}' '${ban('10.9.0.1')}' '${ban('0.0.0.0/0')}' > /run/viewlink/bans.new && mv /run/viewlink/bans.new /run/viewlink/bans`);
+  await until('the ban', async () => (await rules()).includes('203.0.113.7'), SLOW_MS);
+  t.notMatch(await rules(), /10\.9\.0\.1 timeout|0\.0\.0\.0\/0/, 'management is never shut out, and no whole network');
+  await commit(t, ['host.firewall', false]);
+  await until('no rules', async () => (await rules()) === '', SLOW_MS);
+});
+
 t.test('nothing of it complains', async t => {
   // The kernel of a test machine may know no filter for cgroups; on others there is nothing to say.
   const lines = (await journal('--priority=warning', '--unit=viewlink*')).split('\n').filter(line => line !== '' && !line.includes('does not support BPF/cgroup firewalling') && line !== '-- No entries --');
   t.same(lines, []);
-  for (const unit of DAEMONS) t.notMatch(await journal(`--unit=${unit}`), /"level":(40|50|60)/, unit);
+  for (const unit of DAEMONS) t.notMatch(await journal(`_SYSTEMD_INVOCATION_ID=${await property(unit, 'InvocationID')}`), /"level":(40|50|60)/, unit);
 });
 
 t.test('a reload is no restart', async t => {
@@ -147,7 +191,7 @@ t.test('a reload is no restart', async t => {
   t.ok(await isActive('viewlink-sipd'));
 });
 
-t.test('killed, each is back at once, and the other does not notice', async t => {
+t.test('killed, each is back at once, and the others do not notice', async t => {
   const other = await pidOf('viewlink-mediad@1');
   await killed(t, 'viewlink-sipd');
   t.equal(await pidOf('viewlink-mediad@1'), other);
@@ -160,7 +204,7 @@ t.test('one that stands still is ended by the watchdog and started anew', async 
   await machine.ask('mkdir', '-p', `/run/systemd/system/${unit}.service.d`);
   await machine.ask('sh', '-c', `printf '[Service]\\nWatchdogSec=2\\n' > /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
   const before = await pidOf(unit);
-  await machine.ask('kill', '-STOP', before);
+  await signal(unit, 'STOP');
   await until('the watchdog', async () => (await pidOf(unit)) !== before && (await isActive(unit)), SLOW_MS);
   t.match(await journal(`--unit=${unit}`), /Watchdog timeout[^]*Failed with result 'watchdog'/);
   await machine.ask('sh', '-c', `rm /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
@@ -170,7 +214,7 @@ t.test('with a broken configuration it ends, and with the mended one it comes ba
   const again = '/run/systemd/system/viewlink-again@.service.d';
   await machine.ask('sh', '-c', `mkdir -p ${again}; printf '[Service]\\nExecStartPre=/bin/sh -c "read line < /run/rested"\\n' > ${again}/told.conf; mkfifo /run/rested; systemctl daemon-reload`);
   await machine.ask('sh', '-c', 'echo "sip: 7" > /etc/viewlink/gateway.yaml');
-  await machine.ask('sh', '-c', 'kill -KILL $(systemctl show --value --property=MainPID viewlink-sipd)');
+  await signal('viewlink-sipd', 'KILL');
   await until('the rest', async () => (await property('viewlink-again@viewlink-sipd.service.service', 'ActiveState')) === 'activating', SLOW_MS);
   t.equal(await property('viewlink-sipd', 'ExecMainStatus'), '2', 'it says that the configuration is wrong');
   put('etc/viewlink/gateway.yaml', CONFIGURATION);
@@ -191,7 +235,7 @@ t.test('an upgrade leaves the configuration alone and goes on with the new versi
 t.test('stopped, the newest goes first and nothing is left', async t => {
   await machine.ask('systemctl', 'stop', 'viewlink.target');
   for (const unit of DAEMONS) await until(unit, async () => (await property(unit, 'ActiveState')) === 'inactive', SLOW_MS);
-  const stopped = await Promise.all(DAEMONS.map(async unit => Number(await property(unit, 'InactiveEnterTimestampMonotonic'))));
+  const stopped = await Promise.all(['viewlink-configd', 'viewlink-mediad@1', 'viewlink-sipd'].map(async unit => Number(await property(unit, 'InactiveEnterTimestampMonotonic'))));
   t.same(stopped, [...stopped].sort((a, b) => b - a), 'in the reverse order of their start');
   t.same((await machine.ask('ps', '-eo', 'user:32=')).split('\n').filter(user => user.startsWith('viewlink')), []);
 });
