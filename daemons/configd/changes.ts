@@ -4,6 +4,7 @@ import type { AuditFacts } from '#core/audit/chain.ts';
 import { shown } from '#core/config/difference.ts';
 import type { Json } from '#core/config/json.ts';
 import { referenceConfig } from '#core/config/reference.ts';
+import { lockOut } from '#core/host/lock-out.ts';
 import { GatewayError } from '#core/result.ts';
 import type { AuditLog } from '#kit/audit-log.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
@@ -130,6 +131,8 @@ export class Changes {
     const { text, config, changes } = judged;
     if (config === undefined) return this.#noted(how, judged, { ...NOTHING, issues: judged.issues });
     if (!overOutside && this.changedOutside) return this.#noted(how, judged, issueResult(OUTSIDE));
+    const cutOff = confirmMinutes === null ? lockOut(config, author) : null;
+    if (cutOff !== null) return this.#noted(how, judged, issueResult(cutOff));
     const end = await commits.run({ text, config, author, reason, changes: changes.length, confirmMinutes, restart }).catch((error: unknown) => {
       if (error instanceof GatewayError) this.#note(how, judged, NOTHING, error.message);
       throw error;

@@ -5,6 +5,7 @@ import { checkConfig } from '#core/config/check.ts';
 import { gatewaySchema, type GatewayConfig } from '#core/config/schema.ts';
 import type { ShutOut } from '#core/host/ban-file.ts';
 import { banText, firewallText } from '#core/host/firewall.ts';
+import { lockOut } from '#core/host/lock-out.ts';
 import { networkSet, networkText, portText } from '#core/host/nft-text.ts';
 import { siteOf } from '#core/host/site.ts';
 import { mediaNetworks, sipNetworks } from '#core/host/reach.ts';
@@ -108,6 +109,13 @@ t.test('off: our table goes, and nobody else\'s', async t => {
 t.test('nobody locks himself out unawares', async t => {
   t.match(checkConfig(gatewaySchema.parse({ host: { firewall: true } })), [{ path: ['host', 'management'], why: /nobody could come by SSH/ }]);
   t.same(checkConfig(withHost({})), []);
+  const one = withHost({ api: ['10.8.0.0/24'] });
+  t.equal(lockOut(one, { via: 'cli', address: '10.9.0.7' }), null);
+  t.match(lockOut(one, { via: 'cli', address: '10.8.0.7' }), /could not come back from 10\.8\.0\.7: name its network in host\.management, or use commit confirm/);
+  t.equal(lockOut(one, { via: 'api', address: '10.8.0.7' }), null);
+  t.match(lockOut(one, { via: 'api', address: '10.9.0.7' }), /host\.api/);
+  for (const address of [null, '127.0.0.1', '::1']) t.equal(lockOut(one, { via: 'cli', address }), null, 'at the console');
+  t.equal(lockOut(gatewaySchema.parse({}), { via: 'cli', address: '203.0.113.1' }), null, 'nothing is dropped');
 });
 
 t.test('a network is written so that it holds the same addresses', async t => {
