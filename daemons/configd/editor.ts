@@ -9,6 +9,7 @@ import { SCHEMA_TREE } from '#core/config/schema-tree.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { editText, maskedPart, maskText, readText } from '#kit/config-edit.ts';
+import { migrateText } from '#kit/config-migrate.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import { parseConfigText } from '#kit/config-store.ts';
 import type { ConfigDocument } from '#kit/config-text.ts';
@@ -103,8 +104,9 @@ export class Editor {
     return difference(this.revision(from).value, this.revision(to).value);
   }
 
-  /** Against what is in force now. */
-  async judge(text: string): Promise<Judged> {
+  /** Against what is in force now. A text of an older schema is brought up to date first. */
+  async judge(given: string): Promise<Judged> {
+    const text = upToDate(given);
     const result = await parseConfigText(new TextEncoder().encode(text), this.#deps.secrets.ring);
     if (result.ok) return { text, changes: difference(this.current().value, this.read(text).value), config: result.config, issues: [] };
     return { text, changes: [], config: undefined, issues: result.problems.map(({ line, path, why }) => ({ line, path, why })) };
@@ -140,6 +142,13 @@ export class Editor {
     if (revisions.text(revision) === undefined || revisions.text(revision - 1) === undefined) return true;
     return this.compare(revision - 1, revision).some(({ steps }) => formatPath(steps).startsWith(path) || path.startsWith(formatPath(steps)));
   }
+}
+
+/** What cannot be read is told by whoever judges it. */
+function upToDate(text: string): string {
+  const read = readText(text);
+  const migrated = read.ok ? migrateText(read.read) : { text };
+  return 'text' in migrated ? migrated.text : text;
 }
 
 const conflict = (text: string, path: string, why: string): Judged => ({ text, changes: [], config: undefined, issues: [{ line: 0, path, why }] });

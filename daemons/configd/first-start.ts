@@ -1,9 +1,11 @@
 /** What configd finds when it starts: a file and its revisions, one without the other, or nothing yet. */
 import type { Author } from '#contracts/configd.ts';
 import { referenceConfig } from '#core/config/reference.ts';
+import { SCHEMA_VERSION } from '#core/config/migrate.ts';
 import { readText } from '#kit/config-edit.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
-import type { ConfigRevisions } from '#kit/config-revisions.ts';
+import { migrateText } from '#kit/config-migrate.ts';
+import { type ConfigRevisions, textHash } from '#kit/config-revisions.ts';
 import { parseConfigText } from '#kit/config-store.ts';
 import type { Log } from '#kit/log.ts';
 import type { Secrets } from './secrets.ts';
@@ -14,10 +16,11 @@ const SYSTEM: Author = { user: 'configd', via: 'system', address: null };
 export async function takeUp(file: ConfigFile, revisions: ConfigRevisions, secrets: Secrets, wallMs: number, log: Log): Promise<void> {
   const text = file.read();
   if (revisions.current > 0) {
-    const kept = text === undefined ? revisions.text(revisions.current) : undefined;
-    if (kept === undefined) return;
-    file.putBack(kept);
-    return log.warn({ revision: revisions.current }, 'config.file-was-missing');
+    if (text === undefined) {
+      file.putBack(revisions.text(revisions.current)!);
+      log.warn({ revision: revisions.current }, 'config.file-was-missing');
+    }
+    return bringUpToDate(file, revisions, wallMs, log);
   }
   const first = text === undefined ? undefined : await sealed(text, secrets);
   const reason = first === undefined ? 'factory settings' : 'as it was found at the first start';
@@ -25,6 +28,19 @@ export async function takeUp(file: ConfigFile, revisions: ConfigRevisions, secre
   revisions.setCurrent(revision);
   if (text === undefined || first !== undefined) file.putBack(revisions.text(revision)!);
   log.info({ revision, reason }, 'config.first-revision');
+}
+
+/** A file of an older schema becomes a revision of this one; the one before stays for the software before. */
+function bringUpToDate(file: ConfigFile, revisions: ConfigRevisions, wallMs: number, log: Log): void {
+  const text = file.read() ?? '';
+  const read = readText(text);
+  if (!read.ok || revisions.pending !== null || textHash(text) !== revisions.hashOf(revisions.current)) return;
+  const migrated = migrateText(read.read);
+  if (!('text' in migrated) || migrated.text === text) return;
+  const revision = revisions.add({ text: migrated.text, author: SYSTEM, reason: `schema version ${SCHEMA_VERSION}`, changes: 0, atWallMs: wallMs });
+  file.putBack(migrated.text);
+  revisions.setCurrent(revision);
+  log.info({ revision, schemaVersion: SCHEMA_VERSION }, 'config.migrated');
 }
 
 /** Undefined: it is no good configuration. */

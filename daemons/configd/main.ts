@@ -10,6 +10,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ConfigdEvent, ConfigdRequests } from '#contracts/configd.ts';
+import { SCHEMA_VERSION } from '#core/config/migrate.ts';
 import { AuditLog } from '#kit/audit-log.ts';
 import { bootTime, systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
@@ -32,8 +33,6 @@ import { handlersOf } from './handlers.ts';
 import { Peers } from './peers.ts';
 import { auditIn, candidatesIn, configInForce, DEFAULT_STATE_DIRECTORY, revisionsIn, runDirectory } from './place.ts';
 import { Secrets } from './secrets.ts';
-
-const SCHEMA_VERSION = 1;
 
 export async function startConfigd(configPath: string, stateDirectory: string): Promise<RunningService> {
   const log = createLog('configd', (await configInForce(configPath))?.log.level ?? 'info');

@@ -3,6 +3,7 @@ import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, typ
 import type { z } from 'zod';
 import { checkConfig, type FieldProblem } from '#core/config/check.ts';
 import { isList, isObject, type Json } from '#core/config/json.ts';
+import { migrate } from '#core/config/migrate.ts';
 import { gatewaySchema, type GatewayConfig } from '#core/config/schema.ts';
 import { SCHEMA_TREE, type SchemaNode } from '#core/config/schema-tree.ts';
 import { isSealed, type KeyRing, openSecret } from './secret-box.ts';
@@ -63,8 +64,10 @@ export const isDocument = (read: ConfigDocument | readonly ConfigProblem[]): rea
 
 /** As `parseConfig`, of what was read already. */
 export function configOf(read: ConfigDocument, keys: KeyRing): ConfigResult {
+  const migrated = migrate(read.value);
+  if (typeof migrated === 'string') return { ok: false, problems: [read.problem(['version'], migrated)] };
   const locked: FieldProblem[] = [];
-  const fields = validate(opened(read.value, keys, [], locked));
+  const fields = validate(opened(migrated.value, keys, [], locked));
   const problems = locked.length > 0 ? locked : Array.isArray(fields) ? (fields as readonly FieldProblem[]) : [];
   return problems.length === 0 ? { ok: true, config: fields as GatewayConfig } : { ok: false, problems: problems.slice(0, MAX_PROBLEMS).map(({ path, why }) => read.problem(path, why)) };
 }

@@ -1,5 +1,5 @@
 /** What can come next in a path of the configuration, or as its value, with a word of help in either language. */
-import { zhHelpOf } from './help-zh.ts';
+import { type HelpLanguage, zhHelpOf } from './help-zh.ts';
 import { isList, isObject, valueAt, type Json } from './json.ts';
 import { bindPath, locate, parsePath, type BoundPath } from './path.ts';
 import type { LeafNode, ListNode, SchemaNode } from './schema-tree.ts';
@@ -8,7 +8,6 @@ export interface ConfigCandidate {
   readonly word: string;
   readonly help: string;
 }
-export type HelpLanguage = 'en' | 'zh';
 
 /** A list of more is not read by anybody. */
 const MAX_ENTRIES = 1000;

@@ -1,12 +1,20 @@
 /** The commented reference configuration, written out of the schema: what is printed here is what the daemons assume when a key is missing. */
 import { z } from 'zod';
+import { type HelpLanguage, zhHelpOf } from './help-zh.ts';
 import { gatewaySchema } from './schema.ts';
 
-const HEADER = [
-  'ViewLink Gateway: the configuration, complete, with its defaults. As shipped, nothing listens and nobody is admitted.',
-  'Keys may be left out. Check with `vlink config check`, apply with `vlink config reload`.',
-  'This file is printed by scripts/config-reference.',
-];
+const HEADER: Readonly<Record<HelpLanguage, readonly string[]>> = {
+  en: [
+    'ViewLink Gateway: the configuration, complete, with its defaults. As shipped, nothing listens and nobody is admitted.',
+    'Keys may be left out. Check with `vlink config check`, apply with `vlink config reload`.',
+    'This file is printed by scripts/config-reference.',
+  ],
+  zh: [
+    'ViewLink 视图智联网关:完整配置及默认值。出厂时不监听任何端口,也不准入任何设备。',
+    '各项均可省略。用 `vlink config check` 检查,用 `vlink config reload` 生效。',
+    '本文件由 scripts/config-reference 生成。',
+  ],
+};
 const COMMENT_COLUMN = 44;
 
 /** What is used here of JSON Schema, as zod writes it. */
@@ -22,11 +30,19 @@ interface Node {
   readonly items?: Node;
 }
 
-/** YAML text, ending with a line end. Parses to exactly the schema's defaults. */
-export function referenceConfig(): string {
-  const root = z.toJSONSchema(gatewaySchema, { io: 'input' }) as Node;
+/** YAML text, ending with a line end. Parses to exactly the schema's defaults. Its help is in English, or in Chinese. */
+export function referenceConfig(language: HelpLanguage = 'en'): string {
+  const root = withHelp(z.toJSONSchema(gatewaySchema, { io: 'input' }) as Node, '', language);
   const sections = Object.entries(root.properties ?? {}).flatMap(([key, node]) => ['', ...entryLines(key, node, 0)]);
-  return [...HEADER.map(line => `# ${line}`), ...sections, ''].join('\n');
+  return [...HEADER[language].map(line => `# ${line}`), ...sections, ''].join('\n');
+}
+
+/** The same tree, described in this language. */
+function withHelp(node: Node, at: string, language: HelpLanguage): Node {
+  const properties = node.properties === undefined ? {} : { properties: Object.fromEntries(Object.entries(node.properties).map(([key, child]) => [key, withHelp(child, at === '' ? key : `${at}.${key}`, language)])) };
+  const items = node.items === undefined ? {} : { items: withHelp(node.items, `${at}[]`, language) };
+  const zh = language === 'zh' ? zhHelpOf(at) : undefined;
+  return { ...node, ...properties, ...items, ...(zh === undefined ? {} : { description: zh }) };
 }
 
 function entryLines(key: string, node: Node, depth: number): readonly string[] {

@@ -286,6 +286,7 @@ const resourceRules = z.strictObject({
 });
 
 export const gatewaySchema = z.strictObject({
+  version: z.int().min(1).max(10_000).default(1).describe('of the schema that this file is written for; an older file is brought up to date by itself'),
   node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine'),
   sip: sip.prefault({}).describe('SIP signalling: our identity and where we listen'),
   devices: devices.prefault({}).describe('below us: cameras, NVRs and platforms that register here'),
