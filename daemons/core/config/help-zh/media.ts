@@ -19,6 +19,7 @@ export const MEDIA_ZH: Readonly<Record<string, string>> = {
   'media.maxBitrateMbps': '收发合计达到此值的实例不再接新源；0：不限',
   'media.maxCpuPercent': '占用本核达到此比例的实例也不再接新源；0：不限',
   'media.gopKiB': '为每个被播放、转换或截图的通道保留最近一个关键帧以来的图像，新观看者立即出图；更长的图像组不保留；0：不保留',
+  'media.keyPictureKiB': '每个运行中的通道保留最近一个关键帧，供截图和加入者立即出图；更大的图像不保留；0：不保留',
   'media.loss': '丢包如何处理',
   'media.loss.minWaitMs': '缺失的包至少等待这么久',
   'media.loss.maxWaitMs': '无论抖动多大，最多等待这么久',
