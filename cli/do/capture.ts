@@ -19,9 +19,11 @@ function legLine({ role, transport, local, remote, packets, bytes, ssrcs }: LegR
 }
 
 /** The program stream of the source, as far as it came. */
-function payloadOf(taken: Captured): readonly Uint8Array[] {
-  const source = taken.legs.findIndex(({ role }) => role === 'source');
-  return source < 0 ? [] : walkRtp(packetsOf(taken, source).map(({ bytes }) => ({ bytes, ...taken.legs[source]!.remote }))).runs;
+function payloadOf(taken: Captured, legs: readonly LegReport[]): readonly Uint8Array[] {
+  const source = legs.findIndex(({ role }) => role === 'source');
+  if (source < 0) return [];
+  const { remote } = taken.legs[source]!;
+  return walkRtp(packetsOf(taken, source, legs[source]!.agreed).packets.map(bytes => ({ bytes, ...remote }))).runs;
 }
 
 export default defineCommand({
@@ -44,8 +46,8 @@ export default defineCommand({
     const taken = await captured(context, instance, bridgeId, seconds);
     const legs = await legsOf(context, channel, taken);
     if (probeId !== null) await context.sipd(client => client.call('closeProbe', { probeId }));
-    if (args.file !== undefined) await writeCapture(args.file, mediaCaptureOf(taken));
-    if (args.payload !== undefined) await writeCapture(args.payload, payloadOf(taken));
+    if (args.file !== undefined) await writeCapture(args.file, mediaCaptureOf(taken, legs.map(({ agreed }) => agreed)));
+    if (args.payload !== undefined) await writeCapture(args.payload, payloadOf(taken, legs));
     context.print({ channel: channel.channelId, deviceId: channel.deviceId, bridgeId, played: probeId !== null, dropped: taken.dropped, legs }, args.json, () => {
       const dropped = taken.dropped > 0 ? [`${taken.dropped} packets were not kept`] : [];
       const files = [args.file, args.payload].flatMap(path => (path === undefined ? [] : [`written: ${path}`]));

@@ -1,5 +1,7 @@
 /** Packets of one bridge out of mediad, while they come, and as a capture file. */
 import type { CaptureLeg } from '#contracts/mediad.ts';
+import { type TcpWalk, walkTcp } from '#core/diagnose/tcp-walk.ts';
+import type { Agreed } from '#core/diagnose/validate-media.ts';
 import { CaptureWriter } from '#core/pcap/capture.ts';
 import { FRAME_LENGTH_BYTES, writeFrameLength } from '#core/rtp/tcp-framing.ts';
 import { systemRandom } from '#kit/random.ts';
@@ -8,10 +10,12 @@ import { pause } from './pause.ts';
 
 const LOOK_EVERY_MS = 200;
 const WHOLE_PACKETS = 65_535;
+const NOTHING = new Uint8Array(0);
 
 export interface CapturedPacket {
   readonly leg: number;
   readonly atWallMs: number;
+  /** A packet, or a piece of a stream. */
   readonly bytes: Uint8Array;
 }
 
@@ -42,15 +46,33 @@ export function captured(context: Context, instance: string, bridgeId: string, s
   });
 }
 
-export const packetsOf = ({ packets }: Captured, leg: number): readonly CapturedPacket[] => packets.filter(packet => packet.leg === leg);
+export interface LegPackets {
+  readonly packets: readonly Uint8Array[];
+  /** Of a stream: how it was framed, and octets in front of its first frame. */
+  readonly tcp: TcpWalk | undefined;
+}
 
-/** Datagrams as they were; streams with the length in front of each packet that they had (RFC 4571). */
-export function mediaCaptureOf({ legs, packets }: Captured): Uint8Array[] {
+/** RTP and RTCP packets of one leg. */
+export function packetsOf({ legs, packets }: Captured, index: number, { ssrc, payloadType }: Agreed): LegPackets {
+  const pieces = packets.filter(({ leg }) => leg === index).map(({ bytes }) => bytes);
+  const { framing, fromStart } = legs[index]!;
+  if (framing === 'packets') return { packets: pieces, tcp: undefined };
+  const tcp = walkTcp(pieces, ssrc, payloadType, fromStart);
+  return { packets: tcp.packets, tcp };
+}
+
+/** Datagrams and streams as they were; a stream begins with a whole frame, so that dissectors find the others. `agreed`: by leg. */
+export function mediaCaptureOf(taken: Captured, agreed: readonly Agreed[]): Uint8Array[] {
   const writer = new CaptureWriter();
-  const records = packets.map(({ leg, atWallMs, bytes }) => {
-    const { role, transport, local, remote } = legs[leg]!;
+  const lead = taken.legs.map((leg, index) => (leg.framing === 'packets' || leg.fromStart ? 0 : packetsOf(taken, index, agreed[index]!).tcp!.leadBytes));
+  const records = taken.packets.map(({ leg, atWallMs, bytes }) => {
+    const { role, transport, framing, local, remote } = taken.legs[leg]!;
     const [from, to] = role === 'source' ? [remote, local] : [local, remote];
-    return transport === 'udp' ? writer.datagram(atWallMs, from, to, bytes) : writer.stream(atWallMs, from, to, framed(bytes));
+    if (transport === 'udp') return writer.datagram(atWallMs, from, to, bytes);
+    if (framing === 'packets') return writer.stream(atWallMs, from, to, framed(bytes));
+    const dropped = Math.min(lead[leg]!, bytes.length);
+    lead[leg]! -= dropped;
+    return dropped === bytes.length ? NOTHING : writer.stream(atWallMs, from, to, bytes.subarray(dropped));
   });
   return [writer.header(), ...records];
 }

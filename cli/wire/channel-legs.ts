@@ -40,8 +40,9 @@ export async function bridgeOf(context: Context, { deviceId, channelId }: Channe
 export async function legsOf(context: Context, channel: ChannelRow, taken: Captured): Promise<LegReport[]> {
   const { messages } = await context.sipd(client => recorded(client, { needles: idsOfChannel(channel) }));
   const legs = taken.legs.map((leg, index) => {
-    const packets = packetsOf(taken, index).map(({ bytes }) => ({ bytes, ...leg.remote }));
     const agreed = agreedOn(leg, messages);
+    const { packets: all, tcp } = packetsOf(taken, index, agreed);
+    const packets = all.map(bytes => ({ bytes, ...leg.remote }));
     const place = ({ address, port }: { address: string; port: number }): string => `${address}:${port}`;
     const remote = place(leg.remote);
     return {
@@ -53,7 +54,7 @@ export async function legsOf(context: Context, channel: ChannelRow, taken: Captu
       bytes: packets.reduce((sum, { bytes }) => sum + bytes.length, 0),
       ssrcs: [...walkRtp(packets).ssrcs].map(ssrc => `0x${ssrc.toString(16).padStart(8, '0')}`),
       agreed,
-      findings: validateMedia(packets, agreed, leg.role === 'source' ? remote : 'us'),
+      findings: validateMedia(packets, agreed, leg.role === 'source' ? remote : 'us', tcp?.facts),
     };
   });
   // What a camera does wrong passes through: it is no fault of ours.

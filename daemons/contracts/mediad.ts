@@ -263,7 +263,7 @@ export interface StartCaptureParams {
   readonly captureId: string;
   readonly bridgeId: string;
   readonly seconds: number;
-  /** Of each packet; more than a packet has: all of it. */
+  /** Of each packet; more than a packet has: all of it. Streams are not cut. */
   readonly packetBytes: number;
 }
 
@@ -271,6 +271,10 @@ export interface StartCaptureParams {
 export interface CaptureLeg {
   readonly role: 'source' | 'sink';
   readonly transport: 'udp' | 'tcp';
+  /** `stream`: octets of a connection as they came, from anywhere to anywhere; `packets`: one RTP or RTCP packet each, without the framing of TCP. */
+  readonly framing: 'packets' | 'stream';
+  /** The first octets of the stream are the first of its connection. */
+  readonly fromStart: boolean;
   readonly local: Endpoint;
   readonly remote: Endpoint;
 }
@@ -278,7 +282,7 @@ export interface CaptureLeg {
 export interface CapturePage {
   /** All so far. */
   readonly legs: readonly CaptureLeg[];
-  /** RTP or RTCP packets without the framing of TCP. `leg`: place in `legs`; `length`: before it was cut. */
+  /** `leg`: place in `legs`; `length`: before it was cut. */
   readonly packets: readonly { readonly leg: number; readonly atWallMs: number; readonly length: number; readonly base64: string }[];
   /** Packets that found no room because nobody read. */
   readonly dropped: number;

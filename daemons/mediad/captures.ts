@@ -23,6 +23,8 @@ export interface TappedLeg {
   readonly bridgeId: string;
   readonly role: CaptureLeg['role'];
   readonly transport: CaptureLeg['transport'];
+  readonly framing: CaptureLeg['framing'];
+  readonly fromStart: boolean;
   readonly local: Endpoint;
 }
 
@@ -104,7 +106,7 @@ export class Captures implements Disposable {
     return null;
   }
 
-  /** One packet of a leg, from or to `address` and `port`. */
+  /** One packet of a leg, or some octets of its stream, from or to `address` and `port`. */
   packet(leg: TappedLeg, memory: Uint8Array, offset: number, length: number, address: string, port: number): void {
     for (const capture of this.#captures.values()) if (capture.bridgeId === leg.bridgeId && !capture.isOver) this.#keep(capture, leg, memory, offset, length, address, port);
   }
@@ -112,13 +114,13 @@ export class Captures implements Disposable {
   #keep(capture: Capture, leg: TappedLeg, memory: Uint8Array, offset: number, length: number, address: string, port: number): void {
     const key = `${leg.role} ${leg.local.port} ${address}:${port}`;
     let index = capture.legIndex.get(key);
-    const kept = Math.min(length, capture.packetBytes);
+    const kept = leg.framing === 'stream' ? length : Math.min(length, capture.packetBytes);
     if ((index === undefined && capture.legs.length >= MAX_LEGS) || capture.waitingBytes + kept > MAX_WAITING_BYTES) {
       capture.dropped += 1;
       return;
     }
     if (index === undefined) {
-      index = capture.legs.push({ role: leg.role, transport: leg.transport, local: leg.local, remote: { address, port } }) - 1;
+      index = capture.legs.push({ role: leg.role, transport: leg.transport, framing: leg.framing, fromStart: leg.fromStart, local: leg.local, remote: { address, port } }) - 1;
       capture.legIndex.set(key, index);
     }
     capture.waiting.push({ leg: index, atWallMs: this.#clock.wall(), bytes: new Uint8Array(memory.subarray(offset, offset + kept)), length });

@@ -123,7 +123,7 @@ abstract class TcpSink implements SinkLeg, Flushable {
   #capture(at: number, length: number): void {
     const { bridgeId, plane } = this.options;
     const { address, port } = this.remote!;
-    plane.captures.packet({ bridgeId, role: 'sink', transport: 'tcp', local: this.local }, this.#block, at, length, address, port);
+    plane.captures.packet({ bridgeId, role: 'sink', transport: 'tcp', framing: 'packets', fromStart: false, local: this.local }, this.#block, at, length, address, port);
   }
 
   #newBlock(): void {

@@ -114,7 +114,7 @@ class UdpSink implements SinkLeg {
 
   #capture(): void {
     const { plane, bridgeId } = this.#options;
-    const leg = { bridgeId, role: 'sink', transport: 'udp', local: this.local } as const;
+    const leg = { bridgeId, role: 'sink', transport: 'udp', framing: 'packets', fromStart: false, local: this.local } as const;
     for (let i = 0; i < outbound.count; i++) plane.captures.packet(leg, outbound.memory[i]!, outbound.offset[i]!, outbound.length[i]!, this.#address, this.#farPort);
   }
 

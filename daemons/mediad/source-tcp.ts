@@ -27,6 +27,8 @@ interface Connection {
   readonly deframer: Deframer;
   readonly address: string;
   readonly port: number;
+  /** Something came over it. */
+  begun: boolean;
 }
 
 abstract class TcpSource implements SourceLeg {
@@ -74,7 +76,7 @@ abstract class TcpSource implements SourceLeg {
     socket.on('error', () => undefined);
     if (this.#ended || this.#live !== undefined || address === undefined) return void socket.destroy();
     if (this.#candidates.size >= MAX_CANDIDATES) this.#drop(this.#candidates.values().next().value!);
-    const connection: Connection = { socket, deframer: new Deframer(), address, port: socket.remotePort ?? 0 };
+    const connection: Connection = { socket, deframer: new Deframer(), address, port: socket.remotePort ?? 0, begun: false };
     this.#candidates.add(connection);
     socket.on('close', () => this.#onClose(connection));
     if (this.target !== undefined) this.#listenTo(connection);
@@ -97,11 +99,12 @@ abstract class TcpSource implements SourceLeg {
     const batch = plane.batch;
     batch.begin();
     if (this.#live === undefined) intake.gate.lockTo(address, port);
+    if (plane.captures.on) plane.captures.packet({ bridgeId: intake.bridgeId, role: 'source', transport: 'tcp', framing: 'stream', fromStart: !connection.begun, local: this.local }, chunk, 0, chunk.length, address, port);
+    connection.begun = true;
     deframer.feed(chunk);
     const resyncs = deframer.resyncs;
     let step = deframer.next();
     for (; step === 'frame'; step = deframer.next()) {
-      if (plane.captures.on) plane.captures.packet({ bridgeId: intake.bridgeId, role: 'source', transport: 'tcp', local: this.local }, deframer.memory, deframer.offset, deframer.length, address, port);
       const taken = intake.take(deframer.memory, deframer.offset, deframer.length, address, port, now, batch);
       if (this.#live === connection) continue;
       if (taken === 'wrong-ssrc' && this.othersMayCome) return this.#refuse(connection, 'wrong-ssrc');

@@ -115,7 +115,7 @@ class UdpSource implements SourceLeg {
   }
 
   #capture({ count, memory, offset, length, address, port }: DatagramBatch): void {
-    const leg = { bridgeId: this.#intake.bridgeId, role: 'source', transport: 'udp', local: this.local } as const;
+    const leg = { bridgeId: this.#intake.bridgeId, role: 'source', transport: 'udp', framing: 'packets', fromStart: false, local: this.local } as const;
     for (let i = 0; i < count; i++) this.#plane.captures.packet(leg, memory[i]!, offset[i]!, length[i]!, address[i]!, port[i]!);
   }
 

@@ -143,6 +143,8 @@ interface Habit {
   readonly transport?: 'tcp-passive' | 'tcp-active';
   readonly options?: object;
   readonly wait?: true;
+  /** Seen only by who looks from the first octet on: a busy machine may be too late for it. */
+  readonly atStart?: true;
 }
 
 const HABITS: readonly Habit[] = [
@@ -177,6 +179,9 @@ const HABITS: readonly Habit[] = [
   { quirk: 'pes-length-zero', findings: ['ps-length-zero'] },
   { quirk: 'no-psm', findings: ['ps-no-map'] },
   { quirk: 'short-pack', findings: ['ps-pack-header'], transport: 'tcp-passive' },
+  { quirk: 'dollar-framing', findings: ['tcp-interleaved'], transport: 'tcp-passive' },
+  { quirk: 'zero-length-frames', findings: ['tcp-empty'], transport: 'tcp-passive' },
+  { quirk: 'garbage-start', findings: ['tcp-desync'], transport: 'tcp-passive', atStart: true },
   { quirk: 'marker-never', findings: ['rtp-marker'] },
   { quirk: 'loss', findings: ['rtp-holes'] },
   { quirk: 'rtp-extension', findings: ['rtp-extension'] },
@@ -200,10 +205,10 @@ await t.test('cameras with habits of their own are found guilty of them, and of 
     return [...new Set([...(raw.findings ?? []).filter(({ by }) => by !== 'us').map(({ id }) => id), ...media])].filter(id => !CHANCE.has(id)).sort();
   };
   const judge = async (index: number): Promise<void> => {
-    const { quirk, findings, wait } = HABITS[index]!;
-    const { raw } = await vlink<CaptureReport>(directory, 'capture', channelOf(idOf(index)), '--seconds', '1', '--json');
-    const media = raw.legs.flatMap(leg => leg.findings.map(({ id }) => id));
-    t.equal(raw.played, true);
+    const { quirk, findings, wait, atStart } = HABITS[index]!;
+    const look = async (): Promise<string[]> => (await vlink<CaptureReport>(directory, 'capture', channelOf(idOf(index)), '--seconds', '1', '--json')).raw.legs.flatMap(leg => leg.findings.map(({ id }) => id));
+    let media = await look();
+    if (atStart === true) await until(`${quirk} is seen from its start`, async () => media.join() === findings.join() || ((media = await look()), false), 15_000);
     if (wait === true) await until(`${quirk} shows`, async () => (await found(index, media)).join() === findings.join(), 15_000);
     t.same(await found(index, media), [...findings].sort(), quirk ?? 'none');
   };

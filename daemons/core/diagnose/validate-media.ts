@@ -1,6 +1,7 @@
 /** Rules for the media of one leg: RTP against what was agreed on, and the program stream inside (GB/T 28181-2016 Annex C, RFC 3550, ISO/IEC 13818-1). */
 import { type PsFacts, newPsFacts, walkPs } from './ps-walk.ts';
 import { type Finding, Findings, type Rule } from './rule.ts';
+import type { TcpFacts } from './tcp-walk.ts';
 import { type RtpFacts, type SeenPacket, walkRtp } from './rtp-walk.ts';
 
 /** What offer and answer say; undefined: not known, and then not judged. */
@@ -17,6 +18,8 @@ export interface MediaSubject {
   readonly rtp: RtpFacts;
   readonly ps: PsFacts;
   readonly agreed: Agreed;
+  /** Undefined: it came in datagrams, or its framing was not seen. */
+  readonly tcp: TcpFacts | undefined;
 }
 
 const GB_PS = 'GB/T 28181-2016 Annex C, ISO/IEC 13818-1';
@@ -88,6 +91,9 @@ function slowSound({ pts }: PsFacts): string | undefined {
 }
 
 export const MEDIA_RULES: readonly Rule<MediaSubject>[] = [
+  { id: 'tcp-interleaved', clause: 'RFC 4571 2, GB/T 28181-2016 Annex L', severity: 'wrong', says: 'RTP over TCP with the framing of RTSP ($, channel, length)', broken: ({ tcp }) => counted(tcp?.interleavedFrames ?? 0, 'frames') },
+  { id: 'tcp-empty', clause: 'RFC 4571 2', severity: 'loose', says: 'empty frames', broken: ({ tcp }) => counted(tcp?.emptyFrames ?? 0, 'frames') },
+  { id: 'tcp-desync', clause: 'RFC 4571 2, GB/T 28181-2016 Annex L', severity: 'wrong', says: 'octets that belong to no frame', broken: ({ tcp }) => (tcp !== undefined && tcp.strayBytes > 0 ? `${tcp.strayBytes} octets in ${tcp.strayPlaces} places` : undefined) },
   { id: 'rtp-malformed', clause: 'RFC 3550 5.1', severity: 'wrong', says: 'packets that are no RTP', broken: ({ rtp }) => counted(rtp.malformed, 'packets') },
   { id: 'rtp-ssrc', clause: 'GB/T 28181-2016 Annex F (y field)', severity: 'wrong', says: 'the SSRC is not that of y=', broken: otherSsrc },
   { id: 'rtp-ssrc-changes', clause: 'RFC 3550 8', severity: 'loose', says: 'the SSRC changes within a session', broken: ({ rtp }) => (rtp.ssrcs.size > 1 ? [...rtp.ssrcs].slice(0, 4).map(ssrc => hex(ssrc, 8)).join(', ') : undefined) },
@@ -116,12 +122,12 @@ export const MEDIA_RULES: readonly Rule<MediaSubject>[] = [
   { id: 'ps-sound-clock', clause: `${GB_PS} 2.4.3.7`, severity: 'wrong', says: 'PTS of sounds do not count 90 kHz', broken: ps(slowSound) },
 ];
 
-/** Packets of one leg in the order in which they came. `by`: who sent them. */
-export function validateMedia(packets: readonly SeenPacket[], agreed: Agreed, by: string): Finding[] {
+/** Packets of one leg in the order in which they came. `by`: who sent them; `tcp`: what their framing was like. */
+export function validateMedia(packets: readonly SeenPacket[], agreed: Agreed, by: string, tcp?: TcpFacts): Finding[] {
   const rtp = walkRtp(packets);
   const facts = newPsFacts();
   for (const run of rtp.runs) walkPs(run, facts);
   const findings = new Findings();
-  findings.check(MEDIA_RULES, { rtp, ps: facts, agreed }, by);
+  findings.check(MEDIA_RULES, { rtp, ps: facts, agreed, tcp }, by);
   return findings.list();
 }

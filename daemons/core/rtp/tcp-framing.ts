@@ -48,6 +48,9 @@ export class Deframer {
   /** Times that alignment was lost. */
   resyncs = 0;
   skippedBytes = 0;
+  /** Frames with the framing of RTSP, and frames with nothing in them. */
+  interleavedFrames = 0;
+  emptyFrames = 0;
 
   /** What the stream should carry: a header with neither is no header. Undefined: not known yet. */
   expect(ssrc: number | undefined, payloadType: number | undefined): void {
@@ -89,6 +92,7 @@ export class Deframer {
       if (available < prefix) return 'more';
       const length = readUint16(this.memory, this.#at + prefix - FRAME_LENGTH_BYTES);
       if (length === 0) {
+        this.emptyFrames++;
         this.#at += prefix;
         continue;
       }
@@ -98,6 +102,7 @@ export class Deframer {
         continue;
       }
       if (available < prefix + length) return 'more';
+      if (prefix === INTERLEAVED_BYTES) this.interleavedFrames++;
       this.offset = this.#at + prefix;
       this.length = length;
       this.#at = this.offset + length;

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { concatBytes } from '#core/bytes.ts';
+import { concatBytes, toByteString } from '#core/bytes.ts';
+import { walkTcp } from '#core/diagnose/tcp-walk.ts';
 import { type Agreed, MEDIA_RULES, validateMedia } from '#core/diagnose/validate-media.ts';
 import { newPsFacts, walkPs } from '#core/diagnose/ps-walk.ts';
 import { packHeader, pesHeader, systemHeader } from '#core/ps/mux.ts';
@@ -91,8 +92,32 @@ t.test('what no simulator does', async t => {
   t.same(rulesIn(pictures()), []);
   for (const [rule, packets, agreed] of CASES) t.same(rulesIn(packets, agreed), [rule], rule);
   t.same(rulesIn(Array.from({ length: 30 }, (_, at) => packet(at, at * 3600, NAL)), { ...AGREED, format: 'h264' }), [], 'an elementary stream that was agreed on is none');
-  const covered = new Set([...HABITS.flatMap(([, rules]) => rules), ...CASES.map(([rule]) => rule)]);
+  const covered = new Set(['tcp-interleaved', 'tcp-empty', 'tcp-desync', ...HABITS.flatMap(([, rules]) => rules), ...CASES.map(([rule]) => rule)]);
   t.same(MEDIA_RULES.map(({ id }) => id).filter(id => !covered.has(id)), [], 'every rule has a case');
+});
+
+/** As a connection carries them. */
+const framed = (packets: readonly Uint8Array[], wrap: (packet: Uint8Array) => Uint8Array = plainFrame): Uint8Array[] => packets.map(wrap);
+const plainFrame = (bytes: Uint8Array): Uint8Array => concatBytes(Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes);
+const rulesOver = (chunks: readonly Uint8Array[], fromStart = true): string[] => {
+  const { packets, facts } = walkTcp(chunks, SSRC, 96, fromStart);
+  return validateMedia(from(packets), AGREED, 'camera', facts).map(({ id }) => id).sort();
+};
+
+t.test('the framing of TCP, cut anywhere', async t => {
+  const stream = concatBytes(...framed(pictures()));
+  t.same(rulesOver([stream]), []);
+  fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: stream.length - 1 }), { maxLength: 20 }), cuts => {
+    const at = [0, ...cuts.sort((a, b) => a - b), stream.length];
+    return rulesOver(at.slice(1).map((end, i) => stream.subarray(at[i], end))).length === 0;
+  }));
+  t.same(rulesOver(framed(pictures(), bytes => concatBytes(Uint8Array.of(0x24, 0), plainFrame(bytes)))), ['tcp-interleaved']);
+  t.same(rulesOver(framed(pictures(), bytes => concatBytes(Uint8Array.of(0, 0), plainFrame(bytes)))), ['tcp-empty']);
+  t.same(rulesOver([Uint8Array.of(0x17, 0x99, 0x31, 7, 7, 7), ...framed(pictures())]), ['tcp-desync'], 'stale octets in front');
+  const middle = walkTcp([stream.subarray(40)], SSRC, 96, false);
+  t.match(middle.facts, { strayBytes: 0, strayPlaces: 0 }, 'who begins to look in the middle of a frame blames nobody');
+  t.equal(middle.packets.length, 29);
+  t.equal(toByteString(plainFrame(middle.packets[0]!)), toByteString(stream.subarray(40 + middle.leadBytes, 40 + middle.leadBytes + 2 + middle.packets[0]!.length)));
 });
 
 t.test('numbers and timestamps that wrap are no fault', async t => {
