@@ -13,6 +13,8 @@ const CORRUPT_MARK = '.corrupt-';
 const BUSY_TIMEOUT_MS = 2000;
 /** Codes after which the file cannot be believed. */
 const CORRUPTION = /^SQLITE_(CORRUPT|NOTADB)/;
+/** Pages of the write-ahead log (16 MiB) after which they are moved into the file: that waits for the disk twice. */
+const CHECKPOINT_PAGES = 4096;
 /** Codes that say something of the disk and nothing of the statement. */
 const STORAGE = /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|PERM|NOMEM|PROTOCOL|CORRUPT|NOTADB|BUSY|LOCKED)/;
 
@@ -26,6 +28,8 @@ export interface OpenedFile {
   readonly database: SqliteDatabase;
   /** False: the file could not be opened and this database lives in memory only. */
   readonly durable: boolean;
+  /** Path of the write-ahead log; null when there is none. */
+  readonly wal: string | null;
 }
 
 /** STORE_FAILED when another process holds the file or a newer release wrote it; every other trouble is survived. */
@@ -33,15 +37,17 @@ export function openSqliteFile(path: string, clock: Clock, log: Log, steps: read
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     if (existsSync(path) && statSync(path).size === 0) log.error({ path }, 'store.file-was-empty');
-    return { database: openChecked(path, steps), durable: true };
+    return { database: openChecked(path, steps), durable: true, wal: walOf(path) };
   } catch (error) {
     if (error instanceof GatewayError) throw error;
     if (sqliteCode(error).startsWith('SQLITE_BUSY')) throw new GatewayError('STORE_FAILED', { path, why: 'another process uses it' }, { cause: error });
-    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error, steps), durable: true };
+    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error, steps), durable: true, wal: walOf(path) };
     log.error({ path, why: (error as Error).message }, 'store.volatile');
-    return { database: prepare(new Database(':memory:'), steps), durable: false };
+    return { database: prepare(new Database(':memory:'), steps), durable: false, wal: null };
   }
 }
+
+const walOf = (path: string): string | null => (path === ':memory:' ? null : `${path}-wal`);
 
 function openChecked(path: string, steps: readonly Migration[]): SqliteDatabase {
   const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
@@ -60,6 +66,7 @@ function openChecked(path: string, steps: readonly Migration[]): SqliteDatabase 
 function prepare(database: SqliteDatabase, steps: readonly Migration[]): SqliteDatabase {
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = NORMAL');
+  database.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   const version = Number(database.pragma('user_version', { simple: true }));
   if (version > steps.length) throw new GatewayError('STORE_FAILED', { why: 'written by a newer release', version, known: steps.length });
   database.transaction(() => {

@@ -1,6 +1,7 @@
 /**
  * When a write reaches the disk. Each commits at once without waiting for the disk, so it survives the process; every
- * 200 ms one synchronous commit takes all of them past a power cut. When the disk fails they wait here (fault 108).
+ * 200 ms the log is synchronised behind our back (sqlite-wal.ts), which takes all of them past a power cut. Who cannot go on before that
+ * flushes: a synchronous commit. When the disk fails they wait here (fault 108).
  *
  *        write fails for want of disk               queue full
  *   ok ----------------------------> failing(queue) ----------> failing(queue, refusing)
@@ -12,6 +13,7 @@ import { type Ms, NEVER, addMs } from '#core/units.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { isStorageTrouble, sqliteCode, type OpenedFile, type SqliteDatabase } from './sqlite-file.ts';
+import { WalSync } from './sqlite-wal.ts';
 import type { StoreHealth } from './state-store.ts';
 
 const MAX_QUEUED = 10_000;
@@ -32,6 +34,7 @@ export class WriteQueue implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #durable: boolean;
   readonly #options: WriteQueueOptions;
+  readonly #wal: WalSync | undefined;
   #queue: (() => void)[] = [];
   #refused = 0;
   #lastError: string | null = null;
@@ -39,8 +42,9 @@ export class WriteQueue implements Disposable {
   #timer: Disposable | undefined;
   #timerAt: Ms = NEVER;
 
-  constructor({ database, durable }: OpenedFile, options: WriteQueueOptions) {
+  constructor({ database, durable, wal }: OpenedFile, options: WriteQueueOptions) {
     this.#database = database;
+    this.#wal = wal === null ? undefined : new WalSync(wal);
     this.#durable = durable;
     this.#options = options;
   }
@@ -70,17 +74,45 @@ export class WriteQueue implements Disposable {
 
   /** All that was written is on the disk when it returns, unless `health` says otherwise. */
   flush(): void {
-    this[Symbol.dispose]();
-    if (this.#queue.length > 0 && !this.#retry()) return;
-    this.#options.onFlush();
-    if (this.#queue.length > 0 || !this.#unsynced) return;
-    this[Symbol.dispose]();
-    this.#sync();
+    if (this.#isWritten() && (this.#unsynced || this.#wal?.busy === true)) this.#sync();
   }
 
+  /** Nothing waits and nothing comes any more: flushed before, and the file is closed next. */
   [Symbol.dispose](): void {
+    this.#disarm();
+    this.#wal?.[Symbol.dispose]();
+  }
+
+  #disarm(): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
+  }
+
+  /** All that waited is in the log. */
+  #isWritten(): boolean {
+    this.#disarm();
+    if (this.#queue.length > 0 && !this.#retry()) return false;
+    this.#options.onFlush();
+    if (this.#queue.length > 0) return false;
+    this.#disarm();
+    return true;
+  }
+
+  #onDue(): void {
+    if (!this.#isWritten() || !this.#unsynced) return;
+    // A disk that failed has to show itself that it works again.
+    if (this.#wal === undefined || this.#lastError !== null) return this.#sync();
+    // Else when that one ends.
+    if (this.#wal.busy) return;
+    this.#unsynced = false;
+    this.#wal.start(why => this.#onSynced(why));
+  }
+
+  #onSynced(why: string | null): void {
+    if (why !== null) {
+      this.#options.log.error({ why }, 'store.sync-failed');
+      this.#sync();
+    } else if (this.#unsynced && this.#timer === undefined) this.#onDue();
   }
 
   /** False when the disk is at fault. Any other failure is the caller's and is thrown. */
@@ -128,6 +160,7 @@ export class WriteQueue implements Disposable {
 
   /** A synchronous commit takes all earlier frames of the write-ahead log to the disk with it. */
   #sync(): void {
+    this.#unsynced = true;
     this.#database.pragma('synchronous = FULL');
     const done = this.#attempt(() => void this.#database.exec(COUNT_SYNC));
     this.#database.pragma('synchronous = NORMAL');
@@ -143,6 +176,6 @@ export class WriteQueue implements Disposable {
     if (this.#timer !== undefined && this.#timerAt <= at) return;
     this.#timer?.[Symbol.dispose]();
     this.#timerAt = at;
-    this.#timer = clock.schedule(at, () => this.flush());
+    this.#timer = clock.schedule(at, () => this.#onDue());
   }
 }

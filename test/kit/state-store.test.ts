@@ -7,9 +7,12 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { GatewayError } from '#core/result.ts';
 import { createLog } from '#kit/log.ts';
+import { openSqliteFile } from '#kit/sqlite-file.ts';
 import { SqliteStore, type SqliteStoreOptions } from '#kit/sqlite-store.ts';
 import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow } from '#kit/state-store.ts';
+import { WriteQueue } from '#kit/sqlite-writes.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
+import { until } from '../rig/until.ts';
 
 const log = createLog('test', 'silent');
 const DEVICE = '34020000001110000001';
@@ -147,6 +150,49 @@ t.test('keepalives and bindings wait at most 200 ms and cost one write', async t
   t.equal(clock.scheduled, 0, 'and goes along with what is');
   store[Symbol.dispose]();
   store[Symbol.dispose]();
+});
+
+/** A queue of writes over a file of its own, and how many synchronous commits it has made. */
+function openQueue(t: Test, clock: ManualClock, wal?: string): { writes: WriteQueue; write: () => void; syncs: () => number } {
+  const { database, ...file } = openSqliteFile(join(directory(t), 'file'), clock, log);
+  const writes = new WriteQueue({ database, ...file, ...(wal !== undefined && { wal }) }, { clock, log, onFlush: () => undefined, onRecovered: () => undefined });
+  t.teardown(() => {
+    writes[Symbol.dispose]();
+    database.close();
+  });
+  return { writes, write: () => writes.write(() => database.exec("INSERT OR REPLACE INTO meta VALUES ('a', 'b')")), syncs: () => Number(database.prepare("SELECT value FROM meta WHERE key = 'syncs'").pluck().get() ?? 0) };
+}
+
+t.test('what has to be on the disk waits for it, the rest is taken there behind our back', async t => {
+  const clock = new ManualClock();
+  const { writes, write, syncs } = openQueue(t, clock);
+  write();
+  clock.advance(200);
+  t.equal(syncs(), 0);
+  writes.flush();
+  t.equal(syncs(), 1, 'it is only under way: who asks now cannot rely on it');
+  await until('it is there', () => {
+    const before = syncs();
+    writes.flush();
+    return syncs() === before;
+  });
+  const before = syncs();
+  write();
+  clock.advance(200);
+  write();
+  clock.advance(200);
+  t.equal(syncs(), before);
+  t.match(writes.health, { state: 'ok', queued: 0 });
+});
+
+t.test('the log cannot be synchronised: a synchronous commit finds out what is wrong', async t => {
+  const clock = new ManualClock();
+  const { writes, write, syncs } = openQueue(t, clock, '/nowhere/log');
+  write();
+  t.equal(syncs(), 0);
+  clock.advance(200);
+  t.equal(syncs(), 1);
+  t.match(writes.health, { state: 'ok', lastError: null });
 });
 
 t.test('fault 108: the disk is full, and then it is not', async t => {
