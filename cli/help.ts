@@ -33,7 +33,7 @@ function commandHelp(command: Command): string {
   const options = Object.entries(command.args).map(([name, spec]): Candidate => {
     const isPositional = spec.type === 'argument' || spec.type === 'rest';
     const word = isPositional ? placeholder(name, spec) : spec.type === 'flag' ? `--${name}` : `--${name} <${name}>`;
-    const choices = typeof spec.values === 'object' ? ` (${spec.values.join(' | ')})` : '';
+    const choices = typeof spec.values === 'object' && spec.values.length > 0 ? ` (${spec.values.join(' | ')})` : '';
     return { word, help: say(spec.help) + choices };
   });
   const lines = [`${say('Usage')}: vlink ${[command.path, positionals(command), '[options]'].filter(part => part !== '').join(' ')}`, '', say(command.help), ''];
@@ -56,7 +56,7 @@ function groupText(node: GrammarNode, path: string, globals: readonly Candidate[
 export const helpText = (node: GrammarNode, path: string, globals: readonly Candidate[]): string => (node.command === null ? groupText(node, path, globals) : commandHelp(node.command));
 
 /** What each failure means to whoever runs vlink in a script. */
-const EXIT_HELP: Readonly<Record<ErrorCode, string>> = {
+export const EXIT_HELP: Readonly<Record<ErrorCode, string>> = {
   BAD_REQUEST: 'what was typed makes no sense',
   CONFIG_INVALID: 'the configuration is wrong',
   PEER_UNKNOWN: 'no such device, upstream or entry',

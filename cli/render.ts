@@ -1,5 +1,7 @@
 /** Text for a terminal: tables that stand straight with Chinese names, and names that cannot steer the terminal (fault 93). */
 
+import { say } from './language.ts';
+
 const MAX_CELL_COLUMNS = 48;
 const GAP = '  ';
 
@@ -66,10 +68,11 @@ export interface Column<Row> {
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], nothing: string): string {
   if (rows.length === 0) return nothing;
   const cells = rows.map(row => columns.map(column => clip(inert(String(column.value(row) ?? '-')), column.whole === true ? Infinity : MAX_CELL_COLUMNS)));
-  const widths = columns.map((column, i) => cells.reduce((widest, line) => Math.max(widest, displayWidth(line[i]!)), column.title.length));
+  const titles = columns.map(({ title }) => say(title));
+  const widths = titles.map((title, i) => cells.reduce((widest, line) => Math.max(widest, displayWidth(line[i]!)), displayWidth(title)));
   const line = (values: readonly string[]): string =>
     values.map((value, i) => { const padding = ' '.repeat(widths[i]! - displayWidth(value)); return columns[i]!.align === 'right' ? padding + value : value + padding; }).join(GAP).trimEnd();
-  return [line(columns.map(column => column.title)), ...cells.map(line)].join('\n');
+  return [line(titles), ...cells.map(line)].join('\n');
 }
 
 const UNITS: readonly (readonly [string, number])[] = [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1000]];

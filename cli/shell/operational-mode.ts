@@ -89,5 +89,5 @@ export function completionText({ candidates, hints }: Completion): string {
   const all = [...candidates, ...hints];
   const [first] = all;
   if (first === undefined) return `  ${say('nothing can come here')}`;
-  return pairs([...new Map(all.map(each => [each.word, each])).values()]);
+  return pairs([...new Map(all.map(({ word, help }) => [word, { word, help: say(help) }])).values()]);
 }

@@ -178,6 +178,18 @@ t.test('tables stand straight whatever a device calls itself', async t => {
   t.equal(new Set(over).size, 1, `the same column in every line: ${over.join(' ')}`);
 });
 
+t.test('in Chinese, by option or by locale', async t => {
+  await using daemons = await fakeDaemons();
+  const { out } = await vlink({ VLINK_CONFIG: daemons.configPath, LANG: 'zh_CN.UTF-8' }, 'show', 'devices');
+  const [titles = '', ...rows] = out.trimEnd().split('\n');
+  t.match(titles, /^设备 +名称 +状态 +承载 +地址 /);
+  t.same(rows.map(row => displayWidth(row.slice(0, row.indexOf('UDP')))), rows.map(() => displayWidth(titles.slice(0, titles.indexOf('承载')))), 'titles stand over their columns');
+  t.match((await vlink({ VLINK_CONFIG: daemons.configPath }, '--lang', 'zh', 'help', 'why')).out, /^用法: vlink why <channel>/);
+  t.match((await vlink({ VLINK_CONFIG: daemons.configPath, LANG: 'zh_CN.UTF-8' }, '--lang=en', 'show', 'devices')).out, /^DEVICE/);
+  t.equal((await vlink({}, '--lang', 'fr', 'help')).code, 64);
+  t.match(JSON.parse((await vlink({ VLINK_CONFIG: daemons.configPath, LANG: 'zh_CN.UTF-8' }, 'show', 'devices', '--json')).out), [{ name: '北门 NVR' }], 'programs read the same in every language');
+});
+
 t.test('failures in JSON for who asked for JSON', async t => {
   await using daemons = await fakeDaemons();
   const environment = { VLINK_CONFIG: daemons.configPath };

@@ -6,6 +6,11 @@ import { referenceConfig } from '#core/config/reference.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
 import { EXIT_CODE, SIP_STATUS } from '#core/result.ts';
 import { parseConfig } from '#kit/config-store.ts';
+import { COMMANDS } from '../../cli/commands.ts';
+import { COMMIT_WORDS, VERBS } from '../../cli/configure/session.ts';
+import { EXIT_HELP, filterHelp, GROUP_HELP, keyHelp } from '../../cli/help.ts';
+import { globalHelp } from '../../cli/program.ts';
+import { ZH } from '../../cli/zh.ts';
 import { ALL_FILES, ROOT, textOf } from './sources.ts';
 
 interface PackageJson {
@@ -50,6 +55,21 @@ t.test('every failure has a SIP status and an exit code', async t => {
   t.same(Object.keys(EXIT_CODE).sort(), Object.keys(SIP_STATUS).sort());
   t.ok(Object.values(SIP_STATUS).every(status => status >= 400 && status < 700));
   t.ok(Object.values(EXIT_CODE).every(code => code > 0 && code < 126));
+});
+
+t.test('vlink speaks Chinese: every command, argument, title and word of its own (cli/zh)', async t => {
+  const commands = COMMANDS.filter(({ hidden }) => hidden !== true);
+  const sources = ALL_FILES.filter(path => /^cli\/.*\.ts$/.test(path) && !path.startsWith('cli/zh')).map(textOf).join('\n');
+  const inSources = [...sources.matchAll(/\btitle: '([^']+)'|\bsay\('([^'\\]+)'/g)].map(([, title, word]) => title ?? word!);
+  const helps = [...commands.flatMap(({ help, args }) => [help, ...Object.values(args).map(arg => arg.help)]), ...Object.values(GROUP_HELP), ...[...keyHelp(), ...filterHelp(), ...globalHelp(), ...VERBS, ...COMMIT_WORDS].map(({ help }) => help)];
+  const missing = [...new Set([...inSources, ...helps, ...Object.values(EXIT_HELP)])].filter(english => english.trim() !== '' && ZH[english] === undefined);
+  t.same(missing, []);
+  for (const [english, chinese] of Object.entries(ZH)) t.ok(/[\u4e00-\u9fff]/.test(chinese) || chinese.toLowerCase() === english.toLowerCase(), `${english}: ${chinese}`);
+  t.same(commands.flatMap(({ path }) => (path.includes(' ') ? [path.split(' ')[0]!] : [])).filter(group => GROUP_HELP[group] === undefined), [], 'groups have a word of help');
+});
+
+t.test('every daemon says what its methods need', async t => {
+  for (const path of ALL_FILES.filter(path => /^daemons\/[a-z]+\/main\.ts$/.test(path) && textOf(path).includes('serveRpc'))) t.match(textOf(path), /serveRpc<[^>]*>\([\s\S]*\baccess: \w+Access\b/, path);
 });
 
 /** What must not be left in the tree. Each is written so that this list does not find itself. */
