@@ -6,4 +6,6 @@ set -euo pipefail
 if [ -d /run/systemd/system ]; then
   systemctl stop viewlink.target 'viewlink-*' || true
 fi
+# Nobody is left who would change the packet filter.
+nft delete table inet viewlink 2>/dev/null || true
 systemctl --no-reload disable viewlink.target 2>/dev/null || true

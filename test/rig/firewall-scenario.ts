@@ -5,12 +5,13 @@
  *   world: camera 10.77.0.1, management 10.77.0.9, scanner 203.0.113.7 == veth == 10.77.0.2 gateway, in a second namespace
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { connectRpc } from '#kit/rpc.ts';
+import { main as vlink } from '../../cli/vlink.ts';
 import { RawPeer } from './raw-peer.ts';
 import { requestBytes, token } from './sip-text.ts';
 import { until } from './until.ts';
@@ -19,7 +20,8 @@ const [CAMERA, MANAGEMENT, SCANNER, GATEWAY] = ['10.77.0.1', '10.77.0.9', '203.0
 const GATEWAY_ID = '34020000002000000001';
 const directory = process.argv[2]!;
 const far = `vl-gateway-${process.pid}`;
-const BAN_S = 4;
+/** Longer than all of this takes, and short enough to see its end. */
+const [LONG_BAN_S, SHORT_BAN_S] = [600, 3];
 const PACKETS_PER_S = 200;
 /** Longer than any answer takes here. */
 const SILENCE_MS = 700;
@@ -37,10 +39,10 @@ for (const words of [['link', 'set', 'lo', 'up'], ['address', 'add', `${GATEWAY}
 const run = join(directory, 'run');
 mkdirSync(run);
 const configuration = join(directory, 'gateway.yaml');
-writeFileSync(
+const configure = (banS: number): void => writeFileSync(
   configuration,
   stringify({
-    host: { firewall: true, management: [MANAGEMENT], sipPacketsPerS: PACKETS_PER_S, bans: { banS: BAN_S, maxBanS: BAN_S } },
+    host: { firewall: true, management: [MANAGEMENT], sipPacketsPerS: PACKETS_PER_S, bans: { banS, maxBanS: banS } },
     sip: { id: GATEWAY_ID, listen: ['udp', 'tcp'].map(transport => ({ transport, address: GATEWAY, port: 5060 })), unknownRequestsPerS: 10_000 },
     // One that may come from anywhere: SIP is open to all, and the scanner is somebody for sipd to find out about.
     devices: { known: [{ id: '34020000001110000001', password: 'x' }], admit: [{ networks: [`${CAMERA}/32`], password: 'x' }] },
@@ -48,6 +50,7 @@ writeFileSync(
     rpc: { directory: run },
   }),
 );
+configure(LONG_BAN_S);
 const node = process.execPath;
 const sipd = spawn('ip', ['netns', 'exec', far, node, 'daemons/sipd/main.ts', '--config', configuration], { stdio: 'ignore' });
 const applied = (...more: readonly string[]): void => void inGateway(node, 'daemons/firewall/main.ts', '--config', configuration, ...more);
@@ -62,6 +65,13 @@ function knock(localAddress: string, port: number): Promise<'answered' | 'silenc
 }
 
 const ask = (peer: RawPeer, agent?: string): void => peer.send(requestBytes({ method: 'OPTIONS', uri: `sip:${GATEWAY_ID}@3402000000`, from: '<sip:100@3402000000>;tag=f', to: `<sip:${GATEWAY_ID}@3402000000>`, callId: token(), ...(agent === undefined ? {} : { headers: [`User-Agent: ${agent}`] }) }, { ...peer.place, transport: 'UDP' }));
+
+/** What it printed; its exit code before it. */
+async function typed(...words: readonly string[]): Promise<string> {
+  let text = '';
+  const code = await vlink(words, { ...process.env, VLINK_RUN_DIR: run, VLINK_CONFIG: configuration }, { out: more => void (text += more), err: more => void (text += more) });
+  return `${code}\n${text}`;
+}
 
 /** Packets that each rule of the kernel counted, by what stands before `counter`. */
 function counted(pattern: RegExp): number {
@@ -103,9 +113,18 @@ try {
   }
   const during = { heard: (await counter('sip.dropped.banned')) - before.heard, dropped: counted(/@banned4/) - before.dropped, asked, answered: camera.heard.length };
 
-  await until('the end of the ban', async () => (await rpc.call('listBans', {})).length === 0, 2 * BAN_S * 1000);
+  const shown = { bans: await typed('show', 'bans'), removed: await typed('ban', 'remove', SCANNER), again: await typed('ban', 'remove', SCANNER), none: await typed('show', 'bans') };
+  await until('the empty file', () => readFileSync(join(run, 'bans'), 'utf8') === '');
+  applied('--bans');
+  configure(SHORT_BAN_S);
+  await rpc.call('reload', { sections: ['host'] });
+  await until('it is heard, and shut out again', async () => (ask(scanner, 'friendly-scanner'), (await rpc.call('listBans', {})).length === 1));
+  await until('the file', () => readFileSync(join(run, 'bans'), 'utf8') !== '');
+  applied('--bans');
+  await until('the end of the ban', async () => (await rpc.call('listBans', {})).length === 0, 2 * SHORT_BAN_S * 1000);
   const scans = await counter('sip.dropped.scanner');
-  await until('the scanner is heard again', async () => (ask(scanner, 'friendly-scanner'), (await counter('sip.dropped.scanner')) > scans), 5000);
+  // The kernel keeps the time by itself.
+  await until('the scanner is heard again', async () => (ask(scanner, 'friendly-scanner'), (await counter('sip.dropped.scanner')) > scans), 2 * SHORT_BAN_S * 1000);
 
   const requests = await counter('sip.in.requests');
   for (let i = 0; i < 3000; i++) ask(camera);
@@ -116,7 +135,7 @@ try {
   writeFileSync(configuration, 'host: { firewall: false }\n');
   applied();
   const off = inGateway('nft', 'list', 'tables');
-  process.stdout.write(`${JSON.stringify({ open, closed, undeclared, ban, during, flood, off })}\n`);
+  process.stdout.write(`${JSON.stringify({ open, closed, undeclared, ban, during, shown, flood, off })}\n`);
 } finally {
   sipd.kill('SIGTERM');
   await new Promise(resolve => sipd.once('exit', resolve));

@@ -14,6 +14,7 @@ const CACHE = join(import.meta.dirname, '../../.cache');
 /** What a small server has, and what the package depends on. */
 const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'iproute2', 'libstdc++6', 'nftables', 'openssh-server', 'procps'];
 const SUITE = 'bookworm';
+const SOURCES = '/etc/apt/sources.list.d/debian.sources';
 const BUILD_LIMIT_MS = 240_000;
 /** The supervisor ends with the test, and its machine with it, however the test ends. */
 const START = 'mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn --quiet --register=no --keep-unit --private-network --capability=CAP_NET_ADMIN --machine="$2" --directory="$1" --boot systemd.show_status=0';
@@ -26,11 +27,18 @@ export async function debianRoot(): Promise<string> {
   if (existsSync(path)) return path;
   mkdirSync(CACHE, { recursive: true });
   const temporary = `${path}.${process.pid}.tar`;
+  // Where this machine gets its own packages from.
+  const sources = [SOURCES, '/etc/apt/sources.list'].find(path => existsSync(path) && readFileSync(path, 'utf8').includes(SUITE));
   const without = ['man', 'doc', 'locale', 'info'].map(folder => `--dpkgopt=path-exclude=/usr/share/${folder}/*`);
-  const { code, stderr } = await runTool('mmdebstrap', ['--mode=root', '--variant=essential', `--include=${PACKAGES.join(',')}`, '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"', ...without, SUITE, temporary], BUILD_LIMIT_MS);
+  const { code, stderr } = await runTool('mmdebstrap', ['--mode=root', '--variant=essential', `--include=${PACKAGES.join(',')}`, '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"', ...(await proxies()), ...without, SUITE, temporary, ...(sources === undefined ? [] : [sources])], BUILD_LIMIT_MS);
   if (code !== 0) throw new Error(`mmdebstrap: ${stderr}`);
   renameSync(temporary, path);
   return path;
+}
+
+async function proxies(): Promise<readonly string[]> {
+  const { stdout } = await runTool('apt-config', ['dump']);
+  return stdout.split('\n').filter(line => /^Acquire::https?::Proxy "[^"]+";$/.test(line)).map(line => `--aptopt=${line}`);
 }
 
 export class Machine implements AsyncDisposable {

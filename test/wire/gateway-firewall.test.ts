@@ -12,6 +12,7 @@ interface Seen {
   readonly undeclared: number;
   readonly ban: BanReport;
   readonly during: Readonly<Record<'heard' | 'dropped' | 'asked' | 'answered', number>>;
+  readonly shown: Readonly<Record<'bans' | 'removed' | 'again' | 'none', string>>;
   readonly flood: Readonly<Record<'passed' | 'dropped', number>>;
   readonly off: string;
 }
@@ -28,6 +29,7 @@ t.test('what is declared passes, what is not does not, and who scans is shut out
   t.match(seen.ban, { site: '203.0.113.7', reason: 'scanner', count: 2, times: 1, first: /^OPTIONS sip:34020000002000000001@3402000000 SIP\/2\.0$/ });
   t.match(seen.during, { heard: 0, asked: 100, answered: 100 }, 'the process hears nothing of it, and the camera loses nothing');
   t.equal(seen.during.dropped, 500);
+  t.match(seen.shown, { bans: /^0\nADDRESS +WHY[^]*203\.0\.113\.7 +scans/, removed: /^0\n[^]*203\.0\.113\.7 is let in again/, again: /^1\n[^]*203\.0\.113\.7 was not shut out/, none: /^0\nnobody is shut out/ });
   // Two seconds' worth at once, and what comes on top while it lasts.
   t.ok(seen.flood.passed >= 400 && seen.flood.passed < 1500, `${seen.flood.passed} of 3000 passed`);
   t.ok(seen.flood.dropped > 1500, `${seen.flood.dropped} were dropped`);
