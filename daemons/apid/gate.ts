@@ -6,6 +6,7 @@ import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SourceBuckets } from '#core/rate-limit.ts';
 import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import { Counters } from '#kit/counters.ts';
@@ -26,11 +27,12 @@ import { Listeners } from './listeners.ts';
 import { openApi } from './openapi.ts';
 import { Passwords } from './passwords.ts';
 import type { Services } from './services.ts';
-import { type TlsMaterial, loadTls, ownTls } from './tls.ts';
+import { type TlsMaterial, endsSoon, loadTls, ownTls } from './tls.ts';
 import { UserStore } from './user-store.ts';
 import { Webhooks } from './webhooks.ts';
 
 const MAX_SEED = 0x7fff_ffff;
+const TLS_LOOK_MS = 12 * 3_600_000;
 
 export class Gate {
   readonly #log: Log;
@@ -40,6 +42,7 @@ export class Gate {
   #config: GatewayConfig;
   #rate: SourceBuckets;
   #tls: TlsMaterial | undefined;
+  #tlsLook: Disposable | undefined;
 
   constructor(config: GatewayConfig, log: Log, closer: Closer) {
     this.#config = config;
@@ -64,6 +67,7 @@ export class Gate {
       rate: () => this.#rate,
       forgetFirstPassword: () => removeFirstPassword(this.#config.rpc.directory),
     };
+    closer.defer(() => this.#tlsLook?.[Symbol.dispose]());
     this.#listeners = closer.use(new Listeners({ log, counters, config: () => this.#config.api, tls: () => this.#material(), app: (factory, tls) => createApp(this.#services, factory, tls) }));
   }
 
@@ -74,6 +78,7 @@ export class Gate {
     await daemons.start();
     webhooks.configure(this.#config.api.webhooks);
     await this.#listeners.configure();
+    this.#lookAtTls();
     this.#log.info({ users: this.#services.users.users().length, tokens: doorman.accessTokens }, 'api.open');
   }
 
@@ -119,6 +124,12 @@ export class Gate {
     }
     if (next.api.listen.length > 0) await this.#firstUser();
     return null;
+  }
+
+  /** Our own one is made anew before it ends, without anybody doing something for it. */
+  #lookAtTls(): void {
+    if (this.#tls?.selfSigned === true && endsSoon(this.#tls, clock)) void this.renewTls();
+    this.#tlsLook = clock.schedule(addMs(clock.now(), TLS_LOOK_MS), () => this.#lookAtTls());
   }
 
   /** Certificate files may be others under the same names: read anew on every reload. */

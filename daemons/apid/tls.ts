@@ -50,7 +50,7 @@ export function ownTls(parts: OwnTlsParts): TlsMaterial {
   const [certPath, keyPath] = [join(parts.directory, 'tls.crt'), join(parts.directory, 'tls.key')];
   if (existsSync(certPath) && existsSync(keyPath)) {
     const kept = keptTls(certPath, keyPath);
-    if (kept !== undefined && kept.notAfterWallMs - parts.clock.wall() > RENEW_DAYS * DAY_MS && covers(kept.cert, parts)) return kept;
+    if (kept !== undefined && !endsSoon(kept, parts.clock) && covers(kept.cert, parts)) return kept;
   }
   const made = makeTls(parts);
   mkdirSync(parts.directory, { recursive: true, mode: 0o750 });
@@ -60,6 +60,8 @@ export function ownTls(parts: OwnTlsParts): TlsMaterial {
   }
   return made;
 }
+
+export const endsSoon = ({ notAfterWallMs }: TlsMaterial, clock: Clock): boolean => notAfterWallMs - clock.wall() <= RENEW_DAYS * DAY_MS;
 
 function keptTls(certPath: string, keyPath: string): TlsMaterial | undefined {
   try {

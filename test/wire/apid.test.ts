@@ -55,6 +55,9 @@ await t.test('the first password: for root, once, changed at the first log-in', 
   t.equal(await api.rpc.call('takeFirstPassword', {}), null, 'not twice');
   await t.rejects(api.client().logIn({ user: 'admin', password: api.firstPassword }), { code: 'UNAUTHENTICATED' }, 'and it is no password any more');
   t.match(await api.rpc.call('status', {}), { users: 1, firstPasswordWaits: false, selfSigned: true, listening: [{ address: '127.0.0.1', port: api.port, tls: true }] });
+  const vlink = (...argv: string[]): ReturnType<typeof spawnSync> => spawnSync(join(ROOT, 'cli/vlink'), ['--config', rig.gateway.configPath, ...argv], { encoding: 'utf8' });
+  t.match(vlink('show', 'api').stdout, new RegExp(`listens at +https://127.0.0.1:${api.port}\n.*vouches for itself\n.*\n.*\n\nWEBHOOK .*\nops +http://127.0.0.1:${hookPort} +idle`));
+  t.match(vlink('api', 'first-password'), { status: 1, stdout: /shown or used already/ });
   const log = await readFile(join(rig.gateway.directory, 'apid.log'), 'utf8');
   t.notMatch(log, api.firstPassword, 'the log has never heard of it');
 });

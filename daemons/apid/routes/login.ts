@@ -22,7 +22,9 @@ async function audited<T>({ services, caller: { address } }: AnyCall, user: stri
     await services.audit.write(who, { action, target: user, result: 'done' });
     return done;
   } catch (error) {
-    if (error instanceof DoorError) await services.audit.write(who, { action, target: user, result: 'refused', detail: error.message });
+    if (!(error instanceof DoorError)) throw error;
+    const facts = { action, target: user, result: 'refused', detail: error.message } as const;
+    await (error.code === 'UNAUTHENTICATED' ? services.audit.write(who, facts) : services.audit.writeRepeated(who, facts, services.clock.now()));
     throw error;
   }
 }

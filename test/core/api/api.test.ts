@@ -5,6 +5,7 @@ import { LOGIN_RULE, LockOut } from '#core/access/lock-out.ts';
 import { API_STATUS, API_WORDS, failureOf } from '#core/api/api-errors.ts';
 import { EventRing } from '#core/api/event-ring.ts';
 import { passwordProblem } from '#core/api/password-rules.ts';
+import { RepeatLog } from '#core/api/repeat-log.ts';
 import { MAX_TOKENS, MAX_TOKENS_PER_USER, TokenBook } from '#core/api/token-book.ts';
 import { isForbiddenTarget, webhookHostProblem } from '#core/api/webhook-target.ts';
 import { MAX_QUEUED, WebhookLine, type WebhookOutput } from '#core/api/webhook-line.ts';
@@ -115,6 +116,17 @@ t.test('webhooks go to receivers, not to what answers only us (fault 83)', async
   for (const good of ['http://127.0.0.1:8080/', 'http://[::1]:1/', 'http://localhost/']) t.equal(webhookHostProblem(good, true), null, good);
   t.type(webhookHostProblem('http://10.1.2.3/', true), 'string');
   t.ok(isForbiddenTarget('not an address', true));
+});
+
+t.test('the same again and again is one line a minute, with how many there were', async t => {
+  const log = new RepeatLog();
+  t.equal(log.take('login x', ms(0)), 0);
+  for (let i = 1; i <= 500; i++) t.equal(log.take('login x', ms(i * 100)), undefined);
+  t.equal(log.take('login y', ms(100)), 0);
+  t.equal(log.take('login x', ms(60_000)), 500);
+  t.equal(log.take('login x', ms(130_000)), 0);
+  for (let i = 0; i < 5000; i++) log.take(`from ${i}`, ms(130_000));
+  t.equal(log.take('login x', ms(130_001)), 0, 'the oldest of too many is forgotten');
 });
 
 t.test('failures: every code has a status and words, and nothing of the inside is told', async t => {
