@@ -11,8 +11,8 @@ const LIBRARY = '/usr/lib/viewlink';
 /** Exposure on the scale of systemd-analyze security, in tenths. Telemetry sees what the others need not. */
 const EXPOSURE_LIMIT = 12;
 const EXPOSURE_LIMITS: Readonly<Record<string, number>> = { 'viewlink-healthd.service': 18 };
-/** Starts units anew, and so is root; it runs no code of ours and has no network. */
-const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20 };
+/** Root, each for one thing and without network: units are started anew, drives are asked how they are. No code of ours runs there. */
+const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20, 'viewlink-drives.service': 20 };
 
 const unitFiles = readdirSync(UNITS).filter(name => /\.(service|target|slice|path|timer)$/.test(name));
 const services = unitFiles.filter(name => name.endsWith('.service'));

@@ -16,6 +16,8 @@ export interface CamerasOptions {
   readonly count: number;
   /** Of each camera, in its catalogue. */
   readonly channels: number;
+  /** Packets a second of every call that runs; default: one packet in all. */
+  readonly mediaPerS?: number;
 }
 
 /** Latencies are of REGISTER to the final 200. */
@@ -55,6 +57,7 @@ const ITEMS_PER_MESSAGE = 20;
 const RESEND_AFTER_MS = 1000;
 const EXPIRES_S = 3600;
 const TICK_MS = 5;
+const MEDIA_PACKET_BYTES = 1000;
 const RTP_HEADER_BYTES = 12;
 /** Version 2, marker, payload type 96. */
 const RTP_PS = 0x80e0;
@@ -62,6 +65,11 @@ const RTP_PS = 0x80e0;
 const PACK_HEADER = Uint8Array.of(0, 0, 1, 0xba, 0x44, 0, 4, 0, 4, 1, 0, 0, 3, 0xf8);
 /** For the answers to the last keepalives. */
 const LAST_ANSWERS_S = 1;
+
+interface Offer {
+  readonly port: number;
+  readonly ssrc: number;
+}
 
 export class Cameras {
   readonly #options: CamerasOptions;
@@ -81,7 +89,9 @@ export class Cameras {
   /** By channel ID; taken out by who asked for it. */
   readonly answers = new Map<string, CameraAnswer>();
   /** Where media of a call goes, until it is acknowledged. */
-  readonly #offers = new Map<string, { readonly port: number; readonly ssrc: number }>();
+  readonly #offers = new Map<string, Offer>();
+  /** Calls that run, by Call-ID. */
+  readonly #calls = new Map<string, Offer>();
 
   private constructor(options: CamerasOptions, socket: Socket, media: Socket) {
     this.#options = options;
@@ -94,6 +104,7 @@ export class Cameras {
     this.#cameras = Array.from({ length: options.count }, (_, serial) => this.#camera(serial));
     for (const camera of this.#cameras) this.#byId.set(camera.id, camera);
     socket.on('message', bytes => this.#receive(bytes.toString('latin1')));
+    if (options.mediaPerS !== undefined) this.#startMedia(options.mediaPerS);
   }
 
   static async open(options: CamerasOptions): Promise<Cameras> {
@@ -227,6 +238,7 @@ export class Cameras {
       case 'ACK':
         return this.#onAck(text);
       case 'BYE':
+        this.#calls.delete(headerOf(text, 'Call-ID'));
         return this.#send(answer(text, '200 OK'));
     }
   }
@@ -279,11 +291,27 @@ export class Cameras {
     const offer = this.#offers.get(callId);
     if (offer === undefined) return;
     this.#offers.delete(callId);
-    const packet = Buffer.alloc(RTP_HEADER_BYTES + PACK_HEADER.length);
+    if ((this.#options.mediaPerS ?? 0) > 0) this.#calls.set(callId, offer);
+    this.#sendMedia(offer, 0, RTP_HEADER_BYTES + PACK_HEADER.length);
+  }
+
+  /** A packet of every call, again and again. */
+  #startMedia(perS: number): void {
+    let sequence = 0;
+    setInterval(() => {
+      sequence += 1;
+      for (const offer of this.#calls.values()) this.#sendMedia(offer, sequence, MEDIA_PACKET_BYTES);
+    }, 1000 / perS);
+  }
+
+  #sendMedia({ ssrc, port }: Offer, sequence: number, bytes: number): void {
+    const packet = Buffer.alloc(bytes);
     packet.writeUInt16BE(RTP_PS, 0);
-    packet.writeUInt32BE(offer.ssrc, 8);
+    packet.writeUInt16BE(sequence & 0xffff, 2);
+    packet.writeUInt32BE((sequence * 3600) >>> 0, 4);
+    packet.writeUInt32BE(ssrc, 8);
     packet.set(PACK_HEADER, RTP_HEADER_BYTES);
-    this.#media.send(packet, offer.port, this.#options.gateway.address);
+    this.#media.send(packet, port, this.#options.gateway.address);
   }
 
   #send(text: string): void {

@@ -10,7 +10,7 @@ import { Inspector } from './inspector.ts';
 import { cpuSeconds, waitedSeconds } from './usage.ts';
 
 const GATEWAY_ADDRESS = '127.0.0.1';
-const UPSTREAM_ADDRESS = '127.0.0.2';
+export const UPSTREAM_ADDRESS = '127.0.0.2';
 const CAMERA_ADDRESS = '127.0.0.3';
 const UPSTREAM_ID = '44010000002000000001';
 const LOCAL_ID = '44010000002000000099';
@@ -44,16 +44,16 @@ export class Scene implements AsyncDisposable {
     this.#profileTo = profileTo;
   }
 
-  /** `profileTo`: a directory that gets a profile of every stretch of work. */
-  static async open(cameras: number, channels: number, profileTo: string | undefined): Promise<Scene> {
+  /** `profileTo`: a directory that gets a profile of every stretch of work. `mediaPerS`: packets a second of every call. `upstreamOver`: more of its configuration. */
+  static async open(cameras: number, channels: number, profileTo: string | undefined, { mediaPerS, upstreamOver = {} }: { readonly mediaPerS?: number; readonly upstreamOver?: Readonly<Record<string, string>> } = {}): Promise<Scene> {
     await using opening = new Closer();
     const load = opening.use(new Load());
     const [port, sipPort] = await Promise.all([freePort(UPSTREAM_ADDRESS), freePort(GATEWAY_ADDRESS)]);
     const gateway = { address: GATEWAY_ADDRESS, port: sipPort };
     // The upstream first: a gateway whose registration fails waits a minute.
-    await load.order('cameras', { gateway: { ...gateway, id: LAB_ID }, password: LAB_PASSWORD, address: CAMERA_ADDRESS, count: cameras, channels });
+    await load.order('cameras', { gateway: { ...gateway, id: LAB_ID }, password: LAB_PASSWORD, address: CAMERA_ADDRESS, count: cameras, channels, ...(mediaPerS !== undefined && { mediaPerS }) });
     await load.order('upstream', { id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, gateway: { ...gateway, id: LOCAL_ID } });
-    const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none' };
+    const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none', ...upstreamOver };
     const config = { devices: { media: { lingerS: 0 } }, upstreams: [upstream] };
     const lab = opening.use(await LabGateway.open({ env: ENV, mediaPorts: MEDIA_PORTS, address: GATEWAY_ADDRESS, sipPort, config }));
     const rpc = opening.use(await lab.rpc());

@@ -43,7 +43,7 @@ export interface InvitesResult {
   readonly added: readonly Added[];
 }
 
-const MEDIA_PORT = 42000;
+export const MEDIA_PORT = 42000;
 const CALL_TIMEOUT_MS = 5000;
 
 export class Upstream {
