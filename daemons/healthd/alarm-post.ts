@@ -6,7 +6,7 @@ import type { AlarmRow, HealthdEvent } from '#contracts/healthd.ts';
 import type { RaiseAlarmParams } from '#contracts/sipd.ts';
 import type { SyslogConfig } from '#core/config/health-schema.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
-import { faultNotice } from '#core/health/fault-notice.ts';
+import { faultNotice, isToldUpward } from '#core/health/fault-notice.ts';
 import { wallMs } from '#core/units.ts';
 import { formatSyslog } from '#core/health/syslog.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -55,7 +55,7 @@ export class AlarmPost implements AsyncDisposable {
     if (this.#telling || !config().upstreams.some(({ view }) => view.healthAlarms)) return;
     this.#telling = true;
     try {
-      for (const alarm of alarms.untold) {
+      for (const alarm of alarms.untold.filter(({ rule }) => isToldUpward(rule))) {
         const { alarmId, severity, clearedAtWallMs } = alarm;
         const cleared = clearedAtWallMs !== null;
         // Its begin tells it from an alarm of the same number in a book that was begun anew.

@@ -2,10 +2,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { healthSchema, thresholdsOf } from '#core/config/health-schema.ts';
-import { faultNotice } from '#core/health/fault-notice.ts';
+import { faultNotice, isToldUpward } from '#core/health/fault-notice.ts';
 import { Horizon } from '#core/health/history/horizon.ts';
 import { MinuteBuffer, seriesKey } from '#core/health/history/minute.ts';
 import { decodeChunk, emptyChunk, encodeChunk, pointsOf, setPoint, stepFor, STEPS, stride, Thinner } from '#core/health/history/points.ts';
+import { RULE_NAMES } from '#core/health/rule-table.ts';
 import { RuleBook, levelOf, type RuleOutput, type Thresholds } from '#core/health/rules.ts';
 import { formatSyslog, framed } from '#core/health/syslog.ts';
 import { ms, wallMs } from '#core/units.ts';
@@ -123,6 +124,11 @@ t.test('alarms as others read them', async t => {
   t.same(faultNotice({ ...alarm, rule: 'raid.degraded' }), { priority: 1, faultType: 1, description: 'disk:/va]r": 视频 97 %\nof' });
   t.match(faultNotice({ ...alarm, rule: 'fan.stopped', severity: 'warning' }), { priority: 2, faultType: 2 });
   t.match(faultNotice({ ...alarm, rule: 'nic.down', cleared: true }), { priority: 4, faultType: null, description: /cleared/ });
+});
+
+t.test('upward goes what is wrong with us, and nothing that names others', async t => {
+  const kept = RULE_NAMES.filter(rule => !isToldUpward(rule));
+  t.same(kept, ['upstream.offline', 'device.offline', 'devices.mass-offline', 'media.loss', 'channel.loss', 'media.frozen', 'transcode.failed', 'certificate.expiry', 'config.pending', 'config.changed-outside']);
 });
 
 t.test('chunks: what goes in comes out, what is cut is missing', async t => {
