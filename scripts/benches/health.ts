@@ -46,7 +46,7 @@ async function run(): Promise<Figure[]> {
   const sink = createSocket('udp4').on('message', () => undefined);
   sink.bind(MEDIA_PORT, UPSTREAM_ADDRESS);
   await once(sink, 'listening');
-  await using scene = await Scene.open(NVRS, 0, undefined, { mediaPerS: MEDIA_PER_S, upstreamOver: { pictures: 'as-received' } });
+  await using scene = await Scene.open(NVRS, 0, undefined, { mediaPerS: MEDIA_PER_S, upstreamOver: { pictures: 'as-received' }, devicesOver: { keepaliveS: 3600 } });
   const { load, lab, rpc } = scene;
   await load.order('upstreamRegistered');
   await load.order('setChannels', { channels: CHANNELS_EACH });
@@ -56,7 +56,6 @@ async function run(): Promise<Figure[]> {
   const holdMs = (SESSIONS / CALLS_PER_S + 3 * LOOK_S + SETTLE_S + 30) * 1000;
   const calls = load.order('invites', { channelIds, pids: [lab.sipd.pid], perS: CALLS_PER_S, holdMs });
   await seconds(SESSIONS / CALLS_PER_S + 5);
-  const flowing = (await rpc.call('summary', {})).sources.length;
   const pids = { sipd: lab.sipd.pid, mediad: lab.mediads[0]!.pid };
 
   const without = await look(pids);
@@ -72,6 +71,7 @@ async function run(): Promise<Figure[]> {
   const told = await asked(lab);
   await healthd[Symbol.asyncDispose]();
   const again = await look(pids);
+  const flowing = (await rpc.call('summary', {})).sources.length;
   const { failures } = await calls;
   sink.close();
   const added = (name: string): number => beside.cpu[name]! - (without.cpu[name]! + again.cpu[name]!) / 2;
@@ -82,7 +82,7 @@ async function run(): Promise<Figure[]> {
       value: flowing < SESSIONS ? Infinity : beside.cpu['healthd']!,
       unit: '% of a core',
       limit: { most: CPU_PERCENT },
-      method: `utime and stime of healthd over ${LOOK_S} s, ${SETTLE_S} s after its start, beside ${SESSIONS} sessions and ${NVRS * CHANNELS_EACH} channels of ${NVRS} NVRs; run as its unit runs it`,
+      method: `utime and stime of healthd over ${LOOK_S} s, ${SETTLE_S} s after its start, beside ${SESSIONS} sessions of ${MEDIA_PER_S} packets a second and ${NVRS * CHANNELS_EACH} channels of ${NVRS} NVRs; run as its unit runs it`,
       beside: { sessions: flowing, 'failed calls': failures.length, samples: told.samples, 'series with history': told.series, 'history MB': told.historyMb },
     },
     { name: 'healthd, memory', value: percentile(rss, 1) / 1e6, unit: 'MB', limit: { most: RSS_MB }, method: 'the largest RSS of those seconds, the pages of the program that all daemons share included', beside: { 'p50 MB': percentile(rss, 0.5) / 1e6 } },

@@ -44,8 +44,8 @@ export class Scene implements AsyncDisposable {
     this.#profileTo = profileTo;
   }
 
-  /** `profileTo`: a directory that gets a profile of every stretch of work. `mediaPerS`: packets a second of every call. `upstreamOver`: more of its configuration. */
-  static async open(cameras: number, channels: number, profileTo: string | undefined, { mediaPerS, upstreamOver = {} }: { readonly mediaPerS?: number; readonly upstreamOver?: Readonly<Record<string, string>> } = {}): Promise<Scene> {
+  /** `profileTo`: a directory that gets a profile of every stretch of work. `mediaPerS`: packets a second of every call. `upstreamOver`, `devicesOver`: more of the configuration. */
+  static async open(cameras: number, channels: number, profileTo: string | undefined, { mediaPerS, upstreamOver = {}, devicesOver = {} }: { readonly mediaPerS?: number; readonly upstreamOver?: Readonly<Record<string, string>>; readonly devicesOver?: Readonly<Record<string, number>> } = {}): Promise<Scene> {
     await using opening = new Closer();
     const load = opening.use(new Load());
     const [port, sipPort] = await Promise.all([freePort(UPSTREAM_ADDRESS), freePort(GATEWAY_ADDRESS)]);
@@ -54,7 +54,7 @@ export class Scene implements AsyncDisposable {
     await load.order('cameras', { gateway: { ...gateway, id: LAB_ID }, password: LAB_PASSWORD, address: CAMERA_ADDRESS, count: cameras, channels, ...(mediaPerS !== undefined && { mediaPerS }) });
     await load.order('upstream', { id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, gateway: { ...gateway, id: LOCAL_ID } });
     const upstream = { name: 'bench', id: UPSTREAM_ID, address: UPSTREAM_ADDRESS, port, transport: 'tcp', localId: LOCAL_ID, password: 'none', ...upstreamOver };
-    const config = { devices: { media: { lingerS: 0 } }, upstreams: [upstream] };
+    const config = { devices: { media: { lingerS: 0 }, ...devicesOver }, upstreams: [upstream] };
     const lab = opening.use(await LabGateway.open({ env: ENV, mediaPorts: MEDIA_PORTS, address: GATEWAY_ADDRESS, sipPort, config }));
     const rpc = opening.use(await lab.rpc());
     const inspector = opening.use(await Inspector.open(lab.sipd, join(lab.directory, 'sipd.log')));
