@@ -11,8 +11,8 @@ import type { Clock } from '#kit/clock.ts';
 import { findTool, runTool } from './run-tool.ts';
 import type { Sysroot } from './sysroot.ts';
 
-/** Answers of smartctl that root has put there (viewlink-drives.timer): we may not ask drives ourselves. */
-const SMART_DIRECTORY = '/run/viewlink-drives';
+/** Answers that root has put there (viewlink-drives.timer): we may not ask drives, controllers and fans ourselves. */
+const LEFT_DIRECTORY = '/run/viewlink-drives';
 /** In another root the answers of programs stand in files of this directory, by their name. */
 const ANSWERS_DIRECTORY = '/answers';
 const MAX_DRIVES = 64;
@@ -52,6 +52,8 @@ export class InventoryCollector {
 
   async #answer(names: readonly string[], args: readonly string[]): Promise<string | undefined> {
     const { sysroot } = this.#options;
+    const left = names.map(name => sysroot.text(`${LEFT_DIRECTORY}/${name}`)).find(text => text !== undefined);
+    if (left !== undefined) return left;
     if (sysroot.root !== '') return sysroot.text(`${ANSWERS_DIRECTORY}/${[names[0], ...args].join(' ').replaceAll('/', '_')}`);
     const path = findTool(...names);
     return path === undefined ? undefined : runTool(path, args);
@@ -59,8 +61,8 @@ export class InventoryCollector {
 
   async #drives(): Promise<Smart[]> {
     const { sysroot } = this.#options;
-    const left = sysroot.list(SMART_DIRECTORY).filter(name => name.endsWith('.json')).slice(0, MAX_DRIVES);
-    if (left.length > 0) return left.flatMap(name => parseSmart(sysroot.text(`${SMART_DIRECTORY}/${name}`) ?? '') ?? []);
+    const left = sysroot.list(LEFT_DIRECTORY).filter(name => name.endsWith('.json')).slice(0, MAX_DRIVES);
+    if (left.length > 0) return left.flatMap(name => parseSmart(sysroot.text(`${LEFT_DIRECTORY}/${name}`) ?? '') ?? []);
     const drives: Smart[] = [];
     for (const { name, type } of parseSmartScan((await this.#answer(['smartctl'], ['--scan-open', '-j'])) ?? '').slice(0, MAX_DRIVES)) {
       const smart = parseSmart((await this.#answer(['smartctl'], ['-j', '-H', '-A', '-i', '-n', 'standby', ...(type === null ? [] : ['-d', type]), name])) ?? '');

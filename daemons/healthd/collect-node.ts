@@ -1,6 +1,6 @@
 /** The machine: what is read every second, and what every ten. */
 import { type ProcStat, parseLoadavg, parsePressure, parseStat } from '#core/health/linux/cpu.ts';
-import { type DiskStat, parseDiskstats, parseMdstat, parseMounts } from '#core/health/linux/disks.ts';
+import { type DiskStat, parseDiskstats, parseMdstat, parseMountinfo } from '#core/health/linux/disks.ts';
 import { parseFileNr, parseMeminfo } from '#core/health/linux/memory.ts';
 import { type Bond, type NetDev, parseBonding, parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
 import { parseNumber } from '#core/health/linux/text.ts';
@@ -88,7 +88,7 @@ export class NodeCollector {
   }
 
   #mounts(): MountedSpace[] {
-    return (this.#sysroot.parsed('/proc/mounts', parseMounts) ?? []).map(mount => {
+    return (this.#sysroot.parsed('/proc/self/mountinfo', parseMountinfo) ?? []).map(mount => {
       if (!mount.readOnly) this.#writable.add(mount.path);
       return { mount, space: this.#sysroot.space(mount.path), wasWritable: mount.yields || this.#writable.has(mount.path) };
     });

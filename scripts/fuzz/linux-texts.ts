@@ -2,7 +2,7 @@
 import { parseChronyTracking, parseTimedatectl } from '#core/health/linux/clock.ts';
 import { parseIpmiSdr, parseSsacli, parseStorcli } from '#core/health/linux/controllers.ts';
 import { parseLoadavg, parsePressure, parseStat } from '#core/health/linux/cpu.ts';
-import { parseDiskstats, parseMdstat, parseMounts } from '#core/health/linux/disks.ts';
+import { parseDiskstats, parseMdstat, parseMountinfo } from '#core/health/linux/disks.ts';
 import { parseHwmon } from '#core/health/linux/hwmon.ts';
 import { parseFileNr, parseMeminfo } from '#core/health/linux/memory.ts';
 import { parseBonding, parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
@@ -16,7 +16,7 @@ const SEEDS = [
   'some avg10=0.00 avg60=1.50 avg300=0.10 total=100\nfull avg10=0.00 avg60=0.25 avg300=0.00 total=9\n',
   'MemTotal: 16000 kB\nMemAvailable: 8000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n',
   '   8       0 sda 100 0 2000 30 50 0 400 20 0 40 50 0 0 0 0\n',
-  '/dev/sda1 /var\\040x ext4 rw,relatime 0 0\n',
+  '36 35 98:0 / /var\\040x ro,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n',
   'md0 : active raid1 sdb1[1](F) sda1[0]\n      976630464 blocks super 1.2 [2/1] [U_]\n      [=>...] recovery =  9.1% (88/976) finish=71.3min speed=2K/sec\n',
   'Inter-| Receive\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n',
   'Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors\nUdp: 1 2 3 4 5 6\n',
@@ -32,7 +32,7 @@ const SEEDS = [
 ];
 
 const PARSERS: readonly ((text: string) => unknown)[] = [
-  parseStat, parseLoadavg, parsePressure, parseMeminfo, parseFileNr, parseDiskstats, parseMounts, parseMdstat, parseNetDev, parseSnmpUdp, parseSoftnet, parseBonding, parseProcessStat, parseOpenFilesLimit,
+  parseStat, parseLoadavg, parsePressure, parseMeminfo, parseFileNr, parseDiskstats, parseMountinfo, parseMdstat, parseNetDev, parseSnmpUdp, parseSoftnet, parseBonding, parseProcessStat, parseOpenFilesLimit,
   parseSmart, parseSmartScan, parseStorcli, parseSsacli, parseIpmiSdr, parseChronyTracking, parseTimedatectl, parseNumber,
   text => parseHwmon(new Map([['name', text], ['temp1_input', text], ['temp1_crit', text], ['fan1_input', text], ['fan1_alarm', text]])),
 ];

@@ -8,7 +8,7 @@ import { type Check, checksOf, overall } from '#core/health/checks.ts';
 import { parseChronyTracking, parseTimedatectl } from '#core/health/linux/clock.ts';
 import { parseSsacli, parseStorcli } from '#core/health/linux/controllers.ts';
 import { parsePressure, parseStat } from '#core/health/linux/cpu.ts';
-import { parseDiskstats, parseMdstat, parseMounts } from '#core/health/linux/disks.ts';
+import { parseDiskstats, parseMdstat, parseMountinfo } from '#core/health/linux/disks.ts';
 import { parseFileNr } from '#core/health/linux/memory.ts';
 import { parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
 import { parseOpenFilesLimit, parseProcessStat } from '#core/health/linux/process.ts';
@@ -87,6 +87,15 @@ t.test('a server that is nearly broken', async t => {
   t.match(found.checks.get('raid:md2')!.says, /not running/);
 });
 
+t.test('what root has left goes before what we could ask ourselves', async t => {
+  const root = rootOf(t, 'server-2u');
+  putFile(root, '/run/viewlink-drives/sdb.json', '{"device":{"name":"/dev/sdb"},"smart_status":{"passed":false}}');
+  putFile(root, '/run/viewlink-drives/ipmitool', 'PS1 Status | 0x09 | cr\n');
+  const found = await look(root);
+  t.same(wrong(found), ['broken drive:/dev/sdb', 'broken ipmi:PS1 Status']);
+  t.notOk(found.checks.has('drive:/dev/sda'));
+});
+
 t.test('a file that is torn or gone takes only what stands in it', async t => {
   const root = rootOf(t, 'server-2u');
   for (const path of filesOf('server-2u').keys()) {
@@ -109,7 +118,7 @@ t.test('texts: single fields', async t => {
   t.match(parseStat(text('server-2u', '/proc/stat')), { all: { busy: 402310 + 1203 + 98123 + 1203, iowait: 4012 }, bootTimeS: 1772000000 });
   t.same(parsePressure('some avg10=0.00 avg60=1.50 avg300=0 total=1\n'), { some60: 1.5, full60: null });
   t.same(parseFileNr('2464\t0\t9223372036854775807\n'), { open: 2464, limit: Number.MAX_SAFE_INTEGER });
-  t.same(parseMounts(text('server-2u', '/proc/mounts')).map(({ path }) => path), ['/', '/boot', '/var', '/srv/recordings'], 'on disks, each device once, by its shortest path');
+  t.same(parseMountinfo(text('server-2u', '/proc/self/mountinfo')).map(({ path }) => path), ['/', '/boot', '/var', '/srv/recordings'], 'on disks, each device once, by its shortest path');
   t.same(parseDiskstats(text('server-2u', '/proc/diskstats')).map(({ name }) => name), ['sda', 'sdb', 'md2', 'nvme0n1']);
   t.match(parseMdstat(text('degraded', '/proc/mdstat'))[2], { name: 'md0', active: true, wanted: 2, working: 2 }, 'auto-read-only');
   t.match(parseNetDev(text('server-2u', '/proc/net/dev')).find(({ name }) => name === 'eno1'), { receiveBytes: 91234567890, receiveDrops: 12, transmitPackets: 61234567 });

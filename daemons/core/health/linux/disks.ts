@@ -1,4 +1,4 @@
-/** /proc/diskstats, /proc/mounts and /proc/mdstat (Documentation/admin-guide/iostats.rst, md.rst). */
+/** /proc/diskstats, /proc/self/mountinfo and /proc/mdstat (Documentation/admin-guide/iostats.rst, md.rst). */
 import { fieldsOf, linesOf, numberOf } from './text.ts';
 
 const MAX_DISKS = 256;
@@ -43,11 +43,18 @@ export interface Mount {
 
 const ON_DISK = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'f2fs', 'vfat', 'zfs']);
 
-/** File systems on disks, each device once (bind mounts repeat it); octal escapes are undone. */
-export function parseMounts(text: string): readonly Mount[] {
+/**
+ * /proc/self/mountinfo (proc(5)): file systems on disks, each device once, by its shortest path (bind mounts repeat it). What counts
+ * is what the file system itself can do: under ProtectSystem=strict every mount of ours is read-only. Octal escapes are undone.
+ *
+ *     36 35 98:0 / /var rw,noatime shared:1 - ext4 /dev/md2 rw,errors=remount-ro
+ */
+export function parseMountinfo(text: string): readonly Mount[] {
   const mounts = new Map<string, Mount>();
   for (const line of linesOf(text)) {
-    const [device, path, type, options] = fieldsOf(line);
+    const [own, ofSuper] = line.split(' - ', 2);
+    const path = fieldsOf(own ?? '')[4];
+    const [type, device, options] = fieldsOf(ofSuper ?? '');
     if (device === undefined || path === undefined || type === undefined || options === undefined || !ON_DISK.has(type)) continue;
     const unescaped = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
     const before = mounts.get(device);
