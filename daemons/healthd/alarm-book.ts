@@ -15,6 +15,7 @@ import { WriteQueue } from '#kit/sqlite-writes.ts';
 const FILE_NAME = 'alarms.sqlite3';
 /** In memory and on disk; the oldest that are over go first. */
 const MAX_ROWS = 5000;
+const CACHE_KIB = 256;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** How much of it sipd has taken for the platforms above. */
@@ -55,6 +56,7 @@ export class AlarmBook implements Disposable {
     const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, ALARM_MIGRATIONS);
     this.#database = file.database;
     this.#clock = clock;
+    this.#database.pragma(`cache_size = -${CACHE_KIB}`);
     const pageBytes = Number(this.#database.pragma('page_size', { simple: true }));
     this.#database.pragma(`max_page_count = ${MAX_BYTES / pageBytes}`);
     this.#writes = new WriteQueue(file, { clock, log, onFlush: () => undefined, onRecovered: () => this.#rewrite() });

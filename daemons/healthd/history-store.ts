@@ -19,6 +19,8 @@ const HORIZON_KEY = 'horizonMs';
 /** Of one answer. */
 const MAX_SERIES = 256;
 const MAX_CHUNKS = 20_000;
+/** Pages of the file in our memory: a minute touches each once. */
+const CACHE_KIB = 512;
 /** Series whose number is remembered. */
 const MAX_IDS = 20_000;
 /** Beyond this share of what it may be the oldest is dropped, down to the other. */
@@ -70,6 +72,7 @@ export class HistoryStore implements Disposable {
     this.#clock = clock;
     this.#log = log;
     this.#maxBytes = maxBytes;
+    this.#database.pragma(`cache_size = -${CACHE_KIB}`);
     this.limitBytes(maxBytes);
     const saved = this.#database.prepare('SELECT value FROM meta WHERE key = ?').pluck().get(HORIZON_KEY);
     this.#horizon = new Horizon(typeof saved === 'string' && Number.isFinite(Number(saved)) ? Number(saved) : null, clock.now(), clock.wall());
