@@ -13,8 +13,6 @@ const CORRUPT_MARK = '.corrupt-';
 const BUSY_TIMEOUT_MS = 2000;
 /** Codes after which the file cannot be believed. */
 const CORRUPTION = /^SQLITE_(CORRUPT|NOTADB)/;
-/** Pages of the write-ahead log (16 MiB) after which they are moved into the file: that waits for the disk twice. */
-const CHECKPOINT_PAGES = 4096;
 /** Codes that say something of the disk and nothing of the statement. */
 const STORAGE = /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|PERM|NOMEM|PROTOCOL|CORRUPT|NOTADB|BUSY|LOCKED)/;
 
@@ -66,7 +64,6 @@ function openChecked(path: string, steps: readonly Migration[]): SqliteDatabase 
 function prepare(database: SqliteDatabase, steps: readonly Migration[]): SqliteDatabase {
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = NORMAL');
-  database.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   const version = Number(database.pragma('user_version', { simple: true }));
   if (version > steps.length) throw new GatewayError('STORE_FAILED', { why: 'written by a newer release', version, known: steps.length });
   database.transaction(() => {

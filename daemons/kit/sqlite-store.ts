@@ -10,6 +10,8 @@ import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow,
 
 /** Ten thousand devices tell all the time that they live: that alone shall not write to the disk five times a second. */
 const KEEPALIVES_WITHIN_MS = 5000;
+/** Pages of the write-ahead log (16 MiB) after which they are moved into the file: that waits for the disk, and calls wait with it. */
+const CHECKPOINT_PAGES = 4096;
 const FILE_NAME = 'sipd.sqlite3';
 
 const RAISE_SERIAL = 'INSERT INTO serials VALUES (@upstream, @serial) ON CONFLICT (upstream) DO UPDATE SET serial = max(serial, excluded.serial)';
@@ -45,6 +47,7 @@ export class SqliteStore implements StateStore {
     this.path = directory === ':memory:' ? directory : join(directory, FILE_NAME);
     const file = openSqliteFile(this.path, clock, log);
     this.#database = file.database;
+    this.#database.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     this.#writes = new WriteQueue(file, { clock, log, onFlush: () => this.#takeWaiting(), onRecovered });
     this.#reload();
     this.rows = new StoreRows(this.#database, { write: run => this.#writes.write(run), settle: () => this.#takeWaiting(), applied: () => this.#reload() });
