@@ -12,6 +12,8 @@ import { main } from '../../cli/vlink.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import type { Quirk } from '../../scripts/simulators/camera/quirks.ts';
 import { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
+import { Captures } from '../../daemons/mediad/captures.ts';
+import { ManualClock } from '../rig/manual-clock.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
@@ -52,6 +54,41 @@ async function tshark(file: string, filter: string, fields: readonly string[], d
   const { stdout } = await promisify(execFile)('tshark', ['-n', '-r', file, ...checks, ...decode.flatMap(rule => ['-d', rule]), '-Y', filter, '-T', 'fields', '-E', 'separator=|', ...fields.flatMap(field => ['-e', field])], { maxBuffer: 64 << 20 });
   return stdout.split('\n').filter(line => line !== '');
 }
+
+await t.test('captures are bounded, and nobody\'s captures end', async t => {
+  const clock = new ManualClock();
+  const bridges = new Set(['b1']);
+  using captures = new Captures(clock, bridgeId => bridges.has(bridgeId));
+  const leg = { bridgeId: 'b1', role: 'source', transport: 'udp', framing: 'packets', fromStart: false, local: { address: '192.0.2.1', port: 1000 } } as const;
+  const put = (bytes: number, times = 1): void => {
+    for (let i = 0; i < times; i++) captures.packet(leg, new Uint8Array(bytes + 4).fill(i), 4, bytes, '192.0.2.7', 2000);
+  };
+  t.equal(captures.on, false);
+  captures.start({ captureId: 'c1', bridgeId: 'b1', seconds: 10, packetBytes: 100 });
+  t.equal(captures.on, true);
+  put(60);
+  put(200);
+  const page = captures.read('c1');
+  t.match(page, { isEnd: false, dropped: 0, legs: [{ role: 'source', remote: { port: 2000 } }], packets: [{ leg: 0, length: 60 }, { leg: 0, length: 200 }] });
+  t.equal(Buffer.from(page.packets[1]!.base64, 'base64').length, 100, 'cut');
+  put(100, 200_000);
+  t.ok(captures.read('c1').dropped > 0, 'memory has an end');
+  clock.advance(11_000);
+  t.equal(captures.on, false, 'time is over');
+  for (let pages = 0; !captures.read('c1').isEnd; pages++) if (pages > 200) throw new Error('no end');
+  t.throws(() => captures.read('c1'), { code: 'BAD_REQUEST' });
+  captures.start({ captureId: 'c2', bridgeId: 'b2', seconds: 100, packetBytes: 100 });
+  t.match(captures.read('c2'), { isEnd: false }, 'its bridge may come');
+  bridges.add('b2');
+  t.match(captures.read('c2'), { isEnd: false });
+  bridges.delete('b2');
+  t.match(captures.read('c2'), { isEnd: true }, 'its bridge is gone');
+  for (const id of ['a', 'b', 'c', 'd']) captures.start({ captureId: id, bridgeId: 'b1', seconds: 100, packetBytes: 100 });
+  t.throws(() => captures.start({ captureId: 'e', bridgeId: 'b1', seconds: 1, packetBytes: 1 }), { code: 'CAPACITY_EXHAUSTED' });
+  clock.advance(16_000);
+  t.equal(captures.size, 0, 'nobody read them');
+  t.equal(captures.on, false);
+});
 
 const BAD = '_ws.malformed || _ws.expert.severity == "Error" || ip.checksum.status == "Bad" || udp.checksum.status == "Bad" || tcp.checksum.status == "Bad" || tcp.analysis.flags';
 
