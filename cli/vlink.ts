@@ -6,7 +6,7 @@ import { identityOf } from './identity.ts';
 import { languageOf, speak } from './language.ts';
 import { type Desk, runArgv, sayFailure } from './run.ts';
 import { runLine } from './shell/run-line.ts';
-import { startShell } from './shell/start.ts';
+import { modeCommand, startShell } from './shell/start.ts';
 import { sshSession, type SshSession } from './ssh.ts';
 import { terminalOf } from './terminal.ts';
 
@@ -21,7 +21,9 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     if (ssh !== null) return await serve(ssh, output, isTerminal);
     chooseLanguage(argv, environment);
     const desk: Desk = { environment, identity: identityOf(environment), restricted: false };
-    if (isBare(argv) && isTerminal) return await startShell(desk, output, { idleMs: SHELL_IDLE_MS });
+    const words = withoutLanguage(argv);
+    const only = modeCommand(words);
+    if (isTerminal && (words.length === 0 || only !== null)) return await startShell(desk, output, { idleMs: SHELL_IDLE_MS, ...(only !== null && { only }) });
     using interrupt = interruptedByKey();
     return await runArgv(argv, desk, output, interrupt.signal);
   } catch (error) {
@@ -31,12 +33,13 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   }
 }
 
-/** Nothing was asked for, but perhaps in which language. */
-const isBare = (argv: readonly string[]): boolean => argv.length === 0 || (argv.length === 2 && argv[0] === '--lang');
+const withoutLanguage = (argv: readonly string[]): readonly string[] => (argv[0] === '--lang' ? argv.slice(2) : argv[0]?.startsWith('--lang=') === true ? argv.slice(1) : argv);
 
 async function serve({ environment, line, idleMs }: SshSession, output: Output, isTerminal: boolean): Promise<number> {
   chooseLanguage([], environment);
   const desk: Desk = { environment, identity: identityOf(environment), restricted: true };
+  const only = line === null ? null : modeCommand(line.trim().split(/\s+/));
+  if (only !== null && isTerminal) return startShell(desk, output, { idleMs, only });
   if (line !== null) return runLine(line, desk, output);
   if (isTerminal) return startShell(desk, output, { idleMs });
   throw new GatewayError('BAD_REQUEST', { why: 'no terminal and no command: ssh -t, or ssh HOST show devices' });

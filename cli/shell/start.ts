@@ -14,16 +14,25 @@ import { OperationalMode } from './operational-mode.ts';
 import { PagedOutput } from './paged-output.ts';
 import { Shell } from './shell.ts';
 import type { Filter } from './filters.ts';
+import { findCommand } from './grammar.ts';
 import { GatewayError } from '#core/result.ts';
 
 export interface ShellSettings {
   readonly idleMs: number;
+  /** The mode of this command alone: leaving it ends the shell. */
+  readonly only?: Command;
+}
+
+/** The command of these words, when it is a mode of its own. */
+export function modeCommand(words: readonly string[]): Command | null {
+  const found = findCommand(GRAMMAR, words);
+  return 'why' in found || found.rest.length > 0 || found.command.enter === undefined ? null : found.command;
 }
 
 const NEVER_ABORTED = new AbortController().signal;
 
 /** Exit code. */
-export async function startShell(desk: Desk, output: Output, { idleMs }: ShellSettings): Promise<number> {
+export async function startShell(desk: Desk, output: Output, { idleMs, only }: ShellSettings): Promise<number> {
   using idle = new IdleWatch(systemClock, idleMs);
   const surroundings = { options: {}, environment: desk.environment, identity: desk.identity, grammar: GRAMMAR };
   // What the line that runs now prints to, and what stops it.
@@ -35,10 +44,13 @@ export async function startShell(desk: Desk, output: Output, { idleMs }: ShellSe
     await runArgv(argv, desk, to, current.signal);
     if (to instanceof PagedOutput && to !== current.output) await to.finish(idle);
   };
+  const begin = async (command: Command): Promise<ShellMode> => {
+    await assertMayRun(command, here());
+    return command.enter!(createContext(here()));
+  };
   const enter = async (command: Command): Promise<ShellMode | null> => {
     try {
-      await assertMayRun(command, here());
-      return (await command.enter?.(createContext(here()))) ?? null;
+      return await begin(command);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       current.output.err(`${inertLines(explain(error))}\n`);
@@ -46,7 +58,8 @@ export async function startShell(desk: Desk, output: Output, { idleMs }: ShellSe
     }
   };
   const top = new OperationalMode({ grammar: GRAMMAR, prompt: promptOf(desk), execute, enter, context: () => createContext(here()) });
-  const shell = new Shell(top, { output, surroundings, history: await History.open(join(desk.restricted ? userInfo().homedir : homedir(), '.vlink_history')), idle, onRun: (to, signal) => void (current = { output: to, signal }) });
+  const first = only === undefined ? top : await begin(only);
+  const shell = new Shell(first, { output, surroundings, history: await History.open(join(desk.restricted ? userInfo().homedir : homedir(), '.vlink_history')), idle, onRun: (to, signal) => void (current = { output: to, signal }) });
   await shell.run();
   return 0;
 }
