@@ -4,7 +4,7 @@ import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
 
 /** True when the file is a good configuration; otherwise its problems were printed. */
 export async function checkFile(context: Context, path: string): Promise<boolean> {
-  const result = await loadConfig(path);
+  const result = await loadConfig(path, 'unopened');
   if (!result.ok) for (const problem of result.problems) context.err(`${path}: ${formatProblem(problem)}`);
   return result.ok;
 }
@@ -17,7 +17,7 @@ export default defineCommand({
   async run(context, { file, json }) {
     const path = file ?? context.configPath;
     if (json) {
-      const result = await loadConfig(path);
+      const result = await loadConfig(path, 'unopened');
       context.print(result.ok ? [] : result.problems, true, () => '');
       return result.ok ? 0 : EXIT_CODE.CONFIG_INVALID;
     }

@@ -4,8 +4,8 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { changedSections } from '#core/config/diff.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
-import { configFailure, formatProblem, parseConfig, type ConfigResult } from './config-text.ts';
-import { type KeyRing, loadKeyRing } from './secret-box.ts';
+import { configFailure, formatProblem, parseConfig, type ConfigResult, type SecretKeys } from './config-text.ts';
+import { loadKeyRing } from './secret-box.ts';
 
 export { formatProblem, parseConfig, type ConfigProblem, type ConfigResult } from './config-text.ts';
 
@@ -18,28 +18,28 @@ export const nextConfigPath = (path: string): string => `${path}.next`;
 
 const isThere = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
 
-/** The file's configuration, or all its problems. */
-export async function loadConfig(path: string): Promise<ConfigResult> {
+/** The file's configuration, or all its problems. `unopened`: whatever is the matter with its secrets is not looked at. */
+export async function loadConfig(path: string, secrets: 'opened' | 'unopened' = 'opened'): Promise<ConfigResult> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
   } catch (error) {
     return configFailure(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
-  return parseConfigText(bytes, (await loadKeyRing(path)).ring);
+  return parseConfigText(bytes, secrets === 'unopened' ? secrets : (await loadKeyRing(path)).ring);
 }
 
 /** As `loadConfig`, of a text that is at hand. */
-export async function parseConfigText(bytes: Uint8Array, keys: KeyRing = []): Promise<ConfigResult> {
+export async function parseConfigText(bytes: Uint8Array, keys: SecretKeys = []): Promise<ConfigResult> {
   return bytes.length <= INLINE_BYTES ? parseConfig(bytes, keys) : parseInThread(bytes, keys);
 }
 
 interface ThreadData {
   readonly configBytes: Uint8Array;
-  readonly keys: KeyRing;
+  readonly keys: SecretKeys;
 }
 
-function parseInThread(configBytes: Uint8Array, keys: KeyRing): Promise<ConfigResult> {
+function parseInThread(configBytes: Uint8Array, keys: SecretKeys): Promise<ConfigResult> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: { configBytes, keys } satisfies ThreadData });
     worker.once('message', resolve).once('error', reject);

@@ -6,6 +6,7 @@ import { isList, isObject, type Json } from '#core/config/json.ts';
 import { migrate } from '#core/config/migrate.ts';
 import { gatewaySchema, type GatewayConfig } from '#core/config/schema.ts';
 import { SCHEMA_TREE, type SchemaNode } from '#core/config/schema-tree.ts';
+import { MASK } from '#core/config/secrets.ts';
 import { isSealed, type KeyRing, openSecret } from './secret-box.ts';
 
 /** 100,000 devices with credentials are 12 MB. */
@@ -54,8 +55,14 @@ export function readConfigDocument(bytes: Uint8Array): ConfigDocument | readonly
   return { text, document, value: asWritten(plain.value as Json, document.contents, SCHEMA_TREE, document), problem: (path, why) => at(offsetOf(document, path), formatPath(path), why) };
 }
 
+/** `unopened`: secrets that are sealed or masked are not looked at; whoever only judges the rest needs no key. */
+export type SecretKeys = KeyRing | 'unopened';
+
+/** What stands in for a secret that is not opened: one of them fits. */
+const STAND_INS = ['a'.repeat(64), 'a'.repeat(32), 'https://127.0.0.1/', 'rtmp://127.0.0.1/app/stream'];
+
 /** Total: every input gives a configuration or problems. Sealed secrets are opened with `keys`. */
-export function parseConfig(bytes: Uint8Array, keys: KeyRing = []): ConfigResult {
+export function parseConfig(bytes: Uint8Array, keys: SecretKeys = []): ConfigResult {
   const read = readConfigDocument(bytes);
   return isDocument(read) ? configOf(read, keys) : { ok: false, problems: read };
 }
@@ -63,24 +70,52 @@ export function parseConfig(bytes: Uint8Array, keys: KeyRing = []): ConfigResult
 export const isDocument = (read: ConfigDocument | readonly ConfigProblem[]): read is ConfigDocument => !Array.isArray(read);
 
 /** As `parseConfig`, of what was read already. */
-export function configOf(read: ConfigDocument, keys: KeyRing): ConfigResult {
+export function configOf(read: ConfigDocument, keys: SecretKeys): ConfigResult {
   const migrated = migrate(read.value);
   if (typeof migrated === 'string') return { ok: false, problems: [read.problem(['version'], migrated)] };
-  const locked: FieldProblem[] = [];
-  const fields = validate(opened(migrated.value, keys, [], locked));
+  const { fields, locked } = keys === 'unopened' ? withStandIns(migrated.value) : withKeys(migrated.value, keys);
   const problems = locked.length > 0 ? locked : Array.isArray(fields) ? (fields as readonly FieldProblem[]) : [];
   return problems.length === 0 ? { ok: true, config: fields as GatewayConfig } : { ok: false, problems: problems.slice(0, MAX_PROBLEMS).map(({ path, why }) => read.problem(path, why)) };
 }
 
-/** Sealed texts opened, wherever they stand. */
-function opened(value: Json, keys: KeyRing, path: readonly (string | number)[], locked: FieldProblem[]): Json {
-  if (typeof value === 'string' && isSealed(value)) {
-    const text = openSecret(keys, value);
-    if (text === undefined) locked.push({ path, why: 'this secret cannot be opened: its key is not here, or it was changed' });
-    return text ?? value;
+type Path = FieldProblem['path'];
+interface Validated {
+  readonly fields: GatewayConfig | readonly FieldProblem[];
+  /** Secrets that could not be opened. */
+  readonly locked: readonly FieldProblem[];
+}
+
+function withKeys(value: Json, keys: KeyRing): Validated {
+  const locked: FieldProblem[] = [];
+  const open = (text: string, path: Path): string => {
+    const secret = isSealed(text) ? openSecret(keys, text) : text;
+    if (secret === undefined) locked.push({ path, why: 'this secret cannot be opened: its key is not here, or it was changed' });
+    return secret ?? text;
+  };
+  const opened = mapTexts(value, [], open);
+  return { fields: validate(opened), locked };
+}
+
+function withStandIns(value: Json): Validated {
+  const tried = new Map<string, number>();
+  const standIn = (text: string, path: Path): string => {
+    if (!isSealed(text) && !text.endsWith(MASK)) return text;
+    const at = path.join('/');
+    tried.set(at, tried.get(at) ?? 0);
+    return STAND_INS[tried.get(at)!]!;
+  };
+  for (;;) {
+    const fields = validate(mapTexts(value, [], standIn));
+    const unfit = (Array.isArray(fields) ? (fields as readonly FieldProblem[]) : []).map(({ path }) => path.join('/')).filter(at => (tried.get(at) ?? Infinity) < STAND_INS.length - 1);
+    if (unfit.length === 0) return { fields, locked: [] };
+    for (const at of unfit) tried.set(at, tried.get(at)! + 1);
   }
-  if (isList(value)) return value.map((one, i) => opened(one, keys, [...path, i], locked));
-  return isObject(value) ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, opened(one, keys, [...path, key], locked)])) : value;
+}
+
+function mapTexts(value: Json, path: Path, replace: (text: string, path: Path) => string): Json {
+  if (typeof value === 'string') return replace(value, path);
+  if (isList(value)) return value.map((one, i) => mapTexts(one, [...path, i], replace));
+  return isObject(value) ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, mapTexts(one, [...path, key], replace)])) : value;
 }
 
 function readText(bytes: Uint8Array): string | ConfigProblem {

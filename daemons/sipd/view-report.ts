@@ -18,7 +18,7 @@ export interface ViewReportDeps {
 
 /** PEER_UNKNOWN when neither configuration has this upstream. */
 export async function viewReport({ views, catalogs, refusalOf }: ViewReportDeps, { upstream, candidate, hidden = false }: ParamsOf<SipdRequests, 'view'>): Promise<ViewReport> {
-  const parsed = candidate === undefined ? undefined : await parseConfigText(new TextEncoder().encode(candidate));
+  const parsed = candidate === undefined ? undefined : await parseConfigText(new TextEncoder().encode(candidate), 'unopened');
   const now = views.of(upstream);
   const rows = now === undefined ? [] : rowsOf(now, views);
   const hiddenIn = (view: UpstreamView | undefined, seen: readonly ViewRow[]): ViewReport['hidden'] => (hidden && view !== undefined ? hiddenOf(view, seen, catalogs) : []);

@@ -91,6 +91,10 @@ t.test('secrets: masked in the text, sealed with a key, opened by the daemons', 
   const text = new TextEncoder().encode(`devices:\n  known:\n    - {id: "1", password: "${sealed}"}\n`);
   const opened = parseConfig(text, ring);
   t.equal(opened.ok && opened.config.devices.known[0]!.password, '口令 x');
+  t.equal(parseConfig(text, 'unopened').ok, true, 'whoever only judges the rest needs no key');
+  t.same(parseConfig(new TextEncoder().encode(masked), 'unopened').ok, true);
+  t.match(parseConfig(new TextEncoder().encode(masked.replace('name: 码头', 'nam: x')), 'unopened'), { ok: false, problems: [{ path: 'inlets[0].name' }, { path: 'inlets[0].nam' }] });
+  t.ok(parseConfig(new TextEncoder().encode(`outlets: {pushes: [{channel: "34020000001320000001", url: "${sealed}"}]}\n`), 'unopened').ok, 'a URL too');
   t.match(parseConfig(text, []), { ok: false, problems: [{ line: 3, path: 'devices.known[0].password', why: /its key is not here/ }] });
 });
 
