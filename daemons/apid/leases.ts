@@ -75,7 +75,8 @@ export class Leases implements Disposable {
     try {
       await this.#open(lease);
     } catch (error) {
-      this.#leases.delete(lease.leaseId);
+      // It may still open, after we gave it up.
+      await this.close(lease.leaseId);
       throw error;
     }
     this.#ends.set(lease.leaseId, lease.until);
