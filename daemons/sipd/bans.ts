@@ -28,6 +28,7 @@ export interface BansDeps {
   readonly log: Log;
   readonly counters: Counters;
   config(): GatewayConfig;
+  isRegisteredAt(address: string): boolean;
   /** Where devices are registered now. */
   registeredAddresses(): Iterable<string>;
 }
@@ -68,6 +69,8 @@ export class Bans implements SipGate, AsyncDisposable {
   }
 
   offence(evidence: Evidence): void {
+    // Whom we know may be odd.
+    if (this.#deps.isRegisteredAt(evidence.address)) return;
     const ban = this.#policy.note(evidence, this.#deps.clock.now());
     if (ban === undefined) return;
     this.#deps.counters.add('ban.begun');
@@ -88,9 +91,16 @@ export class Bans implements SipGate, AsyncDisposable {
   }
 
   #mayBan(site: string, proven: boolean, patience: number): boolean {
-    if (meets(site, this.#spared) || [...this.#deps.registeredAddresses()].some(address => meets(site, [parseNetwork(address)!]))) return false;
+    if (meets(site, this.#spared)) return false;
     // Where devices are expected anybody can be made a scapegoat with a forged datagram; and one whose password was mistyped is no attacker.
-    return !meets(site, this.#expected) || (proven && patience >= MAX_PATIENCE);
+    if (meets(site, this.#expected) && !(proven && patience >= MAX_PATIENCE)) return false;
+    return !this.#isRegisteredIn(site);
+  }
+
+  #isRegisteredIn(site: string): boolean {
+    if (!site.includes('/')) return this.#deps.isRegisteredAt(site);
+    const networks = [parseNetwork(site)!];
+    return [...this.#deps.registeredAddresses()].some(address => meets(address, networks));
   }
 
   #readNetworks(): void {

@@ -94,7 +94,7 @@ export class Gateway {
     this.#recorder = recorder;
     const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, events: this.events, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason), onOffence: (offence, { request, flow }, proven) => this.bans.offence({ address: flow.remoteAddress, offence, proven, line: () => requestLine(request) }) }));
-    this.bans = closer.use(new Bans({ ...common, registeredAddresses: () => this.devices.addresses() }));
+    this.bans = closer.use(new Bans({ ...common, isRegisteredAt: address => this.devices.isRegisteredAt(address), registeredAddresses: () => this.devices.addresses() }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.#channelStates(deviceId, channelIds) }));
     const isOnline = (deviceId: string): boolean => this.inlets.owns(deviceId) || this.devices.binding(deviceId)?.online === true;
     this.resources = new Resources({ ...common, catalogs: this.catalogs, isOnline, isPlaying: channel => this.relay.isPlaying(channel) });

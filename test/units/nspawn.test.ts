@@ -141,6 +141,12 @@ t.test('vlink answers whom its role lets', async t => {
   t.not((await as('wen', 'catalog', 'refresh', '34020000001320000001')).code, 0, 'a viewer steers nothing');
   t.not((await as('guo', 'show', 'devices')).code, 0, 'without a role nothing is shown');
   t.not((await machine.run('runuser', '-u', 'wen', '--', 'cat', '/etc/viewlink/gateway.yaml')).code, 0, 'credentials are not read');
+  await machine.ask('runuser', '-u', 'wen', '--', 'sh', '-c', 'mkdir -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N "" -f ~/.ssh/id_ed25519 && cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys');
+  const ssh = (...words: readonly string[]): ReturnType<Machine['run']> => machine.run('runuser', '-u', 'wen', '--', 'ssh', '-o', 'StrictHostKeyChecking=no', '-o', 'BatchMode=yes', ...words);
+  const remote = await ssh('127.0.0.1', 'show devices');
+  t.equal(remote.stdout, 'no devices\n', remote.stderr);
+  t.notMatch((await ssh('127.0.0.1', 'id; cat /etc/passwd')).stdout, /uid=|root:/, 'no shell');
+  t.not((await ssh('-W', '127.0.0.1:22', '127.0.0.1')).code, 0, 'no way through');
   const forced = await machine.ask('sshd', '-T', '-C', 'user=wen,host=x,addr=192.0.2.1');
   t.match(forced, /^forcecommand \/usr\/bin\/vlink --ssh$/m);
   t.match(forced, /^allowtcpforwarding no$/m);

@@ -18,6 +18,8 @@ const MAX_BANNED = 4096;
 const MAX_LINE = 160;
 /** Points are kept up to so many times the limit. */
 export const MAX_PATIENCE = 5;
+/** Whether one may be banned is looked up in long lists: after a no it is not asked again at once. */
+const ASK_AGAIN_MS = 10_000;
 /** A row with a past is kept so long after its ban, so that the next one is longer. */
 const MEMORY_MS = 86_400_000;
 
@@ -56,6 +58,7 @@ interface Watched {
   lastMs: Ms;
   first: string;
   last: string;
+  askAtMs: number;
 }
 
 export interface BanPolicyOptions {
@@ -104,7 +107,9 @@ export class BanPolicy {
     watched.points.push({ atMs: now, points: OFFENCE_POINTS[offence] });
     watched.sum += OFFENCE_POINTS[offence];
     this.#forgetPoints(watched, now - rules.windowS * 1000, MAX_PATIENCE * rules.points);
-    if (watched.sum < rules.points || !this.#options.mayBan(site, proven, watched.sum / rules.points)) return undefined;
+    if (watched.sum < rules.points || now < watched.askAtMs) return undefined;
+    watched.askAtMs = now + ASK_AGAIN_MS;
+    if (!this.#options.mayBan(site, proven, watched.sum / rules.points)) return undefined;
     return this.#ban(site, offence, watched, rules, now);
   }
 
@@ -139,7 +144,7 @@ export class BanPolicy {
     const known = this.#watched.get(site);
     this.#watched.delete(site);
     const remembered = known !== undefined && now - known.lastMs <= MEMORY_MS ? known : undefined;
-    const watched = remembered ?? { points: [], sum: 0, count: 0, times: 0, firstMs: now, lastMs: now, first: text, last: text };
+    const watched = remembered ?? { points: [], sum: 0, count: 0, times: 0, firstMs: now, lastMs: now, first: text, last: text, askAtMs: 0 };
     watched.count++;
     watched.lastMs = now;
     watched.last = text;
@@ -168,6 +173,6 @@ export class BanPolicy {
 
   #release({ site, times, count, firstMs, first, last, untilMs }: Ban): void {
     this.#banned.delete(site);
-    this.#watched.set(site, { points: [], sum: 0, count, times, firstMs, lastMs: untilMs, first, last });
+    this.#watched.set(site, { points: [], sum: 0, count, times, firstMs, lastMs: untilMs, first, last, askAtMs: 0 });
   }
 }
