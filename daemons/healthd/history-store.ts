@@ -20,7 +20,7 @@ const HORIZON_KEY = 'horizonMs';
 const MAX_SERIES = 256;
 const MAX_CHUNKS = 20_000;
 /** Pages of the file in our memory: a minute touches each once. */
-const CACHE_KIB = 512;
+const CACHE_KIB = 1024;
 /** Series whose number is remembered. */
 const MAX_IDS = 20_000;
 /** Beyond this share of what it may be the oldest is dropped, down to the other. */
@@ -102,20 +102,33 @@ export class HistoryStore implements Disposable {
   }
 
   write(minute: FullMinute): void {
-    try {
+    const failed = this.#attempt(() => {
       this.#database.transaction(() => {
         for (const series of minute.series) this.#writeSeries(series, minute.startS);
       })();
+      this.#prune(minute.startS);
+    });
+    if (failed === null) {
       if (this.#failing !== null) this.#log.warn({ lostMinutes: this.#lostMinutes }, 'history.recovered');
       this.#failing = null;
-      this.#prune(minute.startS);
+      return;
+    }
+    this.#ids.clear();
+    this.#lostMinutes += 1;
+    if (this.#failing === null) this.#log.error({ code: failed }, 'history.failing');
+    this.#failing = failed;
+    // Its own bound, or that of the disk: where there is no room, dropping may fail too.
+    if (failed === 'SQLITE_FULL') this.#attempt(() => this.#makeRoom());
+  }
+
+  /** What the disk had against it; null: nothing. */
+  #attempt(run: () => void): string | null {
+    try {
+      run();
+      return null;
     } catch (error) {
       if (!isStorageTrouble(error)) throw error;
-      this.#ids.clear();
-      this.#lostMinutes += 1;
-      if (this.#failing === null) this.#log.error({ code: sqliteCode(error), why: (error as Error).message }, 'history.failing');
-      this.#failing = sqliteCode(error);
-      if (this.#failing === 'SQLITE_FULL') this.#makeRoom();
+      return sqliteCode(error);
     }
   }
 
@@ -236,6 +249,8 @@ export class HistoryStore implements Disposable {
       const { changes } = this.#database.prepare('DELETE FROM chunks WHERE step = ? AND startS <= ?').run(largest.step, upTo);
       this.#log.warn({ stepS: largest.step, chunks: changes }, 'history.shortened');
     }
+    // Whatever was moved about meanwhile stands in the write-ahead log too.
+    this.#database.pragma('wal_checkpoint(TRUNCATE)');
   }
 
   #usedBytes(): number {

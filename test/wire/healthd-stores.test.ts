@@ -1,19 +1,27 @@
-/** The databases of healthd: what they keep, what they give up first, and what a bad file or disk does to them. */
+/** The databases of healthd: what they keep, what they give up first, and what a bad file or disk does to them; and collectors of syslog that come and go. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { emptyChunk, STEPS } from '#core/health/history/points.ts';
 import type { FullMinute } from '#core/health/history/minute.ts';
 import type { RuleOutput } from '#core/health/rules.ts';
 import { GatewayError } from '#core/result.ts';
+import { systemClock } from '#kit/clock.ts';
 import { createLog } from '#kit/log.ts';
+import { systemRandom } from '#kit/random.ts';
+import { ownTls } from '../../daemons/apid/tls.ts';
 import { AlarmBook } from '../../daemons/healthd/alarm-book.ts';
 import { HistoryStore } from '../../daemons/healthd/history-store.ts';
+import { openSyslog } from '../../daemons/healthd/syslog.ts';
+import { FastClock } from '../rig/fast-clock.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
+import { until } from '../rig/until.ts';
 
 const log = createLog('test', 'silent');
 const START = Date.UTC(2026, 2, 1);
@@ -88,6 +96,18 @@ t.test('bounded: the oldest goes, it is written on, the newest stays', async t =
   t.equal(ask(store, clock, 60_000).series[0]!.points.length, 60, 'the last minute is there');
 });
 
+t.test('no room at all: minutes are lost and counted, nothing else; with room it goes on', async t => {
+  const clock = new ManualClock(START);
+  using store = new HistoryStore(directory(t), { clock, log, maxBytes: 64 * 4096 });
+  store.write(minute(START, 1));
+  store.write(minute(START + 60_000, 2, 2000));
+  t.match(store.figures, { failing: 'SQLITE_FULL', lostMinutes: 1, durable: true });
+  store.write(minute(START + 120_000, 3));
+  t.match(store.figures, { failing: null, lostMinutes: 1 });
+  clock.advance(180_000);
+  t.ok(ask(store, clock, 180_000).series[0]!.points.length >= 60);
+});
+
 t.test('a clock twenty years ahead drops nothing; what it wrote goes when the clock is right', async t => {
   const clock = new ManualClock(START);
   using store = new HistoryStore(directory(t), { clock, log, maxBytes: 64 * MIB });
@@ -128,7 +148,9 @@ t.test('a file that is no database, a torn one, one cut to nothing: begun anew, 
 t.test('killed while it writes: whole minutes, and a file that can be trusted', async t => {
   const path = directory(t);
   const script = `
-    import { createLog } from '#kit/log.ts'; import { systemClock as clock } from '#kit/clock.ts';
+    import { systemClock } from '#kit/clock.ts';
+import { createLog } from '#kit/log.ts';
+import { systemRandom } from '#kit/random.ts'; import { systemClock as clock } from '#kit/clock.ts';
     import { HistoryStore } from '${join(import.meta.dirname, '../../daemons/healthd/history-store.ts')}';
     const store = new HistoryStore(${JSON.stringify(path)}, { clock, log: createLog('x', 'silent'), maxBytes: 1e9 });
     const values = new Float32Array(60).fill(1);
@@ -186,4 +208,55 @@ t.test('alarms are bounded, and those that stand stay', async t => {
   }
   t.equal(book.list(false, 100_000).length, 5000);
   t.equal(book.active[0]?.subject, 'disk:/stands');
+});
+
+const collector = (port: number, transport: 'tcp' | 'tls', ca = '') => ({ address: '127.0.0.1', port, transport, ca, name: '', least: 'info' }) as const;
+
+t.test('a collector over TCP that is away: what waits goes when it is back, in order, the oldest given up first', async t => {
+  const got: string[] = [];
+  const sockets: Socket[] = [];
+  const server = createServer(socket => void sockets.push(socket.on('data', chunk => got.push(chunk.toString()))));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  using syslog = openSyslog(collector(port, 'tcp'), { clock: new FastClock(20), log });
+  syslog.send('one');
+  await until('it came', () => got.join('') === '3 one');
+  server.close();
+  for (const socket of sockets) socket.destroy();
+  await once(server, 'close');
+  await until('it is known to be gone', () => {
+    const before = syslog.sent;
+    syslog.send('x');
+    return syslog.sent === before;
+  });
+  for (let i = 0; i < 1200; i++) syslog.send(`m${i}`);
+  await until('some are given up', () => syslog.dropped > 0);
+  server.listen(port, '127.0.0.1');
+  await until('the last came', () => got.join('').endsWith('5 m1199'), 10_000);
+  t.match(got.join(''), /4 m400|4 m500/, 'and those before it');
+  t.notMatch(got.join(''), '2 m5', 'not the first ones');
+  server.close();
+  for (const socket of sockets) socket.destroy();
+});
+
+t.test('a collector over TLS: only one that it can trust', async t => {
+  const path = directory(t);
+  const { cert, key } = ownTls({ directory: path, name: 'collector', addresses: ['127.0.0.1'], clock: systemClock, random: systemRandom });
+  const got: string[] = [];
+  const server = createTlsServer({ cert, key }, socket => socket.on('data', chunk => got.push(chunk.toString())).on('error', () => undefined));
+  server.on('tlsClientError', () => undefined);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  {
+    using stranger = openSyslog(collector(port, 'tls'), { clock: systemClock, log });
+    stranger.send('secret');
+    await once(server, 'tlsClientError');
+    t.equal(stranger.sent, 0, 'nothing goes to somebody that nobody vouches for');
+  }
+  using syslog = openSyslog(collector(port, 'tls', join(path, 'tls.crt')), { clock: systemClock, log });
+  syslog.send('alarm');
+  await until('it came', () => got.join('') === '5 alarm');
 });
