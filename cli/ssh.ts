@@ -5,7 +5,7 @@
 import { GatewayError } from '#core/result.ts';
 import { say } from './language.ts';
 
-const DEFAULT_IDLE_MINUTES = 10;
+export const DEFAULT_IDLE_MINUTES = 10;
 const MAX_IDLE_MINUTES = 24 * 60;
 const KEPT = ['SSH_CONNECTION', 'TERM', 'LANG', 'LC_ALL', 'LC_MESSAGES'] as const;
 

@@ -7,11 +7,10 @@ import { languageOf, speak } from './language.ts';
 import { type Desk, runArgv, sayFailure } from './run.ts';
 import { runLine } from './shell/run-line.ts';
 import { modeCommand, startShell } from './shell/start.ts';
-import { sshSession, type SshSession } from './ssh.ts';
+import { DEFAULT_IDLE_MINUTES, sshSession, type SshSession } from './ssh.ts';
 import { terminalOf } from './terminal.ts';
 
 const TERMINAL: Output = { out: text => void process.stdout.write(text), err: text => void process.stderr.write(text), terminal: terminalOf(process.stdin, process.stdout) };
-const SHELL_IDLE_MS = 0;
 
 /** Exit code. Never throws for what a user or a daemon did. */
 export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv = process.env, output: Output = TERMINAL): Promise<number> {
@@ -23,7 +22,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     const desk: Desk = { environment, identity: identityOf(environment), restricted: false };
     const words = withoutLanguage(argv);
     const only = modeCommand(words);
-    if (isTerminal && (words.length === 0 || only !== null)) return await startShell(desk, output, { idleMs: SHELL_IDLE_MS, ...(only !== null && { only }) });
+    if (isTerminal && (words.length === 0 || only !== null)) return await startShell(desk, output, { idleMs: idleMs(desk), ...(only !== null && { only }) });
     using interrupt = interruptedByKey();
     return await runArgv(argv, desk, output, interrupt.signal);
   } catch (error) {
@@ -31,6 +30,13 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     sayFailure(output, argv.includes('--json'), error.code, explain(error), error.detail);
     return EXIT_CODE[error.code];
   }
+}
+
+/** At the console a shell may stay open; over the network it ends when nobody is there. VLINK_IDLE_MINUTES: after how long, 0: never. */
+function idleMs({ environment, identity }: Desk): number {
+  const minutes = environment['VLINK_IDLE_MINUTES'] ?? '';
+  if (/^\d{1,4}$/.test(minutes)) return Number(minutes) * 60_000;
+  return identity.address === null ? 0 : DEFAULT_IDLE_MINUTES * 60_000;
 }
 
 const withoutLanguage = (argv: readonly string[]): readonly string[] => (argv[0] === '--lang' ? argv.slice(2) : argv[0]?.startsWith('--lang=') === true ? argv.slice(1) : argv);
