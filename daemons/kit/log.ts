@@ -16,21 +16,23 @@ export class CountedLog {
   readonly #clock: Clock;
   readonly #event: string;
   readonly #windowMs: number;
+  readonly #level: 'warn' | 'debug';
   #count = 0;
   #nextAt = 0;
 
-  constructor(log: Log, clock: Clock, event: string, windowMs = 1000) {
+  constructor(log: Log, clock: Clock, event: string, windowMs = 1000, level: 'warn' | 'debug' = 'warn') {
     this.#log = log;
     this.#clock = clock;
     this.#event = event;
     this.#windowMs = windowMs;
+    this.#level = level;
   }
 
   count(detail: Readonly<Record<string, string | number>> = {}, by = 1): void {
     this.#count += by;
     const now = this.#clock.now();
     if (now < this.#nextAt) return;
-    this.#log.warn({ ...detail, count: this.#count, windowMs: this.#windowMs }, this.#event);
+    this.#log[this.#level]({ ...detail, count: this.#count, windowMs: this.#windowMs }, this.#event);
     this.#count = 0;
     this.#nextAt = now + this.#windowMs;
   }

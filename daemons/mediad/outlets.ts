@@ -79,7 +79,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
   tokenFits(path: OutletPath): boolean {
     const mac = this.#mac();
     if (mac === undefined || path.token === null) return false;
-    return checkToken(path.token, path.channel, this.#options.clock.wall(), mac).ok;
+    return checkToken(path.token, path, this.#options.clock.wall(), mac).ok;
   }
 
   user(name: string, path: OutletPath): OutletUser | undefined {
@@ -148,7 +148,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     const port = (first: number): number => (first === 0 ? 0 : first + own);
     const ports = { rtspPort: port(config.rtspPort), rtmpPort: port(config.rtmpPort), httpPort: port(config.httpPort), webrtcPort: port(config.webrtcPort) };
     const host = isWildcard(config.address) ? ownAddress() : config.address;
-    return { expiresAtWallMs: expiresAtS * 1000, urls: outletUrls({ host, ports, channel, streamNumber, token: signToken(channel, expiresAtS, mac) }) };
+    return { expiresAtWallMs: expiresAtS * 1000, urls: outletUrls({ host, ports, channel, streamNumber, token: signToken({ channel, streamNumber }, expiresAtS, mac) }) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

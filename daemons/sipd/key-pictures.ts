@@ -16,6 +16,7 @@ import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
 
 const ASK_EVERY_MS = 1000;
+const LOG_EVERY_MS = 1000;
 const MAX_FIRST_SN = 1_000_000_000;
 /** More than can be asked in a second; the one asked longest ago is forgotten. */
 const MAX_REMEMBERED = 1024;
@@ -41,7 +42,7 @@ export class KeyPictures {
   constructor(deps: KeyPicturesDeps) {
     this.#deps = deps;
     this.#sn = deps.random.int(MAX_FIRST_SN);
-    this.#log = new CountedLog(deps.log, deps.clock, 'key-picture.asked');
+    this.#log = new CountedLog(deps.log, deps.clock, 'key-picture.asked', LOG_EVERY_MS, 'debug');
   }
 
   onMediaEvent(event: MediadEvent): void {

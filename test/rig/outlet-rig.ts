@@ -19,7 +19,7 @@ const KEY = 'a-key-of-the-tests-that-is-long-enough';
 const mac = (text: string): string => createHmac('sha256', KEY).update(text).digest('hex');
 
 /** `forS` negative: expired. */
-export const tokenFor = (channel: string, forS = 600): string => signToken(channel, Math.floor(Date.now() / 1000) + forS, mac);
+export const tokenFor = (channel: string, forS = 600, streamNumber = 0): string => signToken({ channel, streamNumber }, Math.floor(Date.now() / 1000) + forS, mac);
 
 export class RigDoor implements OutletDoor {
   /** By CHANNEL of the path. */
@@ -31,7 +31,7 @@ export class RigDoor implements OutletDoor {
   before: () => Promise<void> = async () => undefined;
 
   tokenFits(path: OutletPath): boolean {
-    return path.token !== null && checkToken(path.token, path.channel, systemClock.wall(), mac).ok;
+    return path.token !== null && checkToken(path.token, path, systemClock.wall(), mac).ok;
   }
 
   user(name: string, path: OutletPath): OutletUser | undefined {

@@ -110,6 +110,10 @@ t.test('a token opens its own channel until it ends; nothing else does', async t
   t.ok(rig.door.tokenFits(path(rtsp.pathname + rtsp.search)));
   const token = rtsp.searchParams.get('token')!;
   t.notOk(rig.door.tokenFits(path(`/live/${OTHER}?token=${token}`)), 'another channel');
+  t.notOk(rig.door.tokenFits(path(`/live/${CHANNEL}?stream=1&token=${token}`)), 'another stream');
+  const sub = new URL(rig.door.urls({ channel: CHANNEL, streamNumber: 1, minutes: 5 }).urls.find(({ protocol }) => protocol === 'rtsp')!.url);
+  t.ok(rig.door.tokenFits(path(sub.pathname + sub.search)));
+  t.notOk(rig.door.tokenFits(path(`/live/${CHANNEL}?token=${sub.searchParams.get('token')}`)), 'nor the main one with that of another');
   t.notOk(rig.door.tokenFits(path(`/live/${CHANNEL}`)), 'no token');
   t.notOk(rig.door.tokenFits(path(`/live/${CHANNEL}?token=9${token.slice(1)}`)), 'its time cannot be changed');
   t.throws(() => rig.door.urls({ channel: '../etc', streamNumber: 0, minutes: 5 }), { code: 'BAD_REQUEST' });
