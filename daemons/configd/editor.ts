@@ -8,7 +8,7 @@ import { maskValue } from '#core/config/secrets.ts';
 import { SCHEMA_TREE } from '#core/config/schema-tree.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
-import { editText, maskedPart, maskText, readText } from '#kit/config-edit.ts';
+import { editText, maskedPart, maskText, readText, type TextResult } from '#kit/config-edit.ts';
 import { migrateText } from '#kit/config-migrate.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import { parseConfigText } from '#kit/config-store.ts';
@@ -30,12 +30,14 @@ export interface EditorDeps {
   readonly secrets: Secrets;
 }
 
+/** Two to compare, and one in the making. */
+const MAX_RECENT = 3;
 const bad = (why: string): GatewayError => new GatewayError('BAD_REQUEST', { why });
 
 export class Editor {
   readonly #deps: EditorDeps;
-  /** Of the text read last: most questions are about the same one. */
-  #last: ConfigDocument | undefined;
+  /** Of the texts read last: most questions are about the same ones, and a large one takes a second. */
+  readonly #recent = new Map<string, ConfigDocument>();
 
   constructor(deps: EditorDeps) {
     this.#deps = deps;
@@ -43,10 +45,29 @@ export class Editor {
 
   /** BAD_REQUEST: it is no YAML. */
   read(text: string): ConfigDocument {
-    if (this.#last?.text === text) return this.#last;
-    const result = readText(text);
+    const result = this.#tryRead(text);
     if (!result.ok) throw bad(result.why);
-    return (this.#last = result.read);
+    return result.read;
+  }
+
+  #tryRead(text: string): TextResult {
+    const known = this.#recent.get(text);
+    if (known !== undefined) return { ok: true, read: known };
+    const result = readText(text);
+    if (result.ok) this.#remember(result.read);
+    return result;
+  }
+
+  #remember(read: ConfigDocument): void {
+    this.#recent.set(read.text, read);
+    const oldest = this.#recent.size > MAX_RECENT ? this.#recent.keys().next().value : undefined;
+    if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  /** An edit may have written into the document that it began from. */
+  #afterEdit(read: ConfigDocument): void {
+    this.#recent.clear();
+    this.#remember(read);
   }
 
   revision(revision: number): ConfigDocument {
@@ -77,8 +98,11 @@ export class Editor {
     const { revisions, candidates, secrets } = this.#deps;
     const known = candidates.get(author);
     const result = editText(this.read(known?.text ?? this.current().text), steps, { seal: (value, node) => secrets.seal(value, node) });
-    if (!result.ok) throw bad(result.why);
-    this.#last = undefined;
+    if (!result.ok) {
+      this.#recent.clear();
+      throw bad(result.why);
+    }
+    this.#afterEdit(result.read);
     candidates.put(author, { baseRevision: known?.baseRevision ?? revisions.current, text: result.read.text });
     return await this.report(author);
   }
@@ -106,10 +130,17 @@ export class Editor {
 
   /** Against what is in force now. A text of an older schema is brought up to date first. */
   async judge(given: string): Promise<Judged> {
-    const text = upToDate(given);
+    const text = this.#upToDate(given);
     const result = await parseConfigText(new TextEncoder().encode(text), this.#deps.secrets.ring);
     if (result.ok) return { text, changes: difference(this.current().value, this.read(text).value), config: result.config, issues: [] };
     return { text, changes: [], config: undefined, issues: result.problems.map(({ line, path, why }) => ({ line, path, why })) };
+  }
+
+  /** What cannot be read is told by whoever judges it. */
+  #upToDate(text: string): string {
+    const read = this.#tryRead(text);
+    const migrated = read.ok ? migrateText(read.read) : { text };
+    return 'text' in migrated ? migrated.text : text;
   }
 
   /** His candidate as it would be committed now: on top of what others committed meanwhile, or with the sentence who did. */
@@ -125,7 +156,7 @@ export class Editor {
     const overlap = overlapOf(ours, difference(baseValue, this.current().value));
     if (overlap !== null) return conflict(candidate.text, formatPath(overlap.ours.steps), this.#whoChanged(candidate.baseRevision, formatPath(overlap.theirs.steps)));
     const rebased = editText(this.current(), asSteps(ours), { stored: true });
-    this.#last = undefined;
+    if (rebased.ok) this.#afterEdit(rebased.read);
     if (!rebased.ok) return conflict(candidate.text, '', `${rebased.why}, since revision ${revisions.current}: discard and edit anew`);
     return await this.judge(rebased.read.text);
   }
@@ -142,13 +173,6 @@ export class Editor {
     if (revisions.text(revision) === undefined || revisions.text(revision - 1) === undefined) return true;
     return this.compare(revision - 1, revision).some(({ steps }) => formatPath(steps).startsWith(path) || path.startsWith(formatPath(steps)));
   }
-}
-
-/** What cannot be read is told by whoever judges it. */
-function upToDate(text: string): string {
-  const read = readText(text);
-  const migrated = read.ok ? migrateText(read.read) : { text };
-  return 'text' in migrated ? migrated.text : text;
 }
 
 const conflict = (text: string, path: string, why: string): Judged => ({ text, changes: [], config: undefined, issues: [{ line: 0, path, why }] });

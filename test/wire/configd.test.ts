@@ -10,6 +10,11 @@ import { createLog } from '#kit/log.ts';
 import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, serveRpc } from '#kit/rpc.ts';
 import { revertOverdue } from '../../daemons/configd/revert.ts';
+import { ConfigureMode } from '../../cli/configure/mode.ts';
+import { createContext } from '../../cli/context.ts';
+import { identityOf } from '../../cli/identity.ts';
+import { GRAMMAR } from '../../cli/program.ts';
+import { main } from '../../cli/vlink.ts';
 import { LabGateway } from '../../scripts/lab/gateway.ts';
 import { authorCalled, ConfigdProcess, remove, set } from '../rig/configd-rig.ts';
 import { until } from '../rig/until.ts';
@@ -255,6 +260,59 @@ t.test('the audit log says who did what, and that nobody changed it', async t =>
   writeFileSync(path, whole.replace('"user":"li"', '"user":"ll"'));
   t.match(await configd.call('auditVerify', {}), { brokenAt: slow!.sequence, why: /hash/ });
   writeFileSync(path, whole);
+});
+
+t.test('by vlink: one command after the other, and line by line', async t => {
+  const environment = { VLINK_CONFIG: lab.configPath };
+  const vlink = async (...argv: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> => {
+    let [out, err] = ['', ''];
+    const code = await main(argv, environment, { out: text => (out += text), err: text => (err += text), terminal: null });
+    return { code, out, err };
+  };
+  t.match(await vlink('config', 'set', 'upstreams', 'city', 'keepaliveS', '55'), { code: 0, out: /~ upstreams\[city\]\.keepaliveS: 41 -> 55\n/ });
+  t.match(await vlink('config', 'set', 'upstreams[city].password', `${CANARY}-argv`), { code: 64, err: /not typed where others see it/ });
+  t.match(await vlink('config', 'set', 'upstreams[city].keepaliveS', '1'), { code: 64, err: /5/ });
+  t.match(await vlink('config', 'delete', 'upstreams', 'nowhere'), { code: 64, err: /is not set/ });
+  t.match(await vlink('config', 'commit', '--check'), { code: 0, out: /it can be committed/ });
+  t.match(await vlink('config', 'commit', '--reason', 'by hand', '--confirm', '5'), { code: 0, out: /is in force until .* unless you confirm/ });
+  t.match(await vlink('config', 'history', '--limit', '2'), { code: 0, out: /pending .* by hand\n.*\nrevision \d+ of root waits for config confirm/ });
+  t.match(await vlink('config', 'confirm'), { code: 0, out: /stays/ });
+  t.match(await vlink('config', 'show', 'upstreams', 'city', 'password'), { code: 0, out: /\*\*\*/ });
+  t.match(await vlink('config', 'show', 'upstreams[city].port'), { code: 0, out: /default\n5060/ });
+  t.match(await vlink('config', 'compare', '-1'), { code: 0, out: /keepaliveS: 41 -> 55/ });
+  t.match(await vlink('config', 'save', join(lab.directory, 'saved.yaml')), { code: 0 });
+  t.match(await vlink('config', 'check', join(lab.directory, 'saved.yaml')), { code: 0 });
+  t.match(await vlink('config', 'load', join(lab.directory, 'saved.yaml')), { code: 0, out: /nothing is changed/ });
+  t.match(await vlink('config', 'commit'), { code: 2, err: /nothing is changed/ });
+  t.match(await vlink('config', 'discard'), { code: 0 });
+  t.match(await vlink('config', 'rollback', '-1', '--reason', 'again'), { code: 0, out: /is in force/ });
+  t.match(await vlink('audit', 'show', '--last', '3'), { code: 0, out: /config\.rollback/ });
+  t.match(await vlink('audit', 'verify'), { code: 0, out: /^whole/ });
+  t.match(await vlink('configure'), { code: 64, err: /needs a terminal/ });
+
+  let said = '';
+  const output = { out: (text: string) => (said += text), err: (text: string) => (said += text), terminal: null };
+  const context = createContext({ options: {}, environment, output, identity: identityOf({}), signal: new AbortController().signal, grammar: GRAMMAR });
+  const mode = await new ConfigureMode(context).begin(context);
+  const line = async (text: string): Promise<string> => {
+    said = '';
+    const step = await mode.run(text, context);
+    return `${said}${step === 'leave' ? 'left' : ''}`;
+  };
+  t.match((await mode.complete('set upstreams ci')).candidates.map(({ word }) => word), ['city']);
+  t.match((await mode.complete('set upstreams city transport ')).candidates.map(({ word }) => word), ['udp', 'tcp']);
+  t.match((await mode.complete('com')).candidates.map(({ word }) => word), ['compare', 'commit']);
+  t.equal(await line('set upstreams city keepaliveS 33'), '');
+  t.match(mode.prompt(), /^root\*# $/);
+  t.match(await line('compare'), /~ upstreams\[city\]\.keepaliveS: 41 -> 33/);
+  t.match(await line('exit'), /were not committed/);
+  t.match(await line('frobnicate'), /no command frobnicate/);
+  t.match(await line('commit confirm'), /how many minutes/);
+  t.match(await line('commit confirm 5 comment so as to see'), /is in force until/);
+  t.match(await line('rollback -1'), /is in force/);
+  t.match(await line('del upstreams city keepaliveS'), /^$/);
+  t.equal(await line('exit discard'), 'left');
+  t.match(file(), /keepaliveS: 41/);
 });
 
 t.test('a full disk: refused, nothing half-done, and on with the next one', async t => {
