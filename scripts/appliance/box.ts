@@ -68,6 +68,6 @@ export async function configure(vm: Vm, address: string, host: string): Promise<
   await vm.must(`printf %s ${JSON.stringify(Buffer.from(yaml).toString('base64'))} | base64 -d >/tmp/gateway.yaml`);
   await vm.must('install -o viewlink-configd -g viewlink -m 640 /tmp/gateway.yaml /etc/viewlink/gateway.yaml');
   await vm.must('vlink config check');
-  await vm.must('systemctl start viewlink.target');
+  await vm.must('systemctl start viewlink.target', BOOT_LIMIT_MS);
   await vm.must('for i in $(seq 100); do vlink show devices >/dev/null 2>&1 && exit 0; sleep 1; done; vlink show devices', BOOT_LIMIT_MS);
 }
