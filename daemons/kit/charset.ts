@@ -45,8 +45,8 @@ export function decodeBody(bytes: Uint8Array, { override }: { override?: Charset
   const gb: Charset = label === 'gb18030' ? 'gb18030' : 'gb2312';
   const asUtf8 = strict(UTF8_STRICT, bytes);
   const asGb = strict(GB_STRICT, bytes);
-  if (asUtf8 !== undefined && (asGb === undefined || label === 'utf-8' || hasLongSequence(asUtf8))) return { text: asUtf8, charset: 'utf-8', replaced: false };
-  if (asUtf8 === undefined && looksLikeBrokenUtf8(bytes)) return decodeAs(bytes, 'utf-8');
+  if (asUtf8 !== undefined && (asGb === undefined || label === 'utf-8' || readsBetterAsUtf8(asUtf8, asGb))) return { text: asUtf8, charset: 'utf-8', replaced: false };
+  if (asUtf8 === undefined && looksLikeBrokenUtf8(bytes) && (asGb === undefined || label === 'utf-8' || readsBetterAsUtf8(UTF8.decode(bytes), asGb))) return decodeAs(bytes, 'utf-8');
   return asGb === undefined ? decodeAs(bytes, gb) : { text: asGb, charset: gb, replaced: false };
 }
 
@@ -74,11 +74,28 @@ function labelOf(bytes: Uint8Array): Charset | undefined {
 }
 
 /**
- * Chinese takes three octets in UTF-8. GB octets that happen to be valid UTF-8 are nearly always two-octet sequences (the
- * well-known one is the name of a carrier), so only a longer sequence proves UTF-8 against a GB label.
+ * Octets that read well both ways: the reading with more of the 3,755 everyday characters (level 1 of GB 2312) wins, and the label
+ * when neither has. Read the wrong way, everyday text becomes rare characters.
  */
- 
-const hasLongSequence = (text: string): boolean => /[^\0-\u07ff]/.test(text);
+function readsBetterAsUtf8(utf8: string, gb: string): boolean {
+  return everydayShare(utf8) > everydayShare(gb);
+}
+
+/** Among what is not ASCII. */
+function everydayShare(text: string): number {
+  const bytes = iconv.encode(text, 'gb18030');
+  let all = 0;
+  let everyday = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const lead = bytes[at]!;
+    if (lead < 0x80) continue;
+    const trail = bytes[at + 1] ?? 0;
+    all++;
+    if (lead >= 0xb0 && lead <= 0xd7 && trail >= 0xa1) everyday++;
+    at += trail >= 0x30 && trail <= 0x39 ? 3 : 1;
+  }
+  return all === 0 ? 0 : everyday / all;
+}
 
 /** More whole three-octet sequences than broken places among the first ones: UTF-8 with a damaged tail rather than GB. */
 function looksLikeBrokenUtf8(bytes: Uint8Array): boolean {
