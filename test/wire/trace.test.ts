@@ -10,8 +10,10 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { main } from '../../cli/vlink.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
+import type { Mischief } from '../../scripts/simulators/platform/mischief.ts';
 import type { Quirk } from '../../scripts/simulators/camera/quirks.ts';
 import { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
+import type { PlayTransport } from '../../scripts/simulators/platform/receivers.ts';
 import { Captures } from '../../daemons/mediad/captures.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
 import { openRelayRig } from '../rig/relay-rig.ts';
@@ -259,4 +261,34 @@ await t.test('cameras with habits of their own are found guilty of them, and of 
   const text = await vlink(directory, 'trace', idOf(HABITS.findIndex(({ quirk }) => quirk === 'no-y')), '--validate');
   t.match(text.text, /wrong +no-y: no y=\n.*answer has no y=\n.*GB\/T 28181-2016 Annex F/);
   t.equal(text.code, 1);
+});
+
+/** What platforms above get wrong in one session each. */
+const MISCHIEF: readonly (readonly [mischief: Mischief, findings: readonly string[], transport?: PlayTransport])[] = [
+  ['no-subject', ['subject-missing']],
+  ['no-y', ['no-y']],
+  ['long-y', ['y-digits']],
+  ['no-setup', ['no-setup'], 'tcp-passive'],
+  ['third-party-address', ['connection-foreign']],
+  ['unspecified-address', ['connection-address']],
+  ['odd-port', ['media-port']],
+  ['many-payloads', []],
+  ['no-ack', ['no-ack']],
+];
+
+await t.test('platforms above, what they do wrong and what not', { timeout: 60_000 }, async t => {
+  await using rig = await openRelayRig({ platforms: MISCHIEF.length, cameras: [{ channels: 1 }] });
+  const { directory } = rig.gateway;
+  await Promise.all(
+    MISCHIEF.map(async ([mischief, findings, transport = 'udp'], index) => {
+      const play = await rig.platforms[index]!.play(rig.idOf(0, 0, index), { transport, mischief: [mischief] }).catch((error: unknown) => error as Error);
+      const found = async (): Promise<string[]> => {
+        const { raw } = await vlink<TraceReport>(directory, 'trace', `city${index}`, '--validate', '--json');
+        return [...new Set((raw.findings ?? []).filter(({ by, id }) => by !== 'us' && !CHANCE.has(id)).map(({ id }) => id))].sort();
+      };
+      await until(`${mischief} shows`, async () => (await found()).join() === findings.join(), 15_000).catch(async () => t.fail(`${mischief}: ${(await found()).join()}`));
+      if (!(play instanceof Error)) await play.stop();
+      if (mischief !== 'no-ack') t.same(await found(), findings, mischief);
+    }),
+  );
 });
