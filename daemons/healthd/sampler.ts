@@ -96,7 +96,7 @@ export class Sampler implements Disposable {
     const { bytes, failing, durable, lostMinutes } = history.figures;
     found.sample('viewlink_history_bytes', {}, bytes);
     found.observe('store.failing', 'store:history', failing !== null || !durable ? 1 : 0, failing !== null ? `${failing}, ${lostMinutes} minutes lost` : durable ? `${Math.round(bytes / 1e6)} MB` : 'it could not be opened and lives in memory only');
-    found.observe('store.failing', 'store:alarms', alarms.isFailing ? 1 : 0, alarms.isFailing ? 'alarms are kept in memory only' : '');
+    found.observe('store.failing', 'store:alarms', alarms.isFailing ? 1 : 0, alarms.isFailing ? 'alarms are kept in memory only' : 'writes reach the disk');
     return found;
   }
 }

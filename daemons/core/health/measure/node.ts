@@ -42,7 +42,7 @@ export function measurePressure(pressures: Pressures): Measured {
     found.sample('viewlink_pressure_ratio', { resource, kind: 'full' }, full60 === null ? null : full60 / 100);
     const value = resource === 'cpu' ? some60 : full60;
     const what = resource === 'cpu' ? 'something waited for a core' : resource === 'memory' ? 'everything waited for memory' : 'everything waited for a disk';
-    found.observe(`${resource}.pressure`, resource === 'io' ? 'disks' : resource, value, value === null || value < 1 ? '' : `${what} ${shown(value)} % of the last minute`);
+    found.observe(`${resource}.pressure`, resource === 'io' ? 'disks' : resource, value, value === null || value < 1 ? (resource === 'io' ? 'nothing waits for them' : '') : `${what} ${shown(value)} % of the last minute`);
   }
   return found;
 }
