@@ -3,7 +3,7 @@
 set -euo pipefail
 
 if [ "$1" = purge ]; then
-  rm -rf /etc/viewlink /var/lib/viewlink /var/cache/viewlink /run/viewlink
+  rm -rf /etc/viewlink /var/lib/viewlink /var/cache/viewlink /run/viewlink /run/viewlink-drives
 fi
 if [ "$1" = remove ]; then
   rm -rf /var/cache/viewlink /run/viewlink
