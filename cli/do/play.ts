@@ -1,28 +1,16 @@
-import type { ChannelRow } from '#contracts/sipd.ts';
 import { GatewayError } from '#core/result.ts';
+import { allChannels } from '../all-channels.ts';
 import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
 import { wholeNumber } from '../values.ts';
 
 const DEFAULT_MINUTES = 60;
 /** A year and a day. */
 const MAX_MINUTES = 527_040;
-const PAGE = 5000;
-
-async function allChannels(context: Context): Promise<ChannelRow[]> {
-  return context.sipd(async client => {
-    const rows: ChannelRow[] = [];
-    for (;;) {
-      const page = await client.call('listChannels', { offset: rows.length, limit: PAGE });
-      rows.push(...page.rows);
-      if (page.rows.length === 0 || rows.length >= page.total) return rows;
-    }
-  });
-}
 
 /** As URLs name it: its ID, with its device where two devices have the same. */
 async function channelNamed(context: Context, text: string): Promise<string> {
   if (/^\d{20}-\d{20}$/.test(text)) return text;
-  const rows = await allChannels(context);
+  const rows = await context.sipd(client => allChannels(client));
   const byId = rows.filter(({ channelId, mapped }) => channelId === text || mapped.some(({ id }) => id === text));
   const found = byId.length > 0 ? byId : rows.filter(({ name }) => name.includes(text));
   const [row] = found;

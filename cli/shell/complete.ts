@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Candidate, Completion, Context, GrammarNode, ValueKind } from '../command.ts';
 import { completeConfig } from '#core/config/complete.ts';
+import { allChannels } from '../all-channels.ts';
 import { authorOf } from '../identity.ts';
 import { currentLanguage, say } from '../language.ts';
 import { FILTER_HELP } from './filters.ts';
@@ -12,7 +13,6 @@ import { quoteWord, splitWords, type Word } from './words.ts';
 /** Of one kind; nobody reads more. */
 const MAX_CANDIDATES = 10_000;
 const MAX_FILES = 1000;
-const PAGE = 1000;
 /** Somebody waits with a finger on the Tab key. */
 const PATIENCE = { timeoutMs: 1500 };
 
@@ -84,14 +84,7 @@ const NAMES: Readonly<Record<ValueKind, Names>> = {
 };
 
 function channels(context: Context): Promise<readonly Candidate[]> {
-  return context.sipd(async client => {
-    const found: Candidate[] = [];
-    for (;;) {
-      const page = await client.call('listChannels', { offset: found.length, limit: PAGE }, PATIENCE);
-      found.push(...page.rows.map(({ channelId, name }) => ({ word: channelId, help: name })));
-      if (page.rows.length === 0 || found.length >= Math.min(page.total, MAX_CANDIDATES)) return found;
-    }
-  });
+  return context.sipd(async client => (await allChannels(client, {}, { atMost: MAX_CANDIDATES, ...PATIENCE })).map(({ channelId, name }) => ({ word: channelId, help: name })));
 }
 
 async function files(partial: string): Promise<readonly Candidate[]> {

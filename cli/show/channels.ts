@@ -1,8 +1,7 @@
 import type { ChannelRow } from '#contracts/sipd.ts';
+import { allChannels } from '../all-channels.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { table, type Column } from '../render.ts';
-
-const PAGE_ROWS = 1000;
 
 const COLUMNS: readonly Column<ChannelRow>[] = [
   { title: 'CHANNEL', value: row => row.channelId },
@@ -20,14 +19,7 @@ export default defineCommand({
   help: 'channels of the devices, and the IDs that upstreams know them by',
   args: { json: JSON_FLAG, device: { type: 'option', help: 'only channels of this device ID' } },
   async run(context, { json, device }) {
-    const rows = await context.sipd(async client => {
-      const all: ChannelRow[] = [];
-      for (;;) {
-        const page = await client.call('listChannels', { ...(device !== undefined && { deviceId: device }), offset: all.length, limit: PAGE_ROWS });
-        all.push(...page.rows);
-        if (page.rows.length === 0 || all.length >= page.total) return all;
-      }
-    });
+    const rows = await context.sipd(client => allChannels(client, { ...(device !== undefined && { deviceId: device }) }));
     context.print(rows, json, channels => table(channels, COLUMNS, 'no channels'));
     return 0;
   },

@@ -4,8 +4,8 @@ import type { Party } from '#core/diagnose/ladder.ts';
 import { type Passed, concerning, idsOf, relatedTo } from '#core/diagnose/passed.ts';
 import { GatewayError } from '#core/result.ts';
 import type { RpcClient } from '#kit/rpc.ts';
+import { allChannels } from '../all-channels.ts';
 
-const PAGE = 1000;
 /** What the recorder looks for at once. */
 const MAX_NEEDLES = 200;
 
@@ -30,12 +30,7 @@ export interface Target {
 
 export async function inventoryOf(client: RpcClient<SipdRequests>): Promise<Inventory> {
   const [devices, upstreams] = await Promise.all([client.call('listDevices', {}), client.call('listUpstreams', {})]);
-  const channels: ChannelRow[] = [];
-  for (;;) {
-    const page = await client.call('listChannels', { offset: channels.length, limit: PAGE });
-    channels.push(...page.rows);
-    if (page.rows.length === 0 || channels.length >= page.total) return { devices, channels, upstreams };
-  }
+  return { devices, channels: await allChannels(client), upstreams };
 }
 
 export const idsOfChannel = ({ channelId, mapped }: ChannelRow): string[] => [...new Set([channelId, ...mapped.map(({ id }) => id)])];

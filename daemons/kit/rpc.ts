@@ -71,6 +71,7 @@ export async function serveRpc<Requests, Event = never>(path: string, handlers: 
       connections.delete(socket);
     });
   });
+  if (access !== undefined && !peersAreKnown()) log.info({ socket: path }, 'rpc.peers-unknown');
   const inode = await publishSocket(server, path, access !== undefined && peersAreKnown() ? OPEN_SOCKET_MODE : SOCKET_MODE);
   return {
     get clients() {
