@@ -1,6 +1,7 @@
 /** A vlink command is data: where it stands, what it takes, what it does. vlink.ts makes a program of the list. */
 import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { ClusterdRequests } from '#contracts/clusterd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
@@ -60,6 +61,7 @@ export interface Context {
   configd<T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>): Promise<T>;
   apid<T>(use: (client: RpcClient<ApidRequests>) => Promise<T>): Promise<T>;
   healthd<T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>): Promise<T>;
+  clusterd<T>(use: (client: RpcClient<ClusterdRequests>) => Promise<T>): Promise<T>;
   mediad<T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>): Promise<T>;
   /** Instances that have a socket here, in order. */
   mediadInstances(): Promise<readonly string[]>;

@@ -12,6 +12,7 @@ import apiFirstPassword from './do/api-first-password.ts';
 import banRemove from './do/ban-remove.ts';
 import capture from './do/capture.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
+import { clusterMaintenance, clusterSwitch } from './do/cluster.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
 import inspect from './do/inspect.ts';
@@ -29,6 +30,7 @@ import alarms from './show/alarms.ts';
 import api from './show/api.ts';
 import bans from './show/bans.ts';
 import channels from './show/channels.ts';
+import clusterShow from './show/cluster.ts';
 import counters from './show/counters.ts';
 import devices from './show/devices.ts';
 import firewall from './show/firewall.ts';
@@ -77,6 +79,9 @@ export const COMMANDS: readonly Command[] = [
   records,
   catalogRefresh,
   banRemove,
+  clusterShow,
+  clusterSwitch,
+  clusterMaintenance,
   apiFirstPassword,
   configure,
   configShow,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { ClusterdRequests } from '#contracts/clusterd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
@@ -60,6 +61,7 @@ export function createContext(surroundings: Surroundings): Context {
     configd: <T>(use: (client: RpcClient<ConfigdRequests>) => Promise<T>) => reach<ConfigdRequests, T>('configd.sock', use),
     apid: <T>(use: (client: RpcClient<ApidRequests>) => Promise<T>) => reach<ApidRequests, T>('apid.sock', use),
     healthd: <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => reach<HealthdRequests, T>('healthd.sock', use),
+    clusterd: <T>(use: (client: RpcClient<ClusterdRequests>) => Promise<T>) => reach<ClusterdRequests, T>('clusterd.sock', use),
     mediad: <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => reach<MediadRequests, T>(`mediad-${instance}.sock`, use),
     mediadInstances: async () => instancesIn(await runDirOf(surroundings)),
   };

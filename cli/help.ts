@@ -17,6 +17,7 @@ export const GROUP_HELP: Readonly<Record<string, string>> = {
   check: 'what others do as they should',
   ban: 'addresses that are shut out',
   api: 'the HTTP interface',
+  cluster: 'the pair of nodes',
 };
 
 /** Two columns that stand straight with Chinese words. */

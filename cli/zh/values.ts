@@ -2,6 +2,7 @@
 export const VALUES_ZH: Readonly<Record<string, string>> = {
   'print the raw answer as JSON': '以 JSON 输出原始结果',
   'only channels of this device ID': '仅此设备编码的通道',
+  'on or off': 'on（开）或 off（关）',
   'name of the upstream': '上级平台名称',
   'a configuration file that is not applied yet: show the difference; exit code 2 when it would not be taken': '尚未应用的配置文件：显示差异；不会被接受时退出码为 2',
   'the channels that it does not see, and why': '它看不到的通道及原因',

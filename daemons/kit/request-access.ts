@@ -1,5 +1,6 @@
 /** What each method of each daemon needs of whoever asks (core/access/roles.ts). A method without a line here does not compile. */
 import type { ApidRequests } from '#contracts/apid.ts';
+import type { ClusterdRequests } from '#contracts/clusterd.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
@@ -102,6 +103,14 @@ export const healthdAccess: RpcAccess<HealthdRequests> = {
   history: 'read',
   alarms: 'read',
   acknowledge: 'operate',
+  counters: 'read',
+  reload: 'configure',
+};
+
+export const clusterdAccess: RpcAccess<ClusterdRequests> = {
+  report: 'read',
+  switchOver: 'configure',
+  maintenance: 'configure',
   counters: 'read',
   reload: 'configure',
 };

@@ -351,6 +351,7 @@ const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 
 function needsRestart(before: GatewayConfig, after: GatewayConfig): string | null {
   const differs = (pick: (config: GatewayConfig) => unknown): boolean => JSON.stringify(pick(before)) !== JSON.stringify(pick(after));
   if (differs(config => config.rpc)) return 'rpc.directory: needs a restart of viewlink.target';
+  if (differs(config => config.cluster)) return 'cluster: a change here needs a restart of viewlink-sipd';
   if (differs(config => config.media.instances)) return 'media.instances: needs a restart of viewlink.target';
   if (differs(config => config.sip)) return 'sip: a change here needs a restart of viewlink-sipd (sessions go on)';
   return differs(config => config.state) ? 'state.directory: needs a restart of viewlink-sipd' : null;

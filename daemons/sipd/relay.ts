@@ -28,6 +28,8 @@ import { SsrcLeases } from './ssrc-leases.ts';
 import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 
 const MARK_OCTETS = 8;
+/** Below half, so that a receiver sees no wrap at once (RFC 3550 5.1). */
+const FIRST_SEQUENCES = 0x8000;
 
 export interface RelayDeps extends SourcesDeps {
   /** The channel that an upstream means by this ID, and may watch so now. */
@@ -149,6 +151,7 @@ export class Relay implements AsyncDisposable {
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
       // A file is wanted as it is.
       pictures: asked.history?.kind === 'Download' ? 'as-received' : upstream.pictures,
+      firstSequence: this.#deps.random.int(FIRST_SEQUENCES),
       nack: asked.transport === 'udp' && asked.offer.media.nack && this.#deps.config().media.loss.nack,
     };
     return { source, plan, asked };

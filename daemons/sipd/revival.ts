@@ -13,7 +13,7 @@ import type { StoredSource } from './source.ts';
 import type { StoredLeg } from './source-leg.ts';
 import type { StoredViewer } from './viewer.ts';
 
-/** More than is sent between two marks and in the gap of a takeover, less than MAX_DROPOUT of RFC 3550. */
+/** Without a mark a session is younger than the time between two of them. More than is sent between two marks and in the gap of a takeover, less than MAX_DROPOUT of RFC 3550. */
 const SEQUENCE_MARGIN = 2000;
 
 export interface RevivalDeps {
@@ -39,7 +39,7 @@ async function reviveOne(source: StoredSource, store: SessionStore, marks: Reado
   if (leg?.media === undefined || leg.plan.transport !== 'udp') return undefined;
   try {
     await openSource(bridgeId, leg, client);
-    for (const viewer of store.viewersOf(bridgeId)) await openSink(viewer, marks[viewer.plan.sinkId], client, log);
+    await Promise.all(store.viewersOf(bridgeId).map(viewer => openSink(viewer, marks[viewer.plan.sinkId], client, log)));
     return bridgeId;
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -55,14 +55,16 @@ async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, c
   await client.call('connectSource', { bridgeId, legId, ssrcPolicy, ...media! });
 }
 
-/** It is started with all others when the pool is attached. */
+/** And starts it: its ACK came long ago. */
 async function openSink({ plan, bridgeId, media }: StoredViewer, mark: number | undefined, client: RpcClient<MediadRequests>, log: Log): Promise<void> {
-  const { sinkId, transport, localAddress, remote, ssrc, allowed, connectTimeoutMs, pictures, nack, upstream, mappedId } = plan;
+  const { sinkId, transport, localAddress, remote, ssrc, allowed, connectTimeoutMs, pictures, nack, firstSequence, upstream, mappedId } = plan;
+  const reached = mark ?? firstSequence;
   if (media === undefined || transport === 'tcp-passive') return;
-  const numbers = transport === 'udp' ? { localPort: media.local.port, firstSequence: mark === undefined ? undefined : (mark + SEQUENCE_MARGIN) & 0xffff } : {};
+  const numbers = transport === 'udp' ? { localPort: media.local.port, firstSequence: reached === undefined ? undefined : (reached + SEQUENCE_MARGIN) & 0xffff } : {};
   const { payloadType, format, rendition } = media;
   try {
     await client.call('openSink', { bridgeId, sinkId, transport, localAddress: media.local.address, ...numbers, remote, ssrc, payloadType, format, rendition, peer: { allowed, latch: 'strict' }, connectTimeoutMs, pictures, nack, label: `${upstream}/${mappedId}` });
+    await client.call('startSink', { bridgeId, sinkId });
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     log.error({ bridgeId, sinkId, localAddress, why: error.message }, 'sink.not-revived');

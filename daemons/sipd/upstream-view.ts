@@ -2,6 +2,7 @@
  * The view of one upstream over the catalogues as they are now: core/gb/view and core/gb/catalog-tree with what they need to know.
  * The same class shows what another configuration would give (`vlink view --config`): then over a copy of the IDs.
  */
+import { systemName } from '#core/config/cluster-schema.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Permission } from '#core/config/view-schema.ts';
 import type { ItemState } from '#core/gb/catalog-changes.ts';
@@ -185,7 +186,7 @@ export class UpstreamView {
       leaves.push({ mappedId, item: channel.item, name: channel.seen.name, region: channel.seen.region, state, memberOf, device, manufacturer: facts.manufacturer ?? undefined, model: facts.model ?? undefined, route: this.#routeOf(channel) });
     }
     const { localId, view } = this.config;
-    const options = { localId, name: this.#gateway.node.name, manufacturer: MANUFACTURER, model: MODEL, shape: this.view.shape, composite: view.compositeParents, civilNames: catalogs.civilNames() };
+    const options = { localId, name: systemName(this.#gateway), manufacturer: MANUFACTURER, model: MODEL, shape: this.view.shape, composite: view.compositeParents, civilNames: catalogs.civilNames() };
     return { tree: new CatalogTree(options, leaves, [...this.#configuredNodes(), ...nodes.values()]), behind };
   }
 
@@ -261,7 +262,7 @@ export class UpstreamView {
     const id = mapped(nativeId);
     if (node === undefined || id === undefined || nodes.has(id)) return;
     const group = node.kind === 'virtual-org' ? (mapped(node.group) ?? this.#ownGroup) : undefined;
-    if (group === this.#ownGroup) nodes.set(group, { id: group, kind: 'business-group', name: this.#gateway.node.name });
+    if (group === this.#ownGroup) nodes.set(group, { id: group, kind: 'business-group', name: systemName(this.#gateway) });
     nodes.set(id, { id, kind: node.kind, name: node.name, region: node.civilCode === undefined ? undefined : normalizeCivilCode(node.civilCode), group, parent: mapped(node.parent) });
   }
 

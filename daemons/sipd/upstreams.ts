@@ -2,6 +2,7 @@
  * The platforms above us: our registrations there (upstream-link) and the answers to their queries (gb28181.md 8.2). What each of
  * them sees is views.ts.
  */
+import { systemName } from '#core/config/cluster-schema.ts';
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
 import { type DeviceInfoParts, buildDeviceInfoResponse, buildDeviceStatusResponse, buildResult } from '#core/gb/manscdp-write.ts';
@@ -149,7 +150,7 @@ export class Upstreams implements Disposable {
   #deviceInfo({ config }: UpstreamLink, head: { sn: number; deviceId: string }): string {
     const { catalogs, views } = this.#deps;
     if (head.deviceId === config.localId) {
-      return buildDeviceInfoResponse(head, { deviceName: this.#deps.config().node.name, manufacturer: MANUFACTURER, model: MODEL, channel: views.shares(config).length });
+      return buildDeviceInfoResponse(head, { deviceName: systemName(this.#deps.config()), manufacturer: MANUFACTURER, model: MODEL, channel: views.shares(config).length });
     }
     const device = views.deviceOf(config.name, head.deviceId);
     if (device !== undefined) return buildDeviceInfoResponse(head, infoOf(catalogs.facts(device), catalogs.channels(device).size));

@@ -38,6 +38,8 @@ export interface ViewerPlan {
   readonly pictures?: 'whole' | 'as-received';
   /** It may ask for lost packets again. */
   readonly nack?: boolean;
+  /** RTP sequence number that it began with; absent in rows of older releases. */
+  readonly firstSequence?: number;
 }
 
 export interface Fit {
@@ -230,6 +232,7 @@ export class Viewer {
         connectTimeoutMs: plan.connectTimeoutMs,
         pictures: plan.pictures,
         nack: plan.nack,
+        firstSequence: plan.firstSequence,
         label: `${plan.upstream}/${plan.mappedId}`,
       });
       this.#local = local;

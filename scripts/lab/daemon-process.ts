@@ -15,8 +15,13 @@ export interface LogLine {
 
 export interface DaemonOptions {
   readonly name: string;
-  /** From the project's root. */
+  /** From the project's root; or a program, which is ready when it runs. */
   readonly entry: string;
+  readonly isProgram?: boolean;
+  /** What stands before it on the command line, e.g. `ip netns exec NAME`. */
+  readonly within?: readonly string[];
+  /** After it has ended, however it did. */
+  readonly onExit?: () => void;
   readonly args: readonly string[];
   /** Event in its log that says it is ready. */
   readonly readyEvent: string;
@@ -75,6 +80,19 @@ export class DaemonProcess implements AsyncDisposable {
     await ready;
   }
 
+  /** Ends it and does not start it again; returns at once. */
+  halt(): void {
+    this.#closing = true;
+    clearTimeout(this.#restart);
+    this.#child?.kill('SIGKILL');
+  }
+
+  /** After `halt`. */
+  async again(): Promise<void> {
+    this.#closing = false;
+    await this.#launch();
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child?.kill(name);
   }
@@ -89,12 +107,13 @@ export class DaemonProcess implements AsyncDisposable {
       child.kill('SIGTERM');
       await gone;
     }
-    await new Promise(resolve => this.#log.end(resolve));
+    if (!this.#log.writableEnded) await new Promise(resolve => this.#log.end(resolve));
   }
 
   #launch(): Promise<unknown> {
-    const { name, entry, args, env, nodeFlags = [] } = this.#options;
-    const child = spawn(process.execPath, [...nodeFlags, fileURLToPath(new URL(entry, ROOT)), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    const { name, entry, args, env, nodeFlags = [], within = [], isProgram = false } = this.#options;
+    const [command, ...rest] = [...within, ...(isProgram ? [entry] : [process.execPath, ...nodeFlags, fileURLToPath(new URL(entry, ROOT))]), ...args];
+    const child = spawn(command!, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     this.#child = child;
     const ready = this.next(line => line.msg === this.#options.readyEvent);
     let words = '';
@@ -110,10 +129,13 @@ export class DaemonProcess implements AsyncDisposable {
       });
     });
     ended.catch(() => undefined);
+    ready.catch(() => undefined);
+    if (isProgram) return Promise.resolve();
     return Promise.race([ready, ended]);
   }
 
   #onExit(): void {
+    this.#options.onExit?.();
     if (this.#closing) return;
     this.restarts += 1;
     this.#restart = setTimeout(() => void this.#launch().catch(() => undefined), RESTART_MS);

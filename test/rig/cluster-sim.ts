@@ -166,11 +166,11 @@ export class ClusterSim {
     }
   }
 
-  // --- keepalived: one advert down timer, equal priorities, the higher address wins -----------------------------------------
+  // --- keepalived: two adverts, equal priorities, the higher address wins -----------------------------------------
 
   #setVrrp(node: SimNode, state: VrrpState): void {
     node.vrrp = state;
-    node.vrrpAt = state === 'backup' ? this.now + ADVERT_MS + 40 : this.now;
+    node.vrrpAt = state === 'backup' ? this.now + 2 * ADVERT_MS + 40 : this.now;
     this.feed(node, { type: 'vrrp', state });
   }
 
@@ -182,7 +182,7 @@ export class ClusterSim {
   #advert(node: SimNode, priorityZero: boolean): void {
     const peer = this.nodes[1 - node.index]!;
     if (peer.state !== 'up' || this.#options.dice.hits(this.loss[node.index]![VRRP_PATH]!)) return;
-    if (peer.vrrp === 'backup') peer.vrrpAt = this.now + (priorityZero ? 40 : ADVERT_MS + 40);
+    if (peer.vrrp === 'backup') peer.vrrpAt = this.now + (priorityZero ? 40 : 2 * ADVERT_MS + 40);
     if (peer.vrrp === 'master' && !priorityZero && node.index > peer.index) this.#setVrrp(peer, 'backup');
   }
 

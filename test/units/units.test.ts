@@ -11,8 +11,10 @@ const LIBRARY = '/usr/lib/viewlink';
 /** Exposure on the scale of systemd-analyze security, in tenths. Telemetry sees what the others need not. */
 const EXPOSURE_LIMIT = 12;
 const EXPOSURE_LIMITS: Readonly<Record<string, number>> = { 'viewlink-healthd.service': 18 };
-/** Root, each for one thing and without network: units are started anew, drives are asked how they are. No code of ours runs there. */
-const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20, 'viewlink-drives.service': 20 };
+/** Root, each for one thing: units are started anew, drives are asked how they are, addresses are moved; and a Redis that is not root. No code of ours runs there. */
+const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20, 'viewlink-drives.service': 20, 'viewlink-pair-state.service': 12, 'viewlink-pair-addresses.service': 27 };
+/** Enabled by hand, on both nodes of a pair. */
+const OF_A_PAIR = ['viewlink-clusterd.service'];
 
 const unitFiles = readdirSync(UNITS).filter(name => /\.(service|target|slice|path|timer)$/.test(name));
 const services = unitFiles.filter(name => name.endsWith('.service'));
@@ -28,7 +30,7 @@ function installedRoot(test: Test, edit: (name: string, text: string) => string 
   mkdirSync(join(root, 'usr/lib/systemd'), { recursive: true });
   cpSync('/lib/systemd/system', join(root, 'usr/lib/systemd/system'), { recursive: true, verbatimSymlinks: true });
   symlinkSync('usr/lib', join(root, 'lib'));
-  for (const path of ['/bin/kill', '/bin/sleep', '/bin/sh', `${LIBRARY}/bin/node`]) {
+  for (const path of ['/bin/kill', '/bin/sleep', '/bin/sh', '/usr/bin/redis-server', '/usr/sbin/keepalived', `${LIBRARY}/bin/node`]) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), '#!/bin/sh\n');
     chmodSync(join(root, path), 0o755);
@@ -101,7 +103,7 @@ t.test('one uid per daemon, declared where sysusers finds it; one group', async 
 });
 
 t.test('the target wants every daemon', async t => {
-  for (const name of daemons) t.match(read('viewlink.target'), instanceOf(basename(name)));
+  for (const name of daemons) t.equal(read('viewlink.target').includes(instanceOf(basename(name))), !OF_A_PAIR.includes(name), name);
 });
 
 t.test('sysusers and tmpfiles read our files', async t => {

@@ -17,6 +17,7 @@ const node = z.strictObject({
 });
 
 export const clusterSchema = z.strictObject({
+  name: name.default('gateway').describe('of the pair, as platforms see it'),
   nodes: z.array(node).max(2).default([]).describe('both nodes of the pair; empty: this gateway stands alone'),
   key: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret of the pair: signs heartbeats, opens the state').meta({ secret: 'whole' }),
   interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go'),
@@ -36,6 +37,9 @@ export const clusterSchema = z.strictObject({
 
 export type ClusterConfig = z.infer<typeof clusterSchema>;
 export type ClusterNodeConfig = ClusterConfig['nodes'][number];
+
+/** As platforms see us: whichever node is active. */
+export const systemName = ({ node, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): string => (cluster.nodes.length === 0 ? node.name : cluster.name);
 
 /** This node and the other one; undefined: there is no pair. */
 export function pairOf({ node: { name: own }, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): { readonly own: ClusterNodeConfig; readonly peer: ClusterNodeConfig; readonly index: number } | undefined {

@@ -24,6 +24,7 @@ export const SYSTEM_ZH: Readonly<Record<string, string>> = {
   'health.syslog[].name': 'tls：其证书中的名称；空：其地址',
   'health.syslog[].least': '发送的最低级别',
   cluster: '可接管的第二节点',
+  'cluster.name': '双机的名称，上级平台所见',
   'cluster.nodes': '双机的两个节点；空：单机',
   'cluster.nodes[].name': '其 node.name',
   'cluster.nodes[].link': '互联线上的地址：心跳与状态',

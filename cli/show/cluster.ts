@@ -1,0 +1,50 @@
+import type { ClusterPathRow, ClusterReport } from '#contracts/clusterd.ts';
+import { defineCommand, JSON_FLAG } from '../command.ts';
+import { duration, table, type Column } from '../render.ts';
+
+const PATHS: readonly Column<ClusterPathRow>[] = [
+  { title: 'PATH', value: row => row.path },
+  { title: 'LOCAL', value: row => row.local },
+  { title: 'REMOTE', value: row => row.remote },
+  { title: 'STATE', value: row => (row.alive ? 'alive' : 'DEAD') },
+  { title: 'LAST HEARD', value: row => duration(row.ageMs), align: 'right' },
+  { title: 'HEARTBEATS', value: row => row.beats, align: 'right' },
+];
+
+const CHANGES: readonly Column<ClusterReport['changes'][number]>[] = [
+  { title: 'WHEN', value: row => new Date(row.atWallMs).toISOString() },
+  { title: 'ROLE', value: row => row.role },
+  { title: 'TERM', value: row => row.term, align: 'right' },
+  { title: 'WHY', value: row => row.why, whole: true },
+];
+
+const ours = ({ node, role, term, fitness, lacks, veto }: ClusterReport): string => `${node} is ${role}, term ${term}, fitness ${fitness}${lacks.length === 0 ? '' : ` (${lacks.join('; ')})`}${veto === null ? '' : `: ${veto}`}`;
+
+function theirs({ peer }: ClusterReport): string {
+  if (!peer.alive) return `${peer.node} is not heard`;
+  return `${peer.node} is ${peer.role}, term ${peer.term}, fitness ${peer.fitness}, load ${peer.loadPercent} %, release ${peer.release}${peer.hearsUs ? '' : ': it does not hear us'}`;
+}
+
+function facts({ keepalived, addresses, witness, state, heldDownMs }: ClusterReport): string {
+  const lines = [
+    `addresses ${addresses.join(', ')}: keepalived is ${keepalived}`,
+    `state: Redis is ${state.redis}, ${state.whole ? 'everything is on both nodes' : 'NOT everything is on both nodes'}`,
+    witness === null ? 'witness: none' : `witness: ${witness ? 'answers' : 'DOES NOT ANSWER'}`,
+  ];
+  return [...lines, ...(heldDownMs === null ? [] : [`held down for another ${duration(heldDownMs)}`])].join('\n');
+}
+
+/** Both live, one of them is active, and it could be the other one at once. */
+const isWell = ({ role, peer, state, fitness, witness }: ClusterReport): boolean => peer.alive && peer.hearsUs && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
+
+export default defineCommand({
+  path: 'cluster show',
+  access: 'read',
+  help: 'the pair of nodes: who is active, whether the other one could take over now; exit code 1 when something is not well',
+  args: { json: JSON_FLAG },
+  async run(context, { json }) {
+    const report = await context.clusterd(client => client.call('report', {}));
+    context.print(report, json, all => [ours(all), theirs(all), facts(all), table(all.peer.paths, PATHS, 'no path'), table(all.changes, CHANGES, 'the role has not changed since the start')].join('\n\n'));
+    return isWell(report) ? 0 : 1;
+  },
+});

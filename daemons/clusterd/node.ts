@@ -1,0 +1,277 @@
+/**
+ * One node of the pair: what comes from the peer, keepalived, the witness and the daemons goes into the role automaton
+ * (core/cluster/role.ts), and what it says is done, one after another.
+ */
+import { writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { ClusterReport, ClusterdRequests } from '#contracts/clusterd.ts';
+import { type ClusterNodeConfig, pairOf } from '#core/config/cluster-schema.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import type { Heartbeat } from '#core/cluster/heartbeat.ts';
+import { clusterFiles, keepalivedConfig, movingAddresses, redisConfig } from '#core/cluster/keepalived.ts';
+import { PeerWatch } from '#core/cluster/peer-watch.ts';
+import { ROLE_TIMING, RoleAutomaton, type RoleInput, type RoleOutput } from '#core/cluster/role.ts';
+import { GatewayError, assertNever } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Closer } from '#kit/closer.ts';
+import type { Log } from '#kit/log.ts';
+import { heartbeatMac, redisPassword } from '#kit/pair-keys.ts';
+import type { Random } from '#kit/random.ts';
+import type { RpcHandlers } from '#kit/rpc.ts';
+import { STATE_VERSION } from '#kit/store-rows.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { KeepalivedLink } from './keepalived-link.ts';
+import { Replication } from './replication.ts';
+import { RoleFile } from './role-file.ts';
+import { SelfWatch } from './self-watch.ts';
+import { Witness } from './witness.ts';
+
+const BEAT_EVERY_MS = 50;
+/** Six heartbeats in a row, on every path. */
+const DEAD_MS = 300;
+const BOOT_BYTES = 8;
+const KEPT_CHANGES = 20;
+/** sipd loads, binds and answers within this, or is not promoted. */
+const PROMOTE_MS = 8000;
+const DEMOTE_MS = 3000;
+
+export interface NodeOptions {
+  readonly config: GatewayConfig;
+  readonly release: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export class ClusterNode {
+  readonly #options: NodeOptions;
+  readonly #own: ClusterNodeConfig;
+  readonly #peer: ClusterNodeConfig;
+  readonly #watch: PeerWatch;
+  readonly #automaton: RoleAutomaton;
+  readonly #boot: string;
+  readonly #role: RoleFile;
+  readonly #keepalived: KeepalivedLink;
+  readonly #heartbeats: Heartbeats;
+  readonly #replication: Replication;
+  readonly #self: SelfWatch;
+  readonly #changes: ClusterReport['changes'][number][] = [];
+  readonly #counters: Record<string, number> = {};
+  #timer: Disposable | undefined;
+  /** Orders to Redis and sipd, in order. */
+  #ordering: Promise<void> = Promise.resolve();
+  #queue: RoleInput[] = [];
+  #handling = false;
+  #closed = false;
+
+  constructor(options: NodeOptions, closer: Closer) {
+    this.#options = options;
+    const { config, clock, random, log } = options;
+    const { cluster, rpc, state } = config;
+    const { own, peer } = pairOf(config)!;
+    this.#own = own;
+    this.#peer = peer;
+    this.#role = new RoleFile(`${state.directory}/cluster/role.json`, log);
+    const { term, active } = this.#role.kept;
+    const resumes = active && hasAddress(cluster.sipAddress);
+    this.#boot = random.hex(BOOT_BYTES);
+    this.#watch = new PeerWatch({ ownBoot: this.#boot, peerName: peer.name, paths: this.#paths.length, deadMs: DEAD_MS });
+    const timing = { ...ROLE_TIMING, holdDownMs: cluster.holdDownS * 1000 };
+    this.#automaton = new RoleAutomaton({ name: own.name, peerName: peer.name, hasWitness: cluster.witness.address !== '', stateVersion: STATE_VERSION, term, resumes, timing }, clock.now());
+    const files = clusterFiles(rpc.directory);
+    const password = redisPassword(cluster.key!);
+    this.#keepalived = closer.use(new KeepalivedLink({ files, config: keepalivedConfig(cluster, own, peer, files), clock, log, onState: vrrp => this.#feed({ type: 'vrrp', state: vrrp }) }, resumes));
+    writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
+    this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
+    this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#feed({ type: 'fitness', value: fitness.value }) }));
+    this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
+    if (cluster.witness.address !== '') closer.use(new Witness({ ...cluster.witness, local: own.lan, clock, onChange: reachable => this.#feed({ type: 'witness', reachable }) }));
+    closer.defer(() => this.#close());
+  }
+
+  async start(): Promise<void> {
+    await this.#self.start();
+    this.#beatAgain();
+  }
+
+  handlers(): Omit<RpcHandlers<ClusterdRequests>, 'reload'> {
+    return {
+      report: () => this.report(),
+      switchOver: () => this.#order({ type: 'switch' }),
+      maintenance: ({ on }) => this.#order({ type: 'maintenance', on }),
+      counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])) }),
+    };
+  }
+
+  report(): ClusterReport {
+    const { config, clock } = this.#options;
+    const { role, term, veto, vrrp, heldDownUntil } = this.#automaton;
+    const now = clock.now();
+    const heldMs = heldDownUntil === undefined ? 0 : heldDownUntil - now;
+    return {
+      node: this.#own.name, role, term, veto, keepalived: vrrp, addresses: movingAddresses(config.cluster),
+      fitness: this.#self.fitness.value, lacks: this.#self.fitness.lacks, witness: config.cluster.witness.address === '' ? null : this.#automaton.witness,
+      heldDownMs: heldMs > 0 ? Math.round(heldMs) : null,
+      state: { redis: this.#replication.role, whole: this.#isWhole(), sipd: this.#self.duty },
+      peer: this.#peerReport(),
+      changes: this.#changes,
+    };
+  }
+
+  get #paths(): readonly { readonly local: string; readonly remote: string }[] {
+    return [{ local: this.#own.link, remote: this.#peer.link }, { local: this.#own.lan, remote: this.#peer.lan }];
+  }
+
+  #peerReport(): ClusterReport['peer'] {
+    const { alive, beat, hearsUs, paths } = this.#watch.view(this.#options.clock.now());
+    return {
+      node: this.#peer.name, alive, hearsUs, role: beat?.role ?? null, term: beat?.term ?? null, fitness: beat?.fitness ?? null, loadPercent: beat?.load ?? null, release: beat?.version ?? null,
+      paths: paths.map((path, index) => ({ path: index === 0 ? 'link' : 'lan', ...this.#paths[index]!, alive: path.alive, ageMs: path.ageMs === null ? null : Math.round(path.ageMs), beats: path.beats })),
+    };
+  }
+
+  #isWhole(): boolean {
+    return this.#self.duty?.replication === 'in-step' && this.#replication.inSync;
+  }
+
+  /** There is somebody to be in step with only while another node is active. */
+  #inSync(): boolean | null {
+    const peer = this.#watch.view(this.#options.clock.now());
+    return this.#automaton.role === 'active' || !peer.alive || peer.beat!.role !== 'active' ? null : this.#isWhole();
+  }
+
+  // --- in --------------------------------------------------------------------------------------------------------------
+
+  #heard(beat: Heartbeat): void {
+    const verdict = this.#watch.receive(beat, this.#options.clock.now());
+    if (verdict === 'taken' || verdict === 'unproven') this.#feed({ type: 'peer' });
+    if (verdict !== 'taken') this.#count(`cluster.beats.${verdict}`);
+  }
+
+  #beatAgain(): void {
+    if (this.#closed) return;
+    const { clock } = this.#options;
+    this.#timer = clock.schedule(addMs(clock.now(), BEAT_EVERY_MS), () => {
+      this.#feed({ type: 'tick' });
+      this.#beat();
+      this.#beatAgain();
+    });
+  }
+
+  #order(input: RoleInput): null {
+    const refused = this.#feed(input).find(output => output.type === 'refused');
+    if (refused !== undefined) throw new GatewayError('NOT_PERMITTED', { why: refused.why });
+    return null;
+  }
+
+  /** Its own start says nothing of ours: one that comes back to an active node is made active again. */
+  #sipdCame(): void {
+    if (this.#automaton.role === 'active') this.#promote(this.#automaton.term);
+  }
+
+  /** What comes while outputs are carried out waits for its turn. */
+  #feed(input: RoleInput): RoleOutput[] {
+    this.#queue.push(input);
+    if (this.#handling || this.#closed) return [];
+    this.#handling = true;
+    const all: RoleOutput[] = [];
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        const now = this.#options.clock.now();
+        const outputs = this.#automaton.handle(next, this.#watch.view(now), now);
+        all.push(...outputs);
+        for (const output of outputs) this.#carryOut(output);
+      }
+    } finally {
+      this.#handling = false;
+    }
+    return all;
+  }
+
+  // --- out -------------------------------------------------------------------------------------------------------------
+
+  #carryOut(output: RoleOutput): void {
+    switch (output.type) {
+      case 'veto':
+        this.#options.log.info({ why: output.why }, output.why === null ? 'veto.lifted' : 'veto.laid');
+        return this.#keepalived.veto(output.why !== null);
+      case 'term':
+        return this.#role.keep({ term: output.term, active: true });
+      case 'promote':
+        return this.#promote(output.term);
+      case 'demote':
+        return this.#demote(output.why);
+      case 'role':
+        return this.#entered(output);
+      case 'beat':
+        return this.#beat();
+      case 'refused':
+        return;
+      default:
+        return assertNever(output);
+    }
+  }
+
+  #entered({ role, why }: Extract<RoleOutput, { readonly type: 'role' }>): void {
+    const { log, clock } = this.#options;
+    const { term } = this.#automaton;
+    log.warn({ role, term, why }, 'role.changed');
+    this.#count(`cluster.role.${role}`);
+    this.#changes.unshift({ atWallMs: clock.wall(), role, term, why });
+    this.#changes.length = Math.min(this.#changes.length, KEPT_CHANGES);
+    if (role !== 'active') this.#role.keep({ active: false });
+  }
+
+  #beat(): void {
+    const { clock, release } = this.#options;
+    const { role, fitness, candidate, witness, leaving, term } = this.#automaton;
+    const heard = this.#watch.heard(clock.now());
+    this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, boot: this.#boot, counter: this.#watch.nextCounter(), name: this.#own.name, version: release }));
+  }
+
+  /** Redis first: what sipd writes must be taken. */
+  #promote(term: number): void {
+    this.#inOrder(async () => {
+      if (this.#automaton.role !== 'active' || this.#automaton.term !== term) return;
+      await this.#replication.become('primary');
+      try {
+        await this.#self.sipd.call('promote', { term }, { timeoutMs: PROMOTE_MS });
+        this.#options.log.warn({ term }, 'node.active');
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error;
+        this.#options.log.error({ term, why: error.message }, 'node.not-promoted');
+        // A sipd that is away comes back, or makes this node unfit.
+        if (error.code !== 'DAEMON_UNREACHABLE') this.#feed({ type: 'not-promoted', term, why: error.message });
+      }
+    });
+  }
+
+  #demote(why: string): void {
+    this.#inOrder(async () => {
+      await this.#self.sipd.call('demote', {}, { timeoutMs: DEMOTE_MS }).catch((error: unknown) => {
+        if (!(error instanceof GatewayError)) throw error;
+        this.#options.log.error({ why: error.message }, 'sipd.not-demoted');
+      });
+      this.#feed({ type: 'demoted' });
+      await this.#replication.become('replica');
+      this.#options.log.warn({ why }, 'node.standby');
+    });
+  }
+
+  #inOrder(task: () => Promise<void>): void {
+    this.#ordering = this.#ordering.then(task);
+  }
+
+  #count(name: string): void {
+    this.#counters[name] = (this.#counters[name] ?? 0) + 1;
+  }
+
+  /** The addresses stay where they are: clusterd alone may be started anew. */
+  #close(): void {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+}
+
+const hasAddress = (placed: string): boolean => Object.values(networkInterfaces()).some(each => each!.some(({ address }) => address === placed.replace(/\/\d+$/, '')));

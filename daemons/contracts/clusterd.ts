@@ -1,0 +1,58 @@
+/** What clusterd offers over its RPC socket: the pair as this node sees it, and orders about who is active. */
+import type { ReloadAnswer, ReloadParams } from './reload.ts';
+import type { SipdDuty } from './sipd.ts';
+
+export type NodeRole = 'standby' | 'active' | 'isolated' | 'maintenance';
+
+export interface ClusterPathRow {
+  readonly path: 'link' | 'lan';
+  readonly local: string;
+  readonly remote: string;
+  readonly alive: boolean;
+  /** Of the last heartbeat; null: none was ever heard. */
+  readonly ageMs: number | null;
+  readonly beats: number;
+}
+
+export interface ClusterReport {
+  readonly node: string;
+  readonly role: NodeRole;
+  /** Grows with every takeover. */
+  readonly term: number;
+  /** Why keepalived must not take the addresses; null: it may, or has them. */
+  readonly veto: string | null;
+  readonly keepalived: 'master' | 'backup' | 'fault' | 'stopped';
+  readonly addresses: readonly string[];
+  readonly fitness: number;
+  /** What is missing from 100. */
+  readonly lacks: readonly string[];
+  /** Null: none is configured. */
+  readonly witness: boolean | null;
+  /** For so long this node does not take the active role from itself; null: it may. */
+  readonly heldDownMs: number | null;
+  /** `whole`: what the active node writes is here, or goes out. */
+  readonly state: { readonly redis: 'primary' | 'replica' | 'away'; readonly whole: boolean; readonly sipd: SipdDuty | null };
+  readonly peer: {
+    readonly node: string;
+    readonly alive: boolean;
+    readonly hearsUs: boolean;
+    readonly role: NodeRole | null;
+    readonly term: number | null;
+    readonly fitness: number | null;
+    readonly loadPercent: number | null;
+    readonly release: string | null;
+    readonly paths: readonly ClusterPathRow[];
+  };
+  /** The last changes of our role, newest first. */
+  readonly changes: readonly { readonly atWallMs: number; readonly role: NodeRole; readonly term: number; readonly why: string }[];
+}
+
+export interface ClusterdRequests {
+  report(params: Record<string, never>): ClusterReport;
+  /** Gives the active role to the other node; NOT_PERMITTED with the reason when that cannot be. Answers before it is done. */
+  switchOver(params: Record<string, never>): null;
+  /** A node in maintenance is never active. Of the active one: as `switchOver`. */
+  maintenance(params: { readonly on: boolean }): null;
+  counters(params: Record<string, never>): Readonly<Record<string, number>>;
+  reload(params: ReloadParams): ReloadAnswer;
+}

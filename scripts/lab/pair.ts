@@ -1,0 +1,249 @@
+/**
+ * A pair of nodes with everything real: two network namespaces, keepalived, Redis and our daemons in each, and this process as the rest
+ * of the world. Root. The caller runs in a namespace of its own (`enterWorld`), which holds the switch that both nodes hang on.
+ *
+ *        world: 10.97.0.254 on the switch, cameras, platforms, witness
+ *           |                     |
+ *        eth0 10.97.0.1        eth0 10.97.0.2     SIP address of the pair: 10.97.0.100
+ *         node a ---- link ------ node b          10.98.0.1 -- 10.98.0.2
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { ClusterReport, ClusterdRequests } from '#contracts/clusterd.ts';
+import type { SipdRequests } from '#contracts/sipd.ts';
+import { systemClock as clock } from '#kit/clock.ts';
+import { Closer } from '#kit/closer.ts';
+import { type RpcClient, connectRpc } from '#kit/rpc.ts';
+import { pause } from '../simulators/common/names.ts';
+import { DaemonProcess } from './daemon-process.ts';
+import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
+
+export const WORLD = '10.97.0.254';
+export const SIP_ADDRESS = '10.97.0.100';
+const WITNESS_PORT = 7;
+const LOOK_MS = 10;
+const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.meta.url);
+
+/** Runs this program again in a namespace that it owns, and ends with it; true: it is in there already. */
+export function enterWorld(): boolean {
+  if (process.env['VIEWLINK_WORLD'] !== undefined) {
+    ip('link', 'add', 'switch', 'type', 'bridge');
+    ip('link', 'set', 'switch', 'up');
+    ip('address', 'add', `${WORLD}/24`, 'dev', 'switch');
+    return true;
+  }
+  const name = `vlw${process.pid}`;
+  execFileSync('ip', ['netns', 'add', name]);
+  try {
+    execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
+    const { status } = spawnSync('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name } });
+    process.exitCode = status ?? 1;
+  } finally {
+    execFileSync('ip', ['netns', 'del', name]);
+  }
+  return false;
+}
+
+const ip = (...words: readonly string[]): void => void execFileSync('ip', words, { stdio: 'ignore' });
+
+export interface PairOptions {
+  /** Sections over those of the lab. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+export class PairNode {
+  readonly name: string;
+  readonly index: number;
+  readonly namespace: string;
+  readonly directory: string;
+  /** By name, in the order of their start. */
+  readonly daemons = new Map<string, DaemonProcess>();
+
+  constructor(index: number, world: string, directory: string) {
+    this.index = index;
+    this.name = index === 0 ? 'a' : 'b';
+    this.namespace = `${world}${this.name}`;
+    this.directory = join(directory, this.name);
+  }
+
+  daemon(name: string): DaemonProcess {
+    return this.daemons.get(name)!;
+  }
+
+  clusterd(): Promise<RpcClient<ClusterdRequests>> {
+    return connectRpc<ClusterdRequests>(join(this.directory, 'run', 'clusterd.sock'));
+  }
+
+  sipd(): Promise<RpcClient<SipdRequests>> {
+    return connectRpc<SipdRequests>(join(this.directory, 'run', 'sipd.sock'));
+  }
+
+  async report(): Promise<ClusterReport | undefined> {
+    try {
+      await using client = await this.clusterd();
+      return await client.call('report', {});
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Addresses of its side of the switch, as its kernel has them. */
+  get addresses(): readonly string[] {
+    return execFileSync('ip', ['-n', this.namespace, '-o', '-4', 'address', 'show', 'dev', 'eth0'], { encoding: 'utf8' }).split('\n').flatMap(line => /inet ([\d.]+)/.exec(line)?.[1] ?? []);
+  }
+
+  get serves(): boolean {
+    return this.addresses.includes(SIP_ADDRESS);
+  }
+
+  cable(up: boolean): void {
+    ip('-n', this.namespace, 'link', 'set', 'eth0', up ? 'up' : 'down');
+  }
+
+  link(up: boolean): void {
+    ip('-n', this.namespace, 'link', 'set', 'eth1', up ? 'up' : 'down');
+  }
+}
+
+export class PairLab implements AsyncDisposable {
+  readonly nodes: readonly [PairNode, PairNode];
+  readonly #closer: Closer;
+
+  private constructor(nodes: readonly [PairNode, PairNode], closer: Closer) {
+    this.nodes = nodes;
+    this.#closer = closer;
+  }
+
+  static async open({ config = {} }: PairOptions = {}): Promise<PairLab> {
+    await using opening = new Closer();
+    const world = process.env['VIEWLINK_WORLD']!;
+    const directory = mkdtempSync(join(tmpdir(), 'viewlink-pair-'));
+    if (process.env['VIEWLINK_KEEP'] === undefined) opening.defer(() => rmSync(directory, { recursive: true, force: true }));
+    const nodes = [new PairNode(0, world, directory), new PairNode(1, world, directory)] as const;
+    wire(nodes, opening);
+    const witness = createServer(socket => socket.destroy());
+    opening.defer(() => witness.close());
+    await new Promise<void>(resolve => witness.listen(WITNESS_PORT, WORLD, resolve));
+    for (const node of nodes) await startNode(node, config, opening);
+    return new PairLab(nodes, opening.release());
+  }
+
+  /** The node that serves; waits for it. */
+  async active(limitMs = 15_000): Promise<PairNode> {
+    for (const limit = clock.now() + limitMs; clock.now() < limit; await pause(clock, LOOK_MS)) {
+      for (const node of this.nodes) if ((await node.report())?.state.sipd?.state === 'active') return node;
+    }
+    throw new Error(`nobody is active: ${JSON.stringify(await Promise.all(this.nodes.map(node => node.report())))}`);
+  }
+
+  other(node: PairNode): PairNode {
+    return this.nodes[1 - node.index]!;
+  }
+
+  /** The standby has everything, and could take over. */
+  async ready(limitMs = 20_000): Promise<PairNode> {
+    const standby = this.other(await this.active());
+    for (const limit = clock.now() + limitMs; clock.now() < limit; await pause(clock, LOOK_MS)) {
+      const report = await standby.report();
+      const seen = (await this.other(standby).report())?.peer;
+      if (report?.state.whole === true && report.keepalived === 'fault' && seen?.fitness === 100 && seen.hearsUs) return standby;
+    }
+    throw new Error(`the standby is not ready: ${JSON.stringify(await standby.report())}`);
+  }
+
+  /** Power is cut: everything at once, addresses included. */
+  kill(node: PairNode): void {
+    for (const daemon of node.daemons.values()) daemon.halt();
+    node.cable(false);
+    node.link(false);
+    spawnSync('ip', ['-n', node.namespace, 'address', 'del', `${SIP_ADDRESS}/24`, 'dev', 'eth0']);
+  }
+
+  /** Power is back. */
+  async revive(node: PairNode): Promise<void> {
+    rmSync(join(node.directory, 'run'), { recursive: true, force: true });
+    node.cable(true);
+    node.link(true);
+    for (const [name, daemon] of node.daemons) {
+      await daemon.again();
+      if (name === 'clusterd') await configured(node);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closer[Symbol.asyncDispose]();
+  }
+}
+
+function wire(nodes: readonly PairNode[], closer: Closer): void {
+  for (const { namespace, name, index } of nodes) {
+    ip('netns', 'add', namespace);
+    closer.defer(() => ip('netns', 'del', namespace));
+    ip('link', 'add', `port-${name}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
+    ip('link', 'set', `port-${name}`, 'master', 'switch', 'up');
+    ip('-n', namespace, 'link', 'set', 'lo', 'up');
+    ip('-n', namespace, 'address', 'add', `10.97.0.${index + 1}/24`, 'dev', 'eth0');
+    ip('-n', namespace, 'link', 'set', 'eth0', 'up');
+  }
+  ip('-n', nodes[0]!.namespace, 'link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', nodes[1]!.namespace);
+  for (const { namespace, index } of nodes) {
+    ip('-n', namespace, 'address', 'add', `10.98.0.${index + 1}/24`, 'dev', 'eth1');
+    ip('-n', namespace, 'link', 'set', 'eth1', 'up');
+  }
+}
+
+const nodeConfig = ({ name, directory }: PairNode, over: Readonly<Record<string, unknown>>): object => ({
+  node: { name },
+  sip: { id: LAB_ID, listen: [{ transport: 'udp', address: SIP_ADDRESS, port: 5060 }, { transport: 'tcp', address: SIP_ADDRESS, port: 5060 }] },
+  devices: { admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } },
+  media: { instances: 1, ports: { mode: 'range', first: 20_000, last: 21_999 } },
+  cluster: {
+    nodes: [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2' }],
+    key: 'a-secret-of-the-pair-that-nobody-guesses',
+    sipAddress: `${SIP_ADDRESS}/24`,
+    holdDownS: 2,
+    witness: { address: WORLD, port: WITNESS_PORT },
+  },
+  state: { directory: join(directory, 'state') },
+  rpc: { directory: join(directory, 'run') },
+  ...over,
+});
+
+async function startNode(node: PairNode, over: Readonly<Record<string, unknown>>, closer: Closer): Promise<void> {
+  const { directory, namespace, name } = node;
+  mkdirSync(join(directory, 'state'), { recursive: true });
+  const config = join(directory, 'gateway.yaml');
+  writeFileSync(config, stringify(nodeConfig(node, over)), { mode: 0o600 });
+  const within = ['ip', 'netns', 'exec', namespace];
+  const begin = async (daemon: string, more: Pick<Parameters<typeof DaemonProcess.start>[0], 'entry' | 'args' | 'readyEvent'> & { isProgram?: boolean; onExit?: () => void }): Promise<void> => {
+    node.daemons.set(daemon, closer.use(await DaemonProcess.start({ name: `${daemon} of ${name}`, logPath: join(directory, `${daemon}.log`), within, ...more })));
+  };
+  await begin('clusterd', { entry: 'daemons/clusterd/main.ts', args: ['--config', config], readyEvent: 'clusterd.ready' });
+  await configured(node);
+  await begin('redis', { entry: 'redis-server', args: [join(directory, 'run/cluster/redis.conf')], readyEvent: '', isProgram: true });
+  await begin('mediad', { entry: 'daemons/mediad/main.ts', args: ['--config', config, '--instance', '1'], readyEvent: 'mediad.ready' });
+  await begin('sipd', { entry: 'daemons/sipd/main.ts', args: ['--config', config], readyEvent: 'sipd.standby' });
+  const pids = ['--pid', '--vrrp_pid'].map(option => `${option}=${join(directory, `${option.slice(2)}.pid`)}`);
+  await begin('keepalived', { entry: 'keepalived', args: ['--dont-fork', '--dont-respawn', '--log-console', '--vrrp', `--use-file=${join(directory, 'run/cluster/keepalived.conf')}`, ...pids], readyEvent: '', isProgram: true, onExit: () => releaseAddresses(node) });
+}
+
+/** clusterd has written what keepalived and Redis begin with. */
+async function configured(node: PairNode): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await node.report()) return;
+    await pause(clock, LOOK_MS);
+  }
+  throw new Error(`clusterd of ${node.name} does not answer`);
+}
+
+/** What the unit does when keepalived has ended, word for word. */
+function releaseAddresses({ namespace, directory }: PairNode): void {
+  const command = /^ExecStopPost=\/bin\/sh -c '(.*)'$/m.exec(readFileSync(UNIT, 'utf8'))![1]!;
+  const script = command.replaceAll('\\\\', '\\').replaceAll('$$', '$').replaceAll('/run/viewlink', join(directory, 'run'));
+  spawnSync('ip', ['netns', 'exec', namespace, '/bin/sh', '-c', script], { stdio: 'ignore' });
+  for (const pid of ['pid', 'vrrp_pid']) rmSync(join(directory, `${pid}.pid`), { force: true });
+}
