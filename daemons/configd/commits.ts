@@ -12,7 +12,7 @@ import { GatewayError } from '#core/result.ts';
 import { addMs, NEVER } from '#core/units.ts';
 import { Alarm, bootTime, type Clock } from '#kit/clock.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
-import { type ConfigRevisions, textHash } from '#kit/config-revisions.ts';
+import { type ConfigRevisions, type PendingFile, textHash } from '#kit/config-revisions.ts';
 import type { Log } from '#kit/log.ts';
 import type { Peers } from './peers.ts';
 
@@ -96,9 +96,20 @@ export class Commits implements Disposable {
     const { up } = await this.#peersThere();
     const { commit, outputs } = ConfigCommit.resume(up, addMs(now, Math.max(0, waitMs)), now, why);
     this.#running = { commit, author: pending.author, restart: true, returnsTo: pending.returnsTo, request: null, revision: pending.revision, confirmByWallMs: pending.deadlineWallMs, settled: Promise.withResolvers() };
-    // The clock of the boot it was armed in is over after a reboot.
-    if (waitMs > 0) revisions.setPending({ ...pending, ...this.#deadlines(waitMs, pending.armedWallMs), deadlineWallMs: pending.deadlineWallMs });
-    await this.#perform(this.#running, outputs);
+    if (waitMs > 0) this.#rearm(pending, waitMs);
+    const running = this.#running;
+    // A daemon that does not answer must not keep vlink from us.
+    void this.#enqueue(() => this.#perform(running, outputs));
+  }
+
+  /** The clock of the boot it was armed in is over after a reboot. On a full disk the wall clock has to do. */
+  #rearm(pending: PendingFile, waitMs: number): void {
+    const { revisions, log } = this.#deps;
+    try {
+      revisions.setPending({ ...pending, ...this.#deadlines(waitMs, pending.armedWallMs), deadlineWallMs: pending.deadlineWallMs });
+    } catch (error) {
+      log.warn({ why: (error as Error).message }, 'config.pending-not-rearmed');
+    }
   }
 
   get busy(): 'no' | 'applying' | 'waiting' {

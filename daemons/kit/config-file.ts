@@ -44,11 +44,22 @@ export class ConfigFile {
   /** The staged text is in force from here on. */
   promote(): void {
     try {
-      if (this.read() !== undefined) linkOver(this.path, this.#old);
+      this.#keepOld();
       renameSync(this.#next, this.path);
       syncDirectory(this.path);
     } catch (error) {
       throw storeFailure(this.path, error);
+    }
+  }
+
+  /** A file that root wrote may not be linked by anybody else (fs.protected_hardlinks): then it is copied. */
+  #keepOld(): void {
+    const text = this.read();
+    if (text === undefined) return;
+    try {
+      linkOver(this.path, this.#old);
+    } catch {
+      writeSynced(this.#old, text, GROUP_READS);
     }
   }
 
