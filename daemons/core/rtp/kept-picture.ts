@@ -29,8 +29,8 @@ export class KeptPicture {
   #keyBytes = 0;
   #timestamp = 0;
   #since = 0 as Ms;
-  #next = NaN;
-  /** Everything since the last key picture, kept or not. */
+  #next = -1;
+  /** Everything since the last key picture, kept or not; counted until it is more than fits. */
   #groupBytes = 0;
   /** The whole group before would have fitted. */
   #fits = true;
@@ -79,12 +79,15 @@ export class KeptPicture {
   }
 
   #takeOne(packets: PacketColumns, i: number, now: Ms, limitBytes: number): void {
-    const [memory, offset, length, timestamp] = [packets.memory[i]!, packets.payloadOffset[i]!, packets.payloadLength[i]!, packets.timestamp[i]!];
+    const memory = packets.memory[i]!;
+    const offset = packets.payloadOffset[i]!;
+    const length = packets.payloadLength[i]!;
+    const timestamp = packets.timestamp[i]!;
     if (this.#phase === 'key' && timestamp !== this.#timestamp) this.#endKey();
     // Its parameter sets, its other packs: all of one key picture have one timestamp.
     if (this.#phase !== 'key' && beginsKeyPicture(packets.kind, memory, offset, length)) this.#begin(timestamp, now, limitBytes);
     const bytes = heldBytes(length);
-    this.#groupBytes += bytes;
+    if (this.#groupBytes <= limitBytes) this.#groupBytes += bytes;
     if (this.#phase === 'nothing' || this.#phase === 'key-only') return;
     if (this.#bytes + bytes > limitBytes) return this.#overrun();
     this.#slots.push(this.#store.put(memory, offset, length, packets.marker[i]!, timestamp, packets.index[i]!));
