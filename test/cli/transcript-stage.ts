@@ -69,7 +69,7 @@ async function play({ mark, command, expected }: Line, beside: ChildProcess[]): 
   return { command, expected: expected.join('\n'), got, fits: pattern.test(got) };
 }
 
-const daemon = (name: string, ...args: readonly string[]) => DaemonProcess.start({ name, entry: `daemons/${name}/main.ts`, args: ['--config', CONFIG, ...args], readyEvent: `${name}.ready`, logPath: `/run/${name}.log` });
+const daemon = (name: string, ...args: readonly string[]) => DaemonProcess.start({ name, entry: `daemons/${name}/main.ts`, args: ['--config', CONFIG, ...args], readyEvent: `${name}.ready`, logPath: `/run/${name}.log`, env: { NODE_COMPILE_CACHE: '/run/modules' } });
 
 const beside: ChildProcess[] = [];
 await using configd = await daemon('configd');
