@@ -87,7 +87,18 @@ export class DaemonProcess implements AsyncDisposable {
     this.#child?.kill('SIGKILL');
   }
 
-  /** After `halt`. */
+  /** Ends it in its order and does not start it again. */
+  async stop(): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#restart);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise(resolve => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await gone;
+  }
+
+  /** After `halt` or `stop`. */
   async again(): Promise<void> {
     this.#closing = false;
     await this.#launch();

@@ -163,6 +163,11 @@ export class PairLab implements AsyncDisposable {
     spawnSync('ip', ['-n', node.namespace, 'address', 'del', `${SIP_ADDRESS}/24`, 'dev', 'eth0']);
   }
 
+  /** Its daemons are stopped as systemd stops them; the machine goes on. */
+  async stop(node: PairNode): Promise<void> {
+    await Promise.all([...node.daemons.values()].map(daemon => daemon.stop()));
+  }
+
   /** Power is back. */
   async revive(node: PairNode): Promise<void> {
     rmSync(join(node.directory, 'run'), { recursive: true, force: true });

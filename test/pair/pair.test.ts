@@ -1,54 +1,18 @@
 /** Two nodes in namespaces of their own, with everything real: who is killed, cut off or relieved, and what the platform above sees of it. */
 import t, { type Test } from 'tap';
-import { Closer } from '#kit/closer.ts';
-import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
-import { PairLab, SIP_ADDRESS, WORLD, enterWorld } from '../../scripts/lab/pair.ts';
-import { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
-import { Platform } from '../../scripts/simulators/platform/platform.ts';
+import { type PairScene, gapSince, openPairScene } from '../../scripts/lab/pair-scene.ts';
+import { type PairLab, enterWorld } from '../../scripts/lab/pair.ts';
 import type { Play } from '../../scripts/simulators/platform/play.ts';
 import { until } from '../rig/until.ts';
 
-const CITY_ID = '33010000002000000001';
-const CITY_LOCAL_ID = '33010000002000000099';
-const PASSWORD = 'city-secret';
 const CHANNELS = 3;
 /** Longest time without a picture, on a machine that does much else at the same time; scripts/bench failover says what it really takes. */
 const GAP_MS = 4000;
 
-interface Scene extends AsyncDisposable {
-  readonly lab: PairLab;
-  readonly platform: Platform;
-  readonly camera: CameraSimulator;
-  readonly ids: readonly string[];
-}
-
-async function openScene(): Promise<Scene> {
-  await using opening = new Closer();
-  const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD }));
-  const lab = opening.use(await PairLab.open({ config: { upstreams: [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }] } }));
-  const first = await lab.active(60_000);
-  const camera = opening.use(await CameraSimulator.open({ id: '34020000001180000001', localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels: CHANNELS }));
-  await camera.registered();
-  await platform.waitRegistered(CITY_LOCAL_ID, 30_000);
-  await using rpc = await first.sipd();
-  const ids = await until('every channel', async () => {
-    const { rows } = await rpc.call('listChannels', {});
-    return rows.length === CHANNELS && rows.every(({ mapped }) => mapped.length === 1) ? rows.map(({ mapped }) => mapped[0]!.id) : undefined;
-  }, 30_000);
-  const closer = opening.release();
-  return { lab, platform, camera, ids, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
-}
-
-/** Longest time between two pictures since then. */
-function gapSince({ markers }: Play, sinceMs: number): number {
-  const times = markers.map(({ atMs }) => atMs).filter(atMs => atMs >= sinceMs);
-  return Math.max(...times.map((atMs, i) => (i === 0 ? 0 : atMs - times[i - 1]!)));
-}
-
 const lastPicture = ({ markers }: Play): number => markers.at(-1)!.atMs;
 
 /** Media goes on on every session, from where it was, without a question to anybody. */
-async function goesOn(test: Test, { camera }: Scene, plays: readonly Play[], what: () => Promise<void>, limitMs: number): Promise<void> {
+async function goesOn(test: Test, { camera }: PairScene, plays: readonly Play[], what: () => Promise<void>, limitMs: number): Promise<void> {
   const before = plays.map(play => ({ at: lastPicture(play), packets: play.report.packets }));
   const { invites } = camera.device.counters;
   await what();
@@ -83,7 +47,7 @@ function watchOwners(lab: PairLab): { stop(): { readonly both: number; readonly 
 async function run(): Promise<void> {
   t.setTimeout(240_000);
   await t.test('a pair', async t => {
-    await using scene = await openScene();
+    await using scene = await openPairScene(CHANNELS);
     const { lab, platform, camera, ids } = scene;
     const first = await lab.active();
     const catalog = platform.subscribe('Catalog');
