@@ -7,6 +7,7 @@ import { systemClock } from '#kit/clock.ts';
 
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 8 * 1024 * 1024;
+const ENDING = ['SIGTERM', 'SIGHUP'] as const;
 
 export interface ToolRun {
   /** Null: it was ended. */
@@ -43,15 +44,17 @@ export async function followTool(command: string, args: readonly string[], signa
   }
 }
 
-/** With the terminal as it is: its keys and its screen are that program's until it ends. */
+/** With the terminal as it is: its keys and its screen are that program's until it ends. It does not outlive us. */
 export async function handOver(command: string, args: readonly string[], environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number | null> {
   const child = spawn(command, args, { stdio: 'inherit', env: environment });
   const stop = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
+  for (const name of ENDING) process.on(name, stop);
   try {
     return await ended(child, command);
   } finally {
     signal.removeEventListener('abort', stop);
+    for (const name of ENDING) process.off(name, stop);
   }
 }
 

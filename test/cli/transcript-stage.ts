@@ -76,5 +76,9 @@ await using configd = await daemon('configd');
 await using mediad = await daemon('mediad', '--instance', '1');
 await using sipd = await daemon('sipd');
 for (const line of linesOf(readFileSync(process.argv[2]!, 'utf8'))) process.stdout.write(`${JSON.stringify(await play(line, beside))}\n`);
-for (const child of beside) child.kill('SIGTERM');
+for (const child of beside) {
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  await gone;
+}
 void [configd, mediad, sipd];
