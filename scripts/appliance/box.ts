@@ -42,7 +42,6 @@ export async function answerQuestions(vm: Vm, name: string, address: string): Pr
     await vm.waitFor(question, BOOT_LIMIT_MS);
     vm.type(`${answer}\n`);
   }
-  await vm.waitFor(/Done\. Log in/, 120_000);
   await vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
 }
 
