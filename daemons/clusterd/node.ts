@@ -84,7 +84,7 @@ export class ClusterNode {
     this.#keepalived = closer.use(new KeepalivedLink({ files, config: keepalivedConfig(cluster, own, peer, files), clock, log, onState: vrrp => this.#feed({ type: 'vrrp', state: vrrp }) }, resumes));
     writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
     this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
-    this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#feed({ type: 'fitness', value: fitness.value }) }));
+    this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
     if (cluster.witness.address !== '') closer.use(new Witness({ ...cluster.witness, local: own.lan, clock, onChange: reachable => this.#feed({ type: 'witness', reachable }) }));
     closer.defer(() => this.#close());
@@ -168,6 +168,13 @@ export class ClusterNode {
   /** Its own start says nothing of ours: one that comes back to an active node is made active again. */
   #sipdCame(): void {
     if (this.#automaton.role === 'active') this.#promote(this.#automaton.term);
+  }
+
+  /** A sipd that stands by under an active role lost it some other way: it gets it again. */
+  #looked(fitness: number): void {
+    this.#feed({ type: 'fitness', value: fitness });
+    const { role, leaving, term } = this.#automaton;
+    if (role === 'active' && !leaving && this.#self.duty?.state === 'standby') this.#promote(term);
   }
 
   /** What comes while outputs are carried out waits for its turn. */

@@ -43,7 +43,9 @@ async function write(redis: RedisLink, term: number, words: readonly string[]): 
     await redis.command(['EVAL', WRITE, '3', TERM_KEY, LOG_KEY, WHOLE_KEY, String(term), ...words]);
   } catch (error) {
     const why = (error as Error).message;
-    throw new GatewayError(why.startsWith(STALE) || why.startsWith('READONLY') ? 'NOT_PERMITTED' : 'DAEMON_UNREACHABLE', { term, why }, { cause: error });
+    // A copy that is about to become the primary takes nothing yet; one of a later term never will.
+    const isStale = why.startsWith(STALE) || (why.startsWith('READONLY') && (await readTerm(redis).catch(() => 0)) > term);
+    throw new GatewayError(isStale ? 'NOT_PERMITTED' : 'DAEMON_UNREACHABLE', { term, why }, { cause: error });
   }
 }
 

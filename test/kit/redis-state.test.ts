@@ -147,6 +147,20 @@ t.test('a takeover: the standby has it all, and whoever was active before can wr
   t.ok(ours.loadSessions().some(({ sessionId }) => sessionId === 'new'));
 });
 
+t.test('a Redis that is still a copy when the takeover begins is written to as soon as it is none', async t => {
+  await begin();
+  const theirs = storeIn(t);
+  let refused = 0;
+  theirs.putSession({ sessionId: 's', kind: 'viewer', json: '{}' });
+  await using mirror = mirrorOf(theirs, b, 2, () => (refused += 1));
+  await using link = await asked(b.place);
+  await until('a try has failed', async () => String(await link.command(['INFO', 'errorstats'])).includes('errorstat_READONLY'));
+  await order(b, 'REPLICAOF', 'NO', 'ONE');
+  await until('in step', () => mirror.state === 'in-step');
+  t.equal(refused, 0);
+  t.equal((await readTable(link, 'sessions')).size, 1);
+});
+
 t.test('a Redis that dies blocks nothing and loses nothing; one that is being filled deletes nothing', async t => {
   await begin();
   const ours = storeIn(t);
