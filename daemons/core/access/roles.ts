@@ -11,8 +11,8 @@ export type Role = (typeof ROLES)[number];
  * - `watch`: pictures: live, recordings, snapshots.
  * - `operate`: steering a camera, acknowledging alarms, asking for a catalogue.
  * - `diagnose`: traces, captures, probes, support bundles: they show addresses and signalling.
- * - `configure`: the configuration without its `security` sections; backup.
- * - `security`: users, tokens, keys, the firewall, restore and factory reset.
+ * - `configure`: the configuration; backup.
+ * - `security`: users, tokens, restore and factory reset.
  * - `audit`: the audit log.
  */
 export const ACCESSES = ['read', 'watch', 'operate', 'diagnose', 'configure', 'security', 'audit'] as const;
