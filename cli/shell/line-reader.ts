@@ -12,6 +12,12 @@ export interface LineReaderOptions {
   readonly onKey: () => void;
 }
 
+/** `interrupted`: Ctrl-C came right behind it, before it could run. */
+export interface ReadLine {
+  readonly text: string;
+  readonly interrupted: boolean;
+}
+
 type Answer = (error: null, result: [string[], string]) => void;
 type Complete = (before: string) => Promise<Completion>;
 
@@ -27,13 +33,13 @@ export class LineReader {
   }
 
   /** Null: Ctrl-D. `explain` is given what `?` asks for. */
-  async read(prompt: string, complete: Complete, explain: (completion: Completion) => void): Promise<{ readonly text: string } | null> {
+  async read(prompt: string, complete: Complete, explain: (completion: Completion) => void): Promise<ReadLine | null> {
     let over = false;
     let asking = false;
     const pasted = this.#pasted.shift();
     if (pasted !== undefined) {
       process.stdout.write(`${prompt}${pasted}\n`);
-      return { text: pasted };
+      return { text: pasted, interrupted: false };
     }
     const reader = createInterface({
       input: process.stdin,
@@ -57,7 +63,9 @@ export class LineReader {
     // What is found for a line that has been run meanwhile belongs nowhere.
     reader.once('line', () => void (over = true));
     using _question = watchKeys(reader, complete, explain, this.#options.onKey);
+    let interrupted = false;
     reader.on('SIGINT', () => {
+      if (over) return void (interrupted = true);
       process.stdout.write('^C\n');
       reader.write(null, { ctrl: true, name: 'e' });
       reader.write(null, { ctrl: true, name: 'u' });
@@ -65,9 +73,9 @@ export class LineReader {
     reader.prompt();
     if (this.#begun !== '') reader.write(this.#begun);
     this.#begun = '';
-    const line = await this.#firstLine(reader);
+    const text = await this.#firstLine(reader);
     this.#open = null;
-    return line;
+    return text === null ? null : { text, interrupted };
   }
 
   close(): void {
@@ -76,7 +84,7 @@ export class LineReader {
   }
 
   /** The others of the same paste are kept for the next calls. */
-  #firstLine(reader: Interface): Promise<{ readonly text: string } | null> {
+  #firstLine(reader: Interface): Promise<string | null> {
     return new Promise(resolve => {
       let first: string | null = null;
       reader.on('line', text => {
@@ -90,7 +98,7 @@ export class LineReader {
       });
       reader.once('close', () => {
         if (first !== null) this.#begun = reader.line;
-        resolve(first === null ? null : { text: first });
+        resolve(first);
       });
     });
   }

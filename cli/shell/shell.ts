@@ -80,6 +80,11 @@ export class Shell {
       const stop = new AbortController();
       this.#running = stop;
       await history.add(line.text);
+      if (line.interrupted) {
+        this.#running = null;
+        output.err('^C\n');
+        continue;
+      }
       this.#follow(await this.#runLine(mode, line.text, stop.signal));
     }
   }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import ts from 'typescript';
@@ -12,7 +12,12 @@ const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, 'daem
 if (status !== 0) throw new Error(`no document: ${stderr}`);
 const text = clientText(JSON.parse(stdout) as OpenApiDocument);
 if (values.emit === undefined) process.stdout.write(text);
-else emit(values.emit, { 'client.ts': text, 'transport.ts': readFileSync(join(ROOT, 'daemons/client/transport.ts'), 'utf8') });
+else {
+  emit(values.emit, { 'client.ts': text, 'transport.ts': readFileSync(join(ROOT, 'daemons/client/transport.ts'), 'utf8') });
+  // Says that these are modules; a folder that has one of its own knows.
+  const manifest = join(values.emit, 'package.json');
+  if (!existsSync(manifest)) writeFileSync(manifest, '{ "type": "module" }\n');
+}
 
 /** JavaScript and declarations of each file; imports between them lose their `.ts`. */
 function emit(directory: string, files: Readonly<Record<string, string>>): void {

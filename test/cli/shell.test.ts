@@ -210,7 +210,9 @@ t.test('on a terminal: Tab, ?, pages, filters, Ctrl-C, history, Ctrl-D', async t
       { send: '/摄像机 55\r', expect: `摄像机 55 .*摄像机 59 .*${PROMPT}` },
       { send: 'show devices | include offline | count\r', expect: `\\n1\\r+.*${PROMPT}` },
       { send: 'show resources\r', expect: 'show resources\\r+\\n' },
-      { send: '\x03', expect: `\\^C.*${PROMPT}`, withinS: 5 },
+      // Between two ways of reading the terminal a key may fall on neither; who gets no answer presses again.
+      { send: '\x03', everyS: 1, expect: `\\^C.*${PROMPT}`, withinS: 10 },
+      { send: 'catalog refresh 34020000001110000009\r\x03', expect: `\\^C.*${PROMPT}`, withinS: 5 },
       { send: 'why "what is this?', expect: 'this\\?' },
       { send: '"\r', expect: `channel unknown: channel what is this\\?.*${PROMPT}` },
       { send: 'why \x1b]0;x\x07; reboot `id` $(id)\r', expect: PROMPT },

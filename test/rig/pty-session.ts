@@ -8,6 +8,8 @@ export interface PtyStep {
   /** A regular expression of Python over what has come since the step before. */
   readonly expect?: string;
   readonly withinS?: number;
+  /** Sends again so often until it is answered. */
+  readonly everyS?: number;
 }
 
 export interface PtyScript {

@@ -1,5 +1,5 @@
-"""A person at a terminal. Standard input: JSON {argv, env, columns, rows, uid, steps: [{send, expect, withinS}]}.
-Each step sends, then waits for what it expects (a regular expression over what came since the step before). Standard output:
+"""A person at a terminal. Standard input: JSON {argv, env, columns, rows, uid, steps: [{send, expect, withinS, everyS}]}.
+Each step sends (with everyS again and again, as one does with Ctrl-C), then waits for what it expects (a regular expression over what came since the step before). Standard output:
 JSON {steps: [text], code}: what came in each step, and the exit code."""
 import fcntl, json, os, pty, re, select, struct, sys, termios, time
 
@@ -20,20 +20,24 @@ def main():
     for step in script["steps"]:
         if step.get("send"):
             os.write(fd, step["send"].encode())
-        text, ended = read_until(fd, step.get("expect"), step.get("withinS", 20))
+        text, ended = read_until(fd, step.get("expect"), step.get("withinS", 20), step.get("send"), step.get("everyS"))
         texts.append(text)
         if ended or text.endswith(MISSED):
             break
     print(json.dumps({"steps": texts, "code": exit_code(pid)}))
 
 
-def read_until(fd, expected, within):
+def read_until(fd, expected, within, again=None, every=None):
     """What was read, and whether the other end has gone."""
     data = b""
     until = time.monotonic() + within
+    resend = time.monotonic() + every if every else None
     while time.monotonic() < until:
         if expected and re.search(expected, data.decode("utf8", "replace"), re.S):
             return data.decode("utf8", "replace"), False
+        if resend and time.monotonic() >= resend:
+            os.write(fd, again.encode())
+            resend = time.monotonic() + every
         ready, _, _ = select.select([fd], [], [], 0.1)
         if ready:
             try:
