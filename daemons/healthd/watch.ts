@@ -47,12 +47,13 @@ export class Watch implements Disposable {
       const full = this.#minute.record(measured.samples, clock.now(), clock.wall());
       if (full !== null) history.write(full);
     }
-    this.#apply(this.#rules.observe(measured.observations, clock.now()));
+    this.#apply(this.#rules.observe(measured, clock.now(), group));
   }
 
-  /** It is measured no more. */
+  /** It cannot be asked: alarms of it stand as they are, and none is raised. */
   drop(group: string): void {
     this.#groups.delete(group);
+    this.#rules.unasked(group, this.#options.clock.now());
   }
 
   /** Once a second. */

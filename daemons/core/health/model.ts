@@ -23,6 +23,8 @@ export interface Observation {
 export interface Measured {
   readonly samples: readonly Sample[];
   readonly observations: readonly Observation[];
+  /** Rules of which everything that is wrong was listed: what is not told of is good. Of other rules silence says nothing. */
+  readonly complete?: readonly string[];
 }
 
 const MAX_SAYS = 256;
@@ -31,6 +33,7 @@ const MAX_SAYS = 256;
 export class Gathering implements Measured {
   readonly samples: Sample[] = [];
   readonly observations: Observation[] = [];
+  readonly complete: string[] = [];
 
   /** Null and what is not finite is left out. */
   sample(metric: string, labels: Labels, value: number | null | undefined): void {
@@ -41,9 +44,10 @@ export class Gathering implements Measured {
     this.observations.push({ rule, subject, value: value === null || Number.isFinite(value) ? value : null, says: says.slice(0, MAX_SAYS) });
   }
 
-  add({ samples, observations }: Measured): void {
+  add({ samples, observations, complete = [] }: Measured): void {
     this.samples.push(...samples);
     this.observations.push(...observations);
+    this.complete.push(...complete);
   }
 }
 

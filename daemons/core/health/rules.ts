@@ -9,11 +9,13 @@
  *     |                                                          v                       |
  *     +-------- better for clearS: clear ----------------- FALLING <-- better -- RAISED -+
  *
- * An alarm that came three times in half an hour flaps: from then on it must be better for much longer. What is not observed
- * any more (an interface that was taken out) clears after a quarter of an hour. A value that cannot be measured decides nothing.
+ * An alarm that came three times in half an hour flaps: from then on it must be better for much longer. A value that cannot be
+ * measured decides nothing. What a look of its group does not tell of any more is good from then on, where the look lists all that
+ * is wrong under the rule (a device that is back); else nothing is known of it: no alarm comes of it, and one that stands is over
+ * after a quarter of an hour (a drive that was taken out). A group that cannot be asked changes nothing.
  */
 import type { Ms } from '../units.ts';
-import type { Observation, Severity } from './model.ts';
+import type { Measured, Observation, Severity } from './model.ts';
 import type { RuleDefaults } from './rule-table.ts';
 
 export type Thresholds = Pick<RuleDefaults, 'direction' | 'warning' | 'critical' | 'clearBy' | 'holdS' | 'clearS'>;
@@ -43,7 +45,12 @@ interface Watched {
   /** RISING or FALLING, and since when. */
   heading: { readonly to: 'worse' | 'better'; readonly since: Ms } | null;
   seenAt: Ms;
-  last: Observation | null;
+  /** Null: nothing is known of it. */
+  last: Observation | 'good' | null;
+  /** Whose looks tell of it; null: not seen since a restart. */
+  group: string | null;
+  /** The look that told of it last. */
+  look: number;
   readonly raises: Ms[];
 }
 
@@ -58,6 +65,7 @@ export function levelOf({ direction, warning, critical }: Thresholds, value: num
 
 export class RuleBook {
   readonly #watched = new Map<string, Watched>();
+  #looks = 0;
   /** Undefined: the rule is off for this subject. */
   readonly #thresholds: (rule: string, subject: string) => Thresholds | undefined;
 
@@ -70,15 +78,21 @@ export class RuleBook {
     for (const { rule, subject, severity } of raised) this.#watch(rule, subject, now).raised = severity;
   }
 
-  observe(observations: readonly Observation[], now: Ms): RuleOutput[] {
-    return observations.flatMap(observation => {
-      const key = keyOf(observation);
-      if (!this.#watched.has(key) && this.#watched.size >= MAX_SUBJECTS) return [];
+  /** One look of `group`: what it told of before and does not tell of now is good or unknown from now on. */
+  observe({ observations, complete = [] }: Pick<Measured, 'observations' | 'complete'>, now: Ms, group = ''): RuleOutput[] {
+    this.#looks += 1;
+    const outputs = observations.flatMap(observation => {
+      if (!this.#watched.has(keyOf(observation)) && this.#watched.size >= MAX_SUBJECTS) return [];
       const watched = this.#watch(observation.rule, observation.subject, now);
-      watched.seenAt = now;
-      watched.last = observation;
+      Object.assign(watched, { seenAt: now, last: observation, group, look: this.#looks });
       return this.#judge(watched, now);
     });
+    return [...outputs, ...this.#miss(group, complete, now)];
+  }
+
+  /** The group cannot be asked: until it tells again nothing comes of what it said, and what stands goes on standing. */
+  unasked(group: string, now: Ms): void {
+    for (const watched of this.#watched.values()) if (watched.group === group) Object.assign(watched, { last: null, seenAt: now });
   }
 
   /** What became due without a new observation; once a second is enough. Also after other thresholds came into force. */
@@ -86,10 +100,21 @@ export class RuleBook {
     return [...this.#watched.values()].flatMap(watched => this.#judge(watched, now));
   }
 
+  /** What this look was silent about. */
+  #miss(group: string, complete: readonly string[], now: Ms): RuleOutput[] {
+    return [...this.#watched.values()].flatMap(watched => {
+      const listed = complete.includes(watched.rule);
+      const ours = watched.group === group || (watched.group === null && listed);
+      if (!ours || watched.look === this.#looks) return [];
+      Object.assign(watched, { group, last: listed ? 'good' : null });
+      return this.#judge(watched, now);
+    });
+  }
+
   #watch(rule: string, subject: string, now: Ms): Watched {
     const key = keyOf({ rule, subject });
     let watched = this.#watched.get(key);
-    if (watched === undefined) this.#watched.set(key, (watched = { rule, subject, raised: null, heading: null, seenAt: now, last: null, raises: [] }));
+    if (watched === undefined) this.#watched.set(key, (watched = { rule, subject, raised: null, heading: null, seenAt: now, last: null, group: null, look: 0, raises: [] }));
     return watched;
   }
 
@@ -97,11 +122,13 @@ export class RuleBook {
     const thresholds = this.#thresholds(watched.rule, watched.subject);
     if (thresholds === undefined) return this.#forget(watched, 'off');
     if (now - watched.seenAt >= FORGOTTEN_MS) return this.#forget(watched, 'gone');
-    if (watched.last === null || watched.last.value === null) return [];
-    const level = levelOf(thresholds, watched.last.value);
+    if (watched.last === null) return [];
+    const value = watched.last === 'good' ? 'good' : watched.last.value;
+    if (value === null) return [];
+    const level = value === 'good' ? null : levelOf(thresholds, value);
     if (isWorse(level, watched.raised)) return this.#held(watched, thresholds, 'worse', now) ? [raise(watched, level, now)] : [];
     // Better is only what stays clear of the limit by a margin.
-    const better = watched.raised !== null && levelOf(thresholds, watched.last.value, thresholds.clearBy) === null;
+    const better = watched.raised !== null && (value === 'good' || levelOf(thresholds, value, thresholds.clearBy) === null);
     if (better && this.#held(watched, thresholds, 'better', now)) return [clear(watched)];
     if (!better) watched.heading = null;
     return [];
@@ -124,7 +151,8 @@ function raise(watched: Watched, level: Severity, now: Ms): RuleOutput {
   watched.raised = level;
   watched.heading = null;
   const { rule, subject, last } = watched;
-  return { type: 'raise', rule, subject, severity: level, value: last!.value, says: last!.says };
+  const { value, says } = last as Observation;
+  return { type: 'raise', rule, subject, severity: level, value, says };
 }
 
 function clear(watched: Watched): RuleOutput {

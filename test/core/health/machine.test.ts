@@ -157,6 +157,7 @@ t.test('devices: each that is gone, or one for all', async t => {
   const facts = (online: number, offline: number) => ({ devices: { online, offline, neverRegistered: 1 }, gone: Array.from({ length: Math.min(100, offline) }, (_, i) => row(i)), channels: { all: 0, online: 0 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0 } });
   const rules = (measured: Measured): string[] => measured.observations.filter(({ value }) => value !== 0).map(({ rule }) => rule);
   t.same(rules(measureService(facts(97, 3))), ['device.offline', 'device.offline', 'device.offline']);
+  t.same([facts(97, 3), facts(5000, 5000), facts(10_000, 60)].map(each => measureService(each).complete?.includes('device.offline')), [true, false, false], 'only a whole list tells that the others are there');
   const many = measureService(facts(5000, 5000)).observations;
   t.same(many.filter(({ value }) => value !== 0).map(({ rule, value, says }) => [rule, value, says]), [['devices.mass-offline', 5000, '5000 online, 5000 offline (50 %), 1 never registered']]);
   t.same(rules(measureService(facts(10_000, 60))), [], 'of ten thousand some are always away: neither a mass nor sixty alarms');

@@ -30,7 +30,26 @@ class Story {
 
   values(value: number | null, seconds: number): this {
     for (let i = 0; i < seconds; i++) {
-      this.#note(this.book.observe([{ rule: 'disk.full', subject: 'disk:/var', value, says: `${value}` }], this.now));
+      this.#note(this.book.observe({ observations: [{ rule: 'disk.full', subject: 'disk:/var', value, says: `${value}` }] }, this.now));
+      this.#second += 1;
+    }
+    return this;
+  }
+
+  /** A look every second that does not tell of it. */
+  missing(seconds: number, complete: readonly string[], group = ''): this {
+    for (let i = 0; i < seconds; i++) {
+      this.#note([...this.book.observe({ observations: [], complete }, this.now, group), ...this.book.tick(this.now)]);
+      this.#second += 1;
+    }
+    return this;
+  }
+
+  /** Nobody could be asked. */
+  unasked(seconds: number): this {
+    for (let i = 0; i < seconds; i++) {
+      this.book.unasked('', this.now);
+      this.#note(this.book.tick(this.now));
       this.#second += 1;
     }
     return this;
@@ -66,6 +85,21 @@ t.test('what cannot be measured decides nothing; what is gone is over', async t 
   const story = new Story(() => (on ? DISK : undefined)).values(90, 15);
   on = false;
   t.same(story.silence(1).said, ['10 raise warning', '15 clear off']);
+});
+
+t.test('what a look is silent about: good where it lists everything, unknown where it does not, as it was where nobody could be asked', async t => {
+  const listed = ['disk.full'];
+  t.same(new Story().values(90, 9).missing(100, listed).said, [], 'back before it lasted: no alarm');
+  t.same(new Story().values(90, 9).missing(5, listed).values(90, 12).said, ['24 raise warning'], 'it lasts anew');
+  t.same(new Story().values(90, 15).missing(100, listed).said, ['10 raise warning', '35 clear better']);
+  t.same(new Story().values(90, 15).missing(100, listed, 'another').said, ['10 raise warning'], 'what others list does not matter');
+  t.same(new Story().values(90, 9).missing(100, []).said, [], 'never by what was seen before');
+  t.same(new Story().values(90, 15).missing(1000, []).said, ['10 raise warning', '914 clear gone']);
+  t.same(new Story().values(90, 9).unasked(100).said, []);
+  t.same(new Story().values(90, 15).unasked(3000).values(90, 5).missing(30, listed).said, ['10 raise warning', '3040 clear better']);
+  const restarted = new Story();
+  restarted.book.restore([{ rule: 'disk.full', subject: 'disk:/var', severity: 'warning' }], restarted.now);
+  t.same(restarted.missing(5, [], 'x').missing(30, listed).said, ['25 clear better'], 'it was mended while nobody looked');
 });
 
 t.test('flapping is held down', async t => {

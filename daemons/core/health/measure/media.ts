@@ -91,7 +91,8 @@ export function measureBridges(facts: TrafficFacts, maxChannels: number): Traffi
   found.observe('media.loss', subject, loss, loss === 0 ? '' : `sources lost ${shown(loss)} % of their packets`);
   found.observe('media.frozen', subject, watched.length < 5 ? 0 : percentOf(frozen, watched.length), frozen === 0 ? '' : `the picture of ${frozen} of ${watched.length} watched sources stands still`);
   flows.slice(0, maxChannels).forEach(flow => addChannel(found, flow));
-  return { samples: found.samples, observations: found.observations, upstreamBps: upstreamRates(facts) };
+  if (flows.length <= maxChannels) found.complete.push('channel.loss');
+  return { samples: found.samples, observations: found.observations, complete: found.complete, upstreamBps: upstreamRates(facts) };
 }
 
 function flowOf(bridge: BridgeTotals, { before, owners, elapsedS }: TrafficFacts): Flow | undefined {
@@ -136,6 +137,7 @@ export function measureTranscoders(instance: string, jobs: readonly TranscoderFa
   for (const [state, states] of [['running', ['running', 'starting']], ['waiting', ['waiting', 'down']], ['failed', ['failed']], ['passing', ['passing']]] as const) found.sample('viewlink_transcoders', { instance, state }, count(states));
   found.sample('viewlink_transcoder_cores', { instance }, jobs.reduce((sum, { cores }) => sum + (cores ?? 0), 0));
   const failed = jobs.filter(({ state }) => state === 'failed');
+  found.complete.push('transcode.failed');
   if (jobs.length > 0) found.observe('transcode.failed', `transcode:${instance}`, failed.length, failed.length === 0 ? `${jobs.length} transcoders` : `${failed.length} of ${jobs.length} do not run: ${failed[0]!.label}`);
   return found;
 }

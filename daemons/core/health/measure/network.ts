@@ -30,6 +30,8 @@ export function measureTraffic(now: readonly NetDev[]): Measured {
 
 export function measureNics(now: readonly Nic[], before: ReadonlyMap<string, NetDev>, elapsedS: number): Measured {
   const found = new Gathering();
+  // `lo` is always there: an empty list is one that could not be read.
+  if (now.length > 0) found.complete.push('nic.down', 'nic.errors', 'nic.drops', 'nic.busy');
   for (const nic of now) {
     const { counters, on, carrier, speedMbps, physical } = nic;
     if (!physical) continue;

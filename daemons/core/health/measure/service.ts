@@ -30,6 +30,7 @@ export function measureService({ devices, gone, channels, upstreams, sources, st
     if (state !== 'disabled') found.observe('upstream.offline', `upstream:${name}`, state === 'online' ? 0 : 1, state === 'online' ? `registered, ${sessions} sessions` : `${state}${reason === null ? '' : `: ${reason}`}`);
   }
   found.observe('store.failing', 'store:sipd', store.state === 'ok' ? 0 : 1, store.state === 'ok' ? 'writes reach the disk' : `${store.state}, ${store.queued} writes wait, ${store.refused} given up`);
+  found.complete.push('upstream.offline');
   observeDevices(found, devices, gone);
   return found;
 }
@@ -40,5 +41,6 @@ function observeDevices(found: Gathering, { online, offline, neverRegistered }: 
   const never = neverRegistered === 0 ? '' : `, ${neverRegistered} never registered`;
   found.observe('devices.mass-offline', 'devices', massive ? offline : 0, `${online} online, ${offline} offline (${shown(percentOf(offline, online + offline))} %)${never}`);
   if (massive || gone.length > MAX_SINGLE) return;
+  if (gone.length >= offline) found.complete.push('device.offline');
   for (const { id, name, reason, lastSeenAgeMs } of gone) found.observe('device.offline', `device:${id}`, 1, `${name === null ? '' : `${name}: `}${reason}, last heard ${Math.round(lastSeenAgeMs / MINUTE_MS)} min ago`);
 }

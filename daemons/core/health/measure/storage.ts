@@ -23,6 +23,8 @@ export interface MountedSpace {
 
 export function measureMounts(mounts: readonly MountedSpace[]): Measured {
   const found = new Gathering();
+  // There is always one: an empty list is one that could not be read.
+  if (mounts.length > 0) found.complete.push('disk.full', 'disk.inodes', 'disk.read-only');
   for (const { mount, space, wasWritable } of mounts) {
     const subject = `disk:${mount.path}`;
     const labels = { mount: mount.path };
@@ -33,7 +35,8 @@ export function measureMounts(mounts: readonly MountedSpace[]): Measured {
     found.sample('viewlink_disk_used_ratio', labels, used === null ? null : used / 100);
     found.sample('viewlink_disk_read_only', labels, mount.readOnly ? 1 : 0);
     found.observe('disk.full', subject, mount.readOnly && !wasWritable ? 0 : used, space === null ? 'it does not answer' : `${shown(used!)} % of ${shown(space.sizeBytes / 1e9)} GB used`);
-    if (space !== null && space.inodes > 0) {
+    if (space === null) found.observe('disk.inodes', subject, null, '');
+    else if (space.inodes > 0) {
       const inodes = percentOf(space.inodes - space.inodesFree, space.inodes);
       found.sample('viewlink_disk_inodes_used_ratio', labels, inodes / 100);
       found.observe('disk.inodes', subject, inodes, inodes < 50 ? '' : `${shown(inodes)} % of its inodes used`);
