@@ -136,11 +136,11 @@ export class DaemonCollector implements AsyncDisposable {
   }
 
   async #takeService(): Promise<void> {
-    const { watch, onSipd } = this.#options;
+    const { watch, clock, onSipd } = this.#options;
     const summary = await this.#sipd.ask('summary', {});
     if (summary === null) return watch.drop('service');
     this.#owners = new Map(summary.sources.map(source => [source.bridgeId, source]));
-    watch.take('service', measureService(summary));
+    watch.take('service', measureService(summary, clock.wall()));
     onSipd();
   }
 

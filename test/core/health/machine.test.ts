@@ -13,6 +13,7 @@ import { parseFileNr } from '#core/health/linux/memory.ts';
 import { parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.ts';
 import { parseOpenFilesLimit, parseProcessStat } from '#core/health/linux/process.ts';
 import { parseSmart } from '#core/health/linux/smart.ts';
+import { wallMs } from '#core/units.ts';
 import { measureService } from '#core/health/measure/service.ts';
 import { measureBridges, type BridgeTotals } from '#core/health/measure/media.ts';
 import type { Measured } from '#core/health/model.ts';
@@ -153,14 +154,16 @@ t.test('texts: whatever numbers a kernel writes come back', async t => {
 });
 
 t.test('devices: each that is gone, or one for all', async t => {
+  const NOON = wallMs(Date.UTC(2026, 2, 10, 4));
   const row = (i: number) => ({ id: `3402000000111000${String(i).padStart(4, '0')}`, name: '东门', reason: 'keepalive-lost', lastSeenAgeMs: 240_000 });
   const facts = (online: number, offline: number) => ({ devices: { online, offline, neverRegistered: 1 }, gone: Array.from({ length: Math.min(100, offline) }, (_, i) => row(i)), channels: { all: 0, online: 0 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0 } });
   const rules = (measured: Measured): string[] => measured.observations.filter(({ value }) => value !== 0).map(({ rule }) => rule);
-  t.same(rules(measureService(facts(97, 3))), ['device.offline', 'device.offline', 'device.offline']);
-  t.same([facts(97, 3), facts(5000, 5000), facts(10_000, 60)].map(each => measureService(each).complete?.includes('device.offline')), [true, false, false], 'only a whole list tells that the others are there');
-  const many = measureService(facts(5000, 5000)).observations;
+  t.same(rules(measureService(facts(97, 3), NOON)), ['device.offline', 'device.offline', 'device.offline']);
+  t.same([facts(97, 3), facts(5000, 5000), facts(10_000, 60)].map(each => measureService(each, NOON).complete?.includes('device.offline')), [true, false, false], 'only a whole list tells that the others are there');
+  t.equal(measureService(facts(97, 1), NOON).observations.find(({ rule }) => rule === 'device.offline')?.says, '东门: keepalive-lost, last heard 2026-03-10T11:56:00', 'a time: an alarm is read long after it was raised');
+  const many = measureService(facts(5000, 5000), NOON).observations;
   t.same(many.filter(({ value }) => value !== 0).map(({ rule, value, says }) => [rule, value, says]), [['devices.mass-offline', 5000, '5000 online, 5000 offline (50 %), 1 never registered']]);
-  t.same(rules(measureService(facts(10_000, 60))), [], 'of ten thousand some are always away: neither a mass nor sixty alarms');
+  t.same(rules(measureService(facts(10_000, 60), NOON)), [], 'of ten thousand some are always away: neither a mass nor sixty alarms');
 });
 
 t.test('bridges: rates between two readings, the busiest channels kept', async t => {

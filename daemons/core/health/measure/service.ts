@@ -1,11 +1,12 @@
 /** What the gateway is there for: devices below, platforms above. */
+import { formatGbTime } from '../../gb/gb-time.ts';
+import { type WallMs, wallMs } from '../../units.ts';
 import { Gathering, type Measured, percentOf, shown } from '../model.ts';
 
 /** More than this at once is one alarm, not one each. */
 const MAX_SINGLE = 20;
 /** Of so many devices a share may always be off. */
 const USUAL_PERCENT = 5;
-const MINUTE_MS = 60_000;
 
 export interface ServiceFacts {
   readonly devices: { readonly online: number; readonly offline: number; readonly neverRegistered: number };
@@ -16,7 +17,7 @@ export interface ServiceFacts {
   readonly store: { readonly state: string; readonly queued: number; readonly refused: number };
 }
 
-export function measureService({ devices, gone, channels, upstreams, sources, store }: ServiceFacts): Measured {
+export function measureService({ devices, gone, channels, upstreams, sources, store }: ServiceFacts, now: WallMs): Measured {
   const found = new Gathering();
   for (const [state, count] of [['online', devices.online], ['offline', devices.offline], ['never-registered', devices.neverRegistered]] as const) found.sample('viewlink_devices', { state }, count);
   found.sample('viewlink_channels', { state: 'all' }, channels.all);
@@ -31,16 +32,16 @@ export function measureService({ devices, gone, channels, upstreams, sources, st
   }
   found.observe('store.failing', 'store:sipd', store.state === 'ok' ? 0 : 1, store.state === 'ok' ? 'writes reach the disk' : `${store.state}, ${store.queued} writes wait, ${store.refused} given up`);
   found.complete.push('upstream.offline');
-  observeDevices(found, devices, gone);
+  observeDevices(found, devices, gone, now);
   return found;
 }
 
 /** Each that is gone, or all of them as one. */
-function observeDevices(found: Gathering, { online, offline, neverRegistered }: ServiceFacts['devices'], gone: ServiceFacts['gone']): void {
+function observeDevices(found: Gathering, { online, offline, neverRegistered }: ServiceFacts['devices'], gone: ServiceFacts['gone'], now: WallMs): void {
   const massive = offline >= MAX_SINGLE && percentOf(offline, online + offline) >= USUAL_PERCENT;
   const never = neverRegistered === 0 ? '' : `, ${neverRegistered} never registered`;
   found.observe('devices.mass-offline', 'devices', massive ? offline : 0, `${online} online, ${offline} offline (${shown(percentOf(offline, online + offline))} %)${never}`);
   if (massive || gone.length > MAX_SINGLE) return;
   if (gone.length >= offline) found.complete.push('device.offline');
-  for (const { id, name, reason, lastSeenAgeMs } of gone) found.observe('device.offline', `device:${id}`, 1, `${name === null ? '' : `${name}: `}${reason}, last heard ${Math.round(lastSeenAgeMs / MINUTE_MS)} min ago`);
+  for (const { id, name, reason, lastSeenAgeMs } of gone) found.observe('device.offline', `device:${id}`, 1, `${name === null ? '' : `${name}: `}${reason}, last heard ${formatGbTime(wallMs(now - lastSeenAgeMs))}`);
 }
