@@ -119,6 +119,7 @@ export class Changes {
         if (text !== undefined && revision !== result.revision) revisions.replaceText(revision, reseal(text));
       }
       for (const { owner, text } of candidates.all()) candidates.replaceText(owner, reseal(text));
+      this.#deps.audit.reseal();
       secrets.forgetOldKeys();
       return result;
     });

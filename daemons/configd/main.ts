@@ -11,8 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ConfigdEvent, ConfigdRequests } from '#contracts/configd.ts';
 import { SCHEMA_VERSION } from '#core/config/migrate.ts';
-import { AuditLog } from '#kit/audit-log.ts';
-import { bootTime, systemClock } from '#kit/clock.ts';
+import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigFile } from '#kit/config-file.ts';
 import { ConfigRevisions } from '#kit/config-revisions.ts';
@@ -31,7 +30,7 @@ import { Editor } from './editor.ts';
 import { takeUp } from './first-start.ts';
 import { handlersOf } from './handlers.ts';
 import { Peers } from './peers.ts';
-import { auditIn, candidatesIn, configInForce, DEFAULT_STATE_DIRECTORY, revisionsIn, runDirectory } from './place.ts';
+import { candidatesIn, configInForce, DEFAULT_STATE_DIRECTORY, openAudit, revisionsIn, runDirectory } from './place.ts';
 import { Secrets } from './secrets.ts';
 
 export async function startConfigd(configPath: string, stateDirectory: string): Promise<RunningService> {
@@ -41,7 +40,7 @@ export async function startConfigd(configPath: string, stateDirectory: string): 
   const secrets = await Secrets.open(configPath, systemRandom);
   const revisions = new ConfigRevisions(revisionsIn(stateDirectory), file.read(), log);
   await takeUp(file, revisions, secrets, systemClock.wall(), log);
-  const audit = opening.use(new AuditLog(auditIn(stateDirectory), { time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log }));
+  const audit = opening.use(openAudit(stateDirectory, () => secrets.ring, log));
   const candidates = new Candidates(candidatesIn(stateDirectory));
   const editor = new Editor({ revisions, candidates, secrets });
   const directory = await runDirectory(configPath);

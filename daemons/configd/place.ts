@@ -2,13 +2,26 @@
 import { join } from 'node:path';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
+import { AuditLog } from '#kit/audit-log.ts';
+import { bootTime, systemClock } from '#kit/clock.ts';
 import { loadConfig } from '#kit/config-store.ts';
+import type { Log } from '#kit/log.ts';
+import { systemRandom } from '#kit/random.ts';
+import type { KeyRing } from '#kit/secret-box.ts';
 
 export const DEFAULT_STATE_DIRECTORY = '/var/lib/viewlink/configd';
 
 export const revisionsIn = (stateDirectory: string): string => join(stateDirectory, 'revisions');
 export const candidatesIn = (stateDirectory: string): string => join(stateDirectory, 'candidates');
-export const auditIn = (stateDirectory: string): string => join(stateDirectory, 'audit');
+const auditIn = (stateDirectory: string): string => join(stateDirectory, 'audit');
+
+/** Not in its directory: who empties that leaves this. */
+const auditHeadIn = (stateDirectory: string): string => join(stateDirectory, 'audit-head');
+
+/** The audit log of this machine; `ring`: the keys of the secrets as they are now. */
+export function openAudit(stateDirectory: string, ring: () => KeyRing, log: Log): AuditLog {
+  return new AuditLog(auditIn(stateDirectory), { time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log, head: { path: auditHeadIn(stateDirectory), ring, random: systemRandom } });
+}
 
 /** What is in force; null when it cannot be read. */
 export async function configInForce(configPath: string): Promise<GatewayConfig | null> {

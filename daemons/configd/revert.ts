@@ -10,15 +10,15 @@ import { parseArgs } from 'node:util';
 import type { Author, ConfigdRequests } from '#contracts/configd.ts';
 import { type BothClocks, msUntilReturn } from '#core/config/pending.ts';
 import { EXIT_CODE, GatewayError } from '#core/result.ts';
-import { AuditLog } from '#kit/audit-log.ts';
 import { bootTime, systemClock } from '#kit/clock.ts';
 import { ConfigFile } from '#kit/config-file.ts';
 import { ConfigRevisions, type PendingFile } from '#kit/config-revisions.ts';
 import { DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog, type Log } from '#kit/log.ts';
 import { connectRpc } from '#kit/rpc.ts';
+import { loadKeyRing } from '#kit/secret-box.ts';
 import { Peers } from './peers.ts';
-import { auditIn, configInForce, DEFAULT_STATE_DIRECTORY, revisionsIn, runDirectory } from './place.ts';
+import { configInForce, DEFAULT_STATE_DIRECTORY, openAudit, revisionsIn, runDirectory } from './place.ts';
 
 const ANSWER_MS = 10_000;
 const RETURN_MS = 120_000;
@@ -48,7 +48,7 @@ export async function revertOverdue({ configPath, stateDirectory, now, log }: Re
   putBack(file, revisions, pending);
   log.warn({ revision: pending.revision, returnsTo: pending.returnsTo, why }, 'config.returned');
   // A configd that hangs may still write to its log: two writers would break the chain.
-  if (configd === 'gone') writeDown(stateDirectory, pending, why, log);
+  if (configd === 'gone') await writeDown({ configPath, stateDirectory }, pending, why, log);
   await tellDaemons(new Peers(directory, systemClock), configPath, log);
   return 'returned';
 }
@@ -64,8 +64,10 @@ function putBack(file: ConfigFile, revisions: ConfigRevisions, { revision, retur
   file.settle();
 }
 
-function writeDown(stateDirectory: string, { revision, returnsTo }: PendingFile, why: string, log: Log): void {
-  using audit = new AuditLog(auditIn(stateDirectory), { time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log });
+async function writeDown({ configPath, stateDirectory }: Pick<RevertOptions, 'configPath' | 'stateDirectory'>, { revision, returnsTo }: PendingFile, why: string, log: Log): Promise<void> {
+  const { ring } = await loadKeyRing(configPath);
+  if (ring.length === 0) return log.error({ revision, why: 'the keys are not here' }, 'audit.not-written');
+  using audit = openAudit(stateDirectory, () => ring, log);
   audit.record({ author: WE, action: 'config.return', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: `revision ${returnsTo} is in force again: ${why}` });
 }
 

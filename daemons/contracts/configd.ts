@@ -84,7 +84,7 @@ export interface AuditEntry {
   readonly after: Json;
   readonly result: 'done' | 'refused' | 'failed';
   readonly detail: string;
-  /** SHA-256 over the entry and the hash before it. */
+  /** HMAC-SHA256 over the entry and the hash before it, under a key that only configd opens; entries of versions before: plain SHA-256. */
   readonly hash: string;
 }
 

@@ -1,13 +1,17 @@
 /**
  * The audit log on the disk: chained lines, each synchronized before `append` returns, in files that go on from one another. Files
  * are kept as long as there is room for them; that one goes before its six months are over is counted and said.
+ * Where it has come to is kept beside it (audit-head.ts), written after the entry: what is missing when it is opened is said.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditEntry } from '#contracts/configd.ts';
-import { appendLine, type AuditFacts, CHAIN_START, type ChainHead, fileHeader, followLine, readHeader, readLine } from '#core/audit/chain.ts';
+import { appendLine, type AuditFacts, CHAIN_START, type ChainHead, fileHeader, followLine, readHeader, readLine, type Sha256 } from '#core/audit/chain.ts';
+import { judgeHead } from '#core/audit/head.ts';
+import { AuditHead, type AuditHeadOptions } from './audit-head.ts';
+import { GatewayError } from '#core/result.ts';
 import { removeDurably, storeFailure, syncDirectory, writeAll } from './durable.ts';
 import type { Log } from './log.ts';
 
@@ -30,8 +34,16 @@ export interface AuditTime {
 export interface AuditLogOptions {
   readonly time: AuditTime;
   readonly log: Log;
+  /** Where the end of the chain is kept, and the keys that its own key is sealed with. */
+  readonly head: AuditHeadOptions;
   readonly fileBytes?: number;
   readonly totalBytes?: number;
+}
+
+export interface AuditVerdict {
+  readonly entries: number;
+  readonly brokenAt: number | null;
+  readonly why: string | null;
 }
 
 interface WaitingFacts {
@@ -43,14 +55,17 @@ interface WaitingFacts {
 export class AuditLog implements Disposable {
   readonly #directory: string;
   readonly #options: AuditLogOptions;
+  readonly #kept: AuditHead;
   #head: ChainHead = { sequence: 0, hash: CHAIN_START };
+  /** As it stands in the newest file. */
+  #lastLine = '';
   #file = -1;
   #bytes = 0;
   readonly #waiting: WaitingFacts[] = [];
-  /** For alarms: entries that the disk did not take, files that went too early, torn lines that were cut off. */
-  readonly counters = { failed: 0, lost: 0, droppedEarly: 0, repaired: 0 };
+  /** For alarms: entries that the disk did not take, files that went too early, torn lines that were cut off, starts that missed entries. */
+  readonly counters = { failed: 0, lost: 0, droppedEarly: 0, repaired: 0, missing: 0 };
 
-  /** Opens the newest file; what a power cut tore off at its end is cut away, and that is recorded. */
+  /** Opens the newest file; what a power cut tore off at its end is cut away, and that is recorded, as are entries that are missing. */
   constructor(directory: string, options: AuditLogOptions) {
     this.#directory = directory;
     this.#options = options;
@@ -61,11 +76,50 @@ export class AuditLog implements Disposable {
       torn += found.torn;
       if (found.usable) break;
     }
+    this.#kept = new AuditHead(options.head);
+    const missing = this.#goOnFromKept();
     if (this.#file < 0) this.#begin();
     if (torn > 0) {
       this.counters.repaired += 1;
-      this.record({ author: { user: 'configd', via: 'system', address: null }, action: 'audit.repair', target: 'audit log', before: null, after: null, result: 'done', detail: `${torn} bytes of an unfinished entry were cut off` });
+      this.#recordOwn('audit.repair', 'done', `${torn} bytes of an unfinished entry were cut off`);
     }
+    if (missing !== null) {
+      this.counters.missing += 1;
+      options.log.error({ why: missing }, 'audit.missing');
+      this.#recordOwn('audit.missing', 'failed', missing);
+    }
+  }
+
+  /** Compares what was found with what was kept; numbers go on after what is missing. What is wrong, in a sentence. */
+  #goOnFromKept(): string | null {
+    const { kept, found } = this.#kept;
+    const log = this.#head;
+    if (kept === undefined) {
+      this.#kept.begin(log, this.#firstFollows());
+      if (found === 'unreadable') return `where the log had come to cannot be read: what stands up to entry ${log.sequence} is taken at its word`;
+      return log.sequence === 0 ? null : `where the log had come to was not kept: what stands up to entry ${log.sequence} is taken at its word`;
+    }
+    const follows = typeof followLine(kept, this.#lastLine, this.#hashAfter(kept)) !== 'string';
+    const judgement = judgeHead(log, kept, follows);
+    if (judgement === 'whole') return null;
+    this.#head = { sequence: Math.max(log.sequence, kept.sequence), hash: kept.hash };
+    this.#begin();
+    this.#kept.put(this.#head);
+    return judgement === 'cut' ? `entries ${log.sequence + 1} to ${kept.sequence} are missing` : `entries up to ${log.sequence} are not those that were written: the last one was ${kept.sequence}`;
+  }
+
+  #recordOwn(action: string, result: AuditFacts['result'], detail: string): void {
+    this.record({ author: { user: 'configd', via: 'system', address: null }, action, target: 'audit log', before: null, after: null, result, detail });
+  }
+
+  /** What makes the hash of the entry behind `head`. */
+  #hashAfter(head: ChainHead): Sha256 {
+    return head.sequence + 1 >= (this.#kept.kept?.keyedFrom ?? Infinity) ? this.#kept.mac : sha256;
+  }
+
+  /** Nothing of it hangs on the old keys of the secrets any more. STORE_FAILED. */
+  reseal(): void {
+    this.#kept.reseal();
   }
 
   get head(): ChainHead {
@@ -112,8 +166,8 @@ export class AuditLog implements Disposable {
     return entries;
   }
 
-  /** Walks every kept file. The first one is taken at its word for what came before it. */
-  async verify(): Promise<{ readonly entries: number; readonly brokenAt: number | null; readonly why: string | null }> {
+  /** Walks every kept file. The first one may begin where others went for want of room. */
+  async verify(): Promise<AuditVerdict> {
     let head: ChainHead | undefined;
     let entries = 0;
     const end = this.#head;
@@ -121,23 +175,26 @@ export class AuditLog implements Disposable {
       const lines = (await readFile(join(this.#directory, name), 'utf8')).split('\n');
       const header = readHeader(lines[0]!);
       const before: ChainHead = head ?? header ?? { sequence: 0, hash: '' };
-      if (header === undefined || header.hash !== before.hash || header.sequence !== before.sequence) return { entries, brokenAt: before.sequence + 1, why: `${name} does not go on where the file before ended` };
+      if (header === undefined || header.hash !== before.hash || header.sequence !== before.sequence) return { entries, brokenAt: before.sequence + 1, why: gapBefore(name, before, header) };
+      if (head === undefined && header.sequence > this.#kept.kept!.droppedTo) return { entries, brokenAt: this.#kept.kept!.droppedTo + 1, why: `entries ${this.#kept.kept!.droppedTo + 1} to ${header.sequence} are missing` };
       head = header;
       for (const line of lines.slice(1, -1)) {
         if (head.sequence === end.sequence) break;
-        const next = followLine(head, line, sha256);
+        const next = followLine(head, line, this.#hashAfter(head));
         if (typeof next === 'string') return { entries, brokenAt: head.sequence + 1, why: next };
         head = next;
         entries += 1;
       }
     }
     const whole = head !== undefined && head.sequence === end.sequence && head.hash === end.hash;
-    return whole ? { entries, brokenAt: null, why: null } : { entries, brokenAt: (head?.sequence ?? 0) + 1, why: 'entries at the end are missing' };
+    if (!whole) return { entries, brokenAt: (head?.sequence ?? 0) + 1, why: 'entries at the end are missing' };
+    return this.#kept.isUntouched() ? { entries, brokenAt: null, why: null } : { entries, brokenAt: this.#head.sequence + 1, why: 'what is kept of the end of the log was changed' };
   }
 
   [Symbol.dispose](): void {
     if (this.#file >= 0) closeSync(this.#file);
     this.#file = -1;
+    this.#kept[Symbol.dispose]();
   }
 
   #flush(): void {
@@ -148,16 +205,18 @@ export class AuditLog implements Disposable {
   }
 
   #write(facts: AuditFacts, atWallMs: number, bootMs: number): AuditEntry {
-    const { line, head } = appendLine(this.#head, facts, atWallMs, Math.round(bootMs), sha256);
+    const { line, head } = appendLine(this.#head, facts, atWallMs, Math.round(bootMs), this.#hashAfter(this.#head));
     const bytes = Buffer.from(`${line}\n`);
     if (this.#bytes + bytes.length > (this.#options.fileBytes ?? FILE_BYTES)) this.#begin();
     try {
       writeAll(this.#file, bytes);
       fdatasyncSync(this.#file);
+      this.#kept.put(head);
     } catch (error) {
       this.counters.failed += 1;
       // What was taken of it would tear the next one.
       ftruncateSync(this.#file, this.#bytes);
+      if (error instanceof GatewayError) throw error;
       throw storeFailure(this.#directory, error);
     }
     this.#bytes += bytes.length;
@@ -202,7 +261,8 @@ export class AuditLog implements Disposable {
       removeDurably(path);
       return { usable: false, torn: bytes.length };
     }
-    const last = lines.slice(1, -1).map(readLine).findLast(entry => entry !== undefined);
+    this.#lastLine = lines.slice(1, -1).findLast(line => readLine(line) !== undefined) ?? '';
+    const last = readLine(this.#lastLine);
     this.#head = last === undefined ? header : { sequence: last.sequence, hash: last.hash };
     const torn = Buffer.byteLength(lines.at(-1)!);
     this.#file = openSync(path, 'r+');
@@ -224,9 +284,22 @@ export class AuditLog implements Disposable {
         this.counters.droppedEarly += 1;
         this.#options.log.error({ file: name }, 'audit.dropped-early');
       }
+      // Known to be gone before it is: a power cut between leaves one file too many, none too few.
+      this.#kept.put({ droppedTo: firstOf(files[i + 1]!) - 1 });
       removeDurably(join(this.#directory, name));
     }
   }
+
+  /** Entry that the oldest file goes on from. */
+  #firstFollows(): number {
+    const [first] = this.#files();
+    return first === undefined ? 0 : firstOf(first) - 1;
+  }
+}
+
+function gapBefore(name: string, before: ChainHead, header: ChainHead | undefined): string {
+  if (header !== undefined && header.sequence > before.sequence) return `entries ${before.sequence + 1} to ${header.sequence} are missing`;
+  return `${name} does not go on where the file before ended`;
 }
 
 const firstOf = (name: string): number => Number(FILE.exec(name)?.[1] ?? 0);

@@ -1,8 +1,9 @@
 /** The text of a configuration under edits, and what is kept of it: revisions, secrets, backups, the audit log; power cuts included. */
 import fc from 'fast-check';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { EditStep, Json } from '#core/config/json.ts';
 import { sameValue } from '#core/config/diff.ts';
@@ -140,10 +141,12 @@ t.test('revisions: kept, bounded, and half a one is none', async t => {
 
 t.test('the audit log: cut anywhere it goes on, and says so; files go on from one another', async t => {
   let wall = 1_000_000;
-  const open = (where: string, over = {}): AuditLog => new AuditLog(where, { time: { wallMs: () => wall, bootMs: () => 7 }, log, ...over });
+  const ring = [newKey(systemRandom)];
+  const open = (where: string, over = {}): AuditLog => new AuditLog(join(where, 'log'), { time: { wallMs: () => wall, bootMs: () => 7 }, log, head: { path: join(where, 'head'), ring: () => ring, random: systemRandom }, ...over });
   const facts = { author: WANG, action: 'test', target: '北门', before: null, after: { a: 1 }, result: 'done', detail: 'x'.repeat(50) } as const;
-  const where = directory(t);
-  const audit = open(where, { fileBytes: 2000 });
+  const place = directory(t);
+  const where = join(place, 'log');
+  const audit = open(place, { fileBytes: 2000 });
   for (let n = 0; n < 40; n++) audit.append(facts);
   t.ok(readdirSync(where).length > 3, 'several files');
   t.same(await audit.verify(), { entries: 40, brokenAt: null, why: null });
@@ -155,22 +158,26 @@ t.test('the audit log: cut anywhere it goes on, and says so; files go on from on
   t.match(await audit.verify(), { brokenAt: /\d+/, why: /hash/ });
   writeFileSync(join(where, second!), text);
   rmSync(join(where, second!));
-  t.match(await audit.verify(), { why: /does not go on/ });
+  t.match(await audit.verify(), { why: /^entries 7 to 12 are missing$/ });
   writeFileSync(join(where, second!), text);
+  const oldest = readFileSync(join(where, first!));
   rmSync(join(where, first!));
-  t.match(await audit.verify(), { brokenAt: null }, 'the oldest may be gone');
+  t.match(await audit.verify(), { brokenAt: 1, why: /^entries 1 to \d+ are missing$/ }, 'the oldest may go for want of room only');
+  writeFileSync(join(where, first!), oldest);
   audit[Symbol.dispose]();
 
   const last = join(where, readdirSync(where).sort().at(-1)!);
   const whole = readFileSync(last);
-  for (const cut of [1, 30, 200, whole.length - 40]) {
-    writeFileSync(last, whole.subarray(0, whole.length - cut));
-    const torn = open(where, { fileBytes: 2000 });
+  const half = whole.toString().split('\n').at(-2)!;
+  for (const length of [1, 30, half.length]) {
+    cpSync(place, join(place, '..', `${basename(place)}-${length}`), { recursive: true });
+    const copy = join(place, '..', `${basename(place)}-${length}`);
+    t.teardown(() => rmSync(copy, { recursive: true, force: true }));
+    appendFileSync(join(copy, 'log', basename(last)), half.slice(0, length));
+    using torn = open(copy, { fileBytes: 2000 });
     torn.append(facts);
-    t.match(await torn.verify(), { brokenAt: null }, `${cut} bytes cut off`);
-    t.ok(torn.counters.repaired === 1 && torn.read(1, 1000).some(({ action }) => action === 'audit.repair'));
-    torn[Symbol.dispose]();
-    for (const name of readdirSync(where)) if (join(where, name) > last) rmSync(join(where, name));
+    t.match(await torn.verify(), { brokenAt: null }, `${length} bytes of an entry that was not finished`);
+    t.match([torn.counters.repaired, torn.counters.missing, torn.read(1, 1000).some(({ action }) => action === 'audit.repair')], [1, 0, true]);
   }
 
   const small = open(directory(t), { fileBytes: 1000, totalBytes: 3000 });
@@ -180,6 +187,69 @@ t.test('the audit log: cut anywhere it goes on, and says so; files go on from on
   wall += 86_400_000;
   t.match(small.append({ ...facts, after: 'y'.repeat(100_000) }).after, /left out: 100002 characters/);
   small[Symbol.dispose]();
+});
+
+t.test('the audit log: what is cut off, changed or made anew is noticed, also after the keys were changed', async t => {
+  let ring = [newKey(systemRandom)];
+  const open = (where: string): AuditLog => new AuditLog(join(where, 'log'), { time: { wallMs: () => 1, bootMs: () => 7 }, log, head: { path: join(where, 'head'), ring: () => ring, random: systemRandom } });
+  const facts = { author: WANG, action: 'test', target: '北门', before: null, after: null, result: 'done', detail: '' } as const;
+  const made = (): { readonly where: string; readonly file: string; readonly head: string } => {
+    const where = directory(t);
+    using audit = open(where);
+    for (let n = 0; n < 5; n++) audit.append(facts);
+    return { where, file: join(where, 'log', 'audit-000000000001.jsonl'), head: join(where, 'head') };
+  };
+  const keep = (text: string, count: number): string => `${text.split('\n').slice(0, 1 + count).join('\n')}\n`;
+
+  const cut = made();
+  writeFileSync(cut.file, keep(readFileSync(cut.file, 'utf8'), 2));
+  using after = open(cut.where);
+  t.match(await after.verify(), { brokenAt: 3, why: 'entries 3 to 5 are missing' });
+  t.match(after.read(-1, 1), [{ sequence: 6, action: 'audit.missing', result: 'failed', detail: 'entries 3 to 5 are missing' }]);
+  t.equal(after.counters.missing, 1);
+
+  const emptied = made();
+  rmSync(join(emptied.where, 'log'), { recursive: true });
+  using anew = open(emptied.where);
+  t.match(await anew.verify(), { brokenAt: 1, why: 'entries 1 to 5 are missing' });
+
+  const ahead = made();
+  const before = readFileSync(ahead.head);
+  using writer = open(ahead.where);
+  writer.append(facts);
+  writeFileSync(ahead.head, before);
+  t.match(await writer.verify(), { brokenAt: 7, why: /was changed/ });
+  using follows = open(ahead.where);
+  t.match(await follows.verify(), { entries: 6, brokenAt: null }, 'power went between the entry and the head');
+  t.equal(follows.counters.missing, 0);
+
+  const forged = made();
+  const plain = (previous: string, body: string): string => createHash('sha256').update(`${previous}\n${body}`).digest('hex');
+  const [header, ...rest] = readFileSync(forged.file, 'utf8').trimEnd().split('\n');
+  let hash = '0'.repeat(64);
+  const written = rest.map(line => {
+    const body = line.replace(/,"hash":"[0-9a-f]{64}"\}$/, '}').replace('"wang"', '"mallory"');
+    hash = plain(hash, body);
+    return `${body.slice(0, -1)},"hash":"${hash}"}`;
+  });
+  writeFileSync(forged.file, `${[header, ...written].join('\n')}\n`);
+  using found = open(forged.where);
+  t.match(await found.verify(), { brokenAt: 1, why: /hash/ }, 'whoever has not the key cannot make the chain anew');
+  t.match(found.read(-1, 1), [{ action: 'audit.missing', detail: /not those that were written/ }]);
+
+  const rotated = made();
+  const [old] = ring;
+  ring = [newKey(systemRandom), ...ring];
+  using turning = open(rotated.where);
+  turning.reseal();
+  turning.append(facts);
+  ring = ring.filter(key => key !== old);
+  using turned = open(rotated.where);
+  t.same([await turned.verify(), turned.counters.missing], [{ entries: 6, brokenAt: null, why: null }, 0]);
+  writeFileSync(rotated.head, 'x'.repeat(1024));
+  using unread = open(rotated.where);
+  t.match(unread.read(-1, 1), [{ action: 'audit.missing', detail: /cannot be read: what stands up to entry 6/ }]);
+  t.match(await unread.verify(), { brokenAt: 1 });
 });
 
 t.test('a backup opens with its passphrase, whole, and with nothing else', async t => {

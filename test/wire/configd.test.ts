@@ -315,6 +315,19 @@ t.test('by vlink: one command after the other, and line by line', async t => {
   t.match(file(), /keepaliveS: 41/);
 });
 
+t.test('the end of the audit log cut off while configd was killed is told', async t => {
+  const { entries } = await configd.call('auditVerify', {});
+  await configd.end('SIGKILL');
+  const [name] = readdirSync(join(stateDirectory, 'audit'));
+  const path = join(stateDirectory, 'audit', name!);
+  writeFileSync(path, `${readFileSync(path, 'utf8').split('\n').slice(0, 11).join('\n')}\n`);
+  await configd.start();
+  t.match(await configd.call('auditVerify', {}), { entries: 10, brokenAt: 11, why: `entries 11 to ${entries} are missing` });
+  t.match(await configd.call('auditLog', { fromSequence: -1, limit: 1 }), [{ sequence: entries + 1, action: 'audit.missing', author: { via: 'system' } }]);
+  t.match(configd.log, /"audit\.missing"/);
+  t.match(await configd.call('counters', {}), { 'audit.missing': 1 });
+});
+
 t.test('a full disk: refused, nothing half-done, and on with the next one', async t => {
   const small = join(lab.directory, 'small');
   mkdirSync(small);

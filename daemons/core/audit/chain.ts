@@ -1,6 +1,6 @@
 /**
- * The audit log as a chain: one JSON object a line, whose last field is the SHA-256 over the hash before it and the rest of the
- * line. Whoever changes, removes or puts in a line breaks it there. Each file begins with the hash that it goes on from.
+ * The audit log as a chain: one JSON object a line, whose last field is the HMAC-SHA256 (in older entries plain SHA-256) over the
+ * hash before it and the rest of the line. Whoever changes, removes or puts in a line breaks it there. Each file begins with the hash that it goes on from.
  */
 import type { Json } from '../config/json.ts';
 
