@@ -1,6 +1,7 @@
-/** Lines of the audit log: what was written follows, anything else gives a reason. */
+/** Lines of the audit log, and what is kept of its end: what was written follows and reads back, anything else gives a reason. */
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import { appendLine, CHAIN_START, followLine, readHeader, readLine } from '#core/audit/chain.ts';
+import { formatKeptHead, readKeptHead, SLOT_BYTES } from '#core/audit/head.ts';
 
 const SEEDS = ['{"follows":0,"hash":"' + CHAIN_START + '"}', '{"sequence":1,"hash":"' + CHAIN_START + '"}', '{', '{"a":"","hash":"x"}'];
 const START = { sequence: 0, hash: CHAIN_START };
@@ -18,5 +19,9 @@ export default {
     const followed = followLine(START, made.line, mix);
     if (typeof followed === 'string' || followed.hash !== made.head.hash) throw new Error(`an entry does not follow: ${JSON.stringify(followed)}`);
     if (typeof followLine(made.head, text, mix) !== 'string') throw new Error('something else followed');
+    const kept = { ...made.head, keyedFrom: 1, droppedTo: 0, writes: text.length, sealedKey: 'enc:v1:0:x' };
+    const slot = formatKeptHead(kept, mix);
+    if (slot.length !== SLOT_BYTES || readKeptHead(slot, () => mix)?.writes !== kept.writes) throw new Error('what was kept does not read back');
+    if (readKeptHead(text, () => mix) !== undefined) throw new Error('something else was kept');
   },
 };
