@@ -16,16 +16,18 @@ export interface Versions {
   /** Of the configuration; null: configd does not answer. */
   readonly revision: number | null;
   readonly schemaVersion: number | null;
-  /** Daemons know who asks them. */
+  /** Daemons know who asks them: as configd says, else as it is here. */
   readonly peersKnown: boolean;
 }
 
 export async function versionsOf(context: Context): Promise<Versions> {
-  const status = await context.configd(client => client.call('status', {}, PATIENCE)).catch((error: unknown) => {
+  const orNull = (error: unknown): null => {
     if (error instanceof GatewayError) return null;
     throw error;
-  });
-  return { viewlink: version(), node: process.versions.node, system: await systemName(), kernel: release(), revision: status?.revision ?? null, schemaVersion: status?.schemaVersion ?? null, peersKnown: peersAreKnown() };
+  };
+  const status = await context.configd(client => client.call('status', {}, PATIENCE)).catch(orNull);
+  const counters = await context.configd(client => client.call('counters', {}, PATIENCE)).catch(orNull);
+  return { viewlink: version(), node: process.versions.node, system: await systemName(), kernel: release(), revision: status?.revision ?? null, schemaVersion: status?.schemaVersion ?? null, peersKnown: counters?.['rpc.peers-known'] === undefined ? peersAreKnown() : counters['rpc.peers-known'] === 1 };
 }
 
 /** PRETTY_NAME of os-release(5). */
@@ -40,12 +42,13 @@ export default defineCommand({
   help: 'versions of the gateway, of what it runs on, and of its configuration',
   args: { json: JSON_FLAG },
   async run(context, { json }) {
-    context.print(await versionsOf(context), json, ({ viewlink, node, system, kernel, revision, schemaVersion }) =>
+    context.print(await versionsOf(context), json, ({ viewlink, node, system, kernel, revision, schemaVersion, peersKnown }) =>
       pairs([
         { word: 'ViewLink Gateway', help: viewlink },
         { word: 'Node', help: node },
         { word: 'system', help: `${system}, Linux ${kernel}` },
         { word: 'configuration', help: revision === null ? 'configd does not answer' : `revision ${revision}, schema ${schemaVersion}` },
+        { word: 'roles', help: peersKnown ? 'checked' : 'NOT CHECKED: daemons do not know who asks them (no peer-credentials.node, or PrivateUsers=)' },
       ]),
     );
     return 0;

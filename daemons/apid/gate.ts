@@ -10,6 +10,7 @@ import { addMs } from '#core/units.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import { Counters } from '#kit/counters.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import { systemHashes as hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
 import { isWildcard, ownAddress } from '#kit/net.ts';
@@ -139,7 +140,7 @@ export class Gate {
   }
 
   handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<ApidRequests> {
-    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => this.#services.counters.snapshot(), reload };
+    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => ({ ...this.#services.counters.snapshot(), ...processFigures() }), reload };
   }
 
   #status(): ApidStatus {

@@ -17,6 +17,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import type { Log } from '#kit/log.ts';
 import { heartbeatMac, redisPassword } from '#kit/pair-keys.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import type { Random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import { STATE_VERSION } from '#kit/store-rows.ts';
@@ -100,7 +101,7 @@ export class ClusterNode {
       report: () => this.report(),
       switchOver: () => this.#order({ type: 'switch' }),
       maintenance: ({ on }) => this.#order({ type: 'maintenance', on }),
-      counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])) }),
+      counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])), ...processFigures() }),
     };
   }
 

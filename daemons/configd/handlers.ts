@@ -3,6 +3,7 @@ import type { ConfigdRequests } from '#contracts/configd.ts';
 import { shown } from '#core/config/difference.ts';
 import type { AuditLog } from '#kit/audit-log.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import type { Backups } from './backups.ts';
 import type { Candidates } from './candidates.ts';
@@ -55,7 +56,7 @@ export function handlersOf({ revisions, candidates, editor, changes, commits, ba
     audit: facts => ({ sequence: audit.append(facts).sequence }),
     auditLog: ({ fromSequence, limit }) => audit.read(fromSequence, limit),
     auditVerify: () => audit.verify(),
-    counters: () => ({ ...prefixed('config', commits.counters), ...prefixed('audit', audit.counters) }),
+    counters: () => ({ ...prefixed('config', commits.counters), ...prefixed('audit', audit.counters), ...processFigures() }),
   };
 }
 

@@ -107,7 +107,7 @@ export class DaemonCollector implements AsyncDisposable {
   #meetOthers(): void {
     const { config } = this.#options;
     const there = (name: string): boolean => existsSync(join(config().rpc.directory, `${name}.sock`));
-    if (this.#configd === undefined && there('configd')) void (this.#configd = this.#link<ConfigdRequests>('configd', asAnswering)).start();
+    if (this.#configd === undefined && there('configd')) void (this.#configd = this.#link<ConfigdRequests>('configd', asCounted)).start();
     for (const name of OPTIONAL) {
       if (this.#others.has(name) || !there(name)) continue;
       const link = this.#link<Counting>(name, asCounted);
@@ -189,11 +189,6 @@ export class DaemonCollector implements AsyncDisposable {
 
 async function asCounted<Requests extends Counting>(link: DaemonLink<Requests>): Promise<Readonly<Record<string, number>> | null> {
   return (await link.ask('counters', {} as ParamsOf<Requests, 'counters'>)) as Readonly<Record<string, number>> | null;
-}
-
-/** It counts nothing that it tells; that it answers is enough. */
-async function asAnswering(link: DaemonLink<ConfigdRequests>): Promise<Readonly<Record<string, number>> | null> {
-  return (await link.ask('status', {})) === null ? null : {};
 }
 
 function totalsOf({ bridgeId, source: { packets, lost, bytes }, units, gate, sinks }: BridgeStats): BridgeTotals {

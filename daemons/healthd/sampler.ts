@@ -1,9 +1,11 @@
 /** The beat of healthd: what is cheap every second, the rest every ten, what is slow when its time comes. One second late is one second later, never twice. */
 import { addMs } from '#core/units.ts';
 import { Gathering, type Measured } from '#core/health/model.ts';
+import { measurePeers } from '#core/health/measure/daemons.ts';
 import { measureClock } from '#core/health/measure/hardware.ts';
 import type { ClockState } from '#core/health/linux/clock.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
+import { peersAreKnown } from '#kit/peer-credentials.ts';
 import type { AlarmBook } from './alarm-book.ts';
 import type { DaemonCollector } from './collect-daemons.ts';
 import type { InventoryCollector } from './collect-inventory.ts';
@@ -88,11 +90,12 @@ export class Sampler implements Disposable {
     this.#clockState = await this.#options.inventory.clockState();
   }
 
-  /** The clock, and our own databases. */
+  /** The clock, our own databases, and who asks us. */
   #own(): Measured {
     const { history, alarms } = this.#options;
     const found = new Gathering();
     found.add(measureClock({ state: this.#clockState, steppedMs: this.#steps.reduce((most, { byMs }) => Math.max(most, byMs), 0), steps: this.#stepCount }));
+    found.add(measurePeers('healthd', peersAreKnown()));
     const { bytes, failing, durable, lostMinutes } = history.figures;
     found.sample('viewlink_history_bytes', {}, bytes);
     found.observe('store.failing', 'store:history', failing !== null || !durable ? 1 : 0, failing !== null ? `${failing}, ${lostMinutes} minutes lost` : durable ? `${Math.round(bytes / 1e6)} MB` : 'it could not be opened and lives in memory only');

@@ -1,7 +1,8 @@
-/** What every daemon counts of itself: how late its event loop is, memory, processor time, open files. Named `process.*` among its counters. */
+/** What every daemon counts of itself: how late its event loop is, memory, processor time, open files (`process.*`), and whether it knows who asks it (`rpc.peers-known`, 1 or 0). */
 import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from './clock.ts';
+import { peersAreKnown } from './peer-credentials.ts';
 
 /** So often the loop is looked at; what it is late counts from there. */
 const RESOLUTION_MS = 50;
@@ -31,6 +32,7 @@ export function processFigures(): Record<string, number> {
     'process.pid': process.pid,
     'process.rss-bytes': process.memoryUsage.rss(),
     'process.started-at-wall-ms': startedAtWallMs,
+    'rpc.peers-known': peersAreKnown() ? 1 : 0,
   };
 }
 

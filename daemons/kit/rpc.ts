@@ -71,7 +71,7 @@ export async function serveRpc<Requests, Event = never>(path: string, handlers: 
       connections.delete(socket);
     });
   });
-  if (access !== undefined && !peersAreKnown()) log.info({ socket: path }, 'rpc.peers-unknown');
+  if (!peersAreKnown()) warnOfStrangers(path, log);
   const inode = await publishSocket(server, path, access !== undefined && peersAreKnown() ? OPEN_SOCKET_MODE : SOCKET_MODE);
   return {
     get clients() {
@@ -132,6 +132,13 @@ async function publishSocket(server: Server, path: string, mode: number): Promis
   return inodeOf(path);
 }
 let socketCount = 0;
+
+/** Once a process: that roles are not looked at must not pass in silence. */
+function warnOfStrangers(path: string, log: Log): void {
+  if (!warned) log.warn({ socket: path, why: 'no peer-credentials.node, or a user namespace of its own (PrivateUsers=): who may open the socket may do everything' }, 'rpc.peers-unknown');
+  warned = true;
+}
+let warned = false;
 
 const inodeOf = (path: string): Promise<number | undefined> => stat(path).then(found => found.ino, () => undefined);
 

@@ -9,10 +9,12 @@ import t, { type Test } from 'tap';
 import { z } from 'zod';
 import { ACCESS_OF, ROLES } from '#core/access/roles.ts';
 import { isDaemonUser, rolesOfUser, unixAccounts } from '#core/access/unix-accounts.ts';
+import { measureDaemon } from '#core/health/measure/daemons.ts';
 import { type Ms } from '#core/units.ts';
 import { Accounts, type AccountFiles } from '#kit/accounts.ts';
 import { createLog } from '#kit/log.ts';
 import { peersAreKnown } from '#kit/peer-credentials.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import { configdAccess, healthdAccess, mediadAccess, sipdAccess } from '#kit/request-access.ts';
 import { type RpcAccess } from '#kit/rpc-peers.ts';
 import { serveRpc, type RpcHandlers, type RpcSchemas } from '#kit/rpc.ts';
@@ -73,6 +75,25 @@ t.test('without a table only root and the daemons are served, and the socket sta
   t.equal(statSync(socket).mode & 0o777, 0o660);
   chmodSync(socket, 0o666);
   t.match(await asks(socket, 'li', 'look'), [{ code: 'NOT_PERMITTED', why: 'only the daemons may' }]);
+});
+
+t.test('a daemon that cannot tell who asks it says so, once, and counts it', async t => {
+  const { socket } = room(t);
+  const withoutAddon = `import Module from 'node:module'; Module._extensions['.node'] = () => { throw new Error('not there'); };`;
+  const daemon = `
+    const { serveRpc } = await import('#kit/rpc.ts');
+    const { createLog } = await import('#kit/log.ts');
+    const { processFigures } = await import('#kit/process-figures.ts');
+    await using first = await serveRpc(process.env.SOCKET + 'a', {}, { validate: {}, log: createLog('test', 'warn') });
+    await using second = await serveRpc(process.env.SOCKET + 'b', {}, { validate: {}, log: createLog('test', 'warn') });
+    process.stdout.write(JSON.stringify({ known: processFigures()['rpc.peers-known'] }));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(withoutAddon)}`, '--input-type=module', '-e', daemon], { cwd: join(import.meta.dirname, '../..'), env: { ...process.env, SOCKET: socket }, timeout: 60_000 });
+  const lines = stdout.split('\n').map(line => JSON.parse(line) as object);
+  t.match(lines, [{ level: 40, msg: 'rpc.peers-unknown', socket: `${socket}a` }, { known: 0 }]);
+  t.equal(lines.length, 2);
+  t.equal(processFigures()['rpc.peers-known'], 1, 'here they are known');
+  const alarm = (known: number): unknown => measureDaemon({ name: 'sipd', counters: { 'rpc.peers-known': known }, before: null, elapsedS: 0, restarts: 0, restartsLately: 0, openFilesLimit: null, wallMs: 0 }).observations.find(({ rule }) => rule === 'roles.unchecked');
+  t.match([alarm(0), alarm(1)], [{ subject: 'daemon:sipd', value: 1, says: /roles are not checked/ }, { value: 0 }]);
 });
 
 t.test('accounts: who leaves a group loses its role within a minute; groups that exclude each other leave the lesser one', async t => {

@@ -41,6 +41,7 @@ const GAUGES = {
   viewlink_clock_synchronised: 'Something keeps the clock right.',
   viewlink_clock_offset_seconds: 'Our clock less that of its source.',
   viewlink_daemon_up: 'A daemon answers.',
+  viewlink_daemon_peers_known: 'A daemon knows who asks it, and looks at roles.',
   viewlink_daemon_uptime_seconds: 'Since when a daemon runs.',
   viewlink_daemon_cpu_ratio: 'Share of a core that a daemon takes.',
   viewlink_daemon_resident_bytes: 'Resident memory of a daemon.',

@@ -56,6 +56,8 @@ export const RULES = {
   'daemon.loop-delay': rule('how late the event loop of a daemon is, p99', 'ms', [100, 1000], 30, 60, 120),
   'daemon.memory': rule('resident memory of a daemon', 'MiB', [1536, 1920], 100, 60, 120),
   'daemon.files': rule('open files of a daemon against its limit', '%', [80, 95], 5, 30, 60),
+  // Not of daemon.*: what is open here is not told to platforms above.
+  'roles.unchecked': fact('a daemon does not know who asks it: everybody at its socket may do everything', 'warning', 5, 10),
   'store.failing': fact('a database cannot be written', 'critical', 5, 30),
   'upstream.offline': fact('not registered at a platform above', 'critical', 60, 30),
   'device.offline': fact('a device that was there is gone', 'warning', 120, 30),

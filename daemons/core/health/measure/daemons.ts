@@ -16,6 +16,7 @@ export interface DaemonFacts {
 }
 
 const OWN = 'process.';
+const PEERS_KNOWN = 'rpc.peers-known';
 
 export function measureDaemon(facts: DaemonFacts): Measured {
   const found = new Gathering();
@@ -27,6 +28,7 @@ export function measureDaemon(facts: DaemonFacts): Measured {
   found.observe('daemon.down', subject, counters === null ? 1 : 0, counters === null ? 'does not answer' : rss === undefined ? 'answers' : `answers, ${shown(rss / 2 ** 20)} MiB`);
   found.observe('daemon.restarts', subject, restartsLately, restartsLately === 0 ? '' : `started anew ${restartsLately} times in ten minutes`);
   if (counters !== null) measureProcess(found, subject, facts, counters);
+  if (counters?.[PEERS_KNOWN] !== undefined) found.add(measurePeers(name, counters[PEERS_KNOWN] === 1));
   return found;
 }
 
@@ -49,9 +51,17 @@ function measureProcess(found: Gathering, subject: string, { name, before, elaps
   found.sample('viewlink_daemon_loop_delay_max_seconds', labels, maxUs === undefined ? null : maxUs / 1e6);
 }
 
+/** Whether a daemon knows who asks it. */
+export function measurePeers(name: string, known: boolean): Measured {
+  const found = new Gathering();
+  found.sample('viewlink_daemon_peers_known', { daemon: name }, known ? 1 : 0);
+  found.observe('roles.unchecked', `daemon:${name}`, known ? 0 : 1, known ? '' : 'does not know who asks it: roles are not checked');
+  return found;
+}
+
 /** Everything else that it counts, for monitoring systems. */
 export function countedEvents(name: string, counters: Readonly<Record<string, number>>): Measured {
   const found = new Gathering();
-  for (const [event, value] of Object.entries(counters)) if (!event.startsWith(OWN)) found.sample('viewlink_events_total', { daemon: name, event }, value);
+  for (const [event, value] of Object.entries(counters)) if (!event.startsWith(OWN) && event !== PEERS_KNOWN) found.sample('viewlink_events_total', { daemon: name, event }, value);
   return found;
 }
