@@ -49,6 +49,8 @@ export function createApp(services: Services, serverFactory: FastifyServerFactor
     if (tls) reply.header('Strict-Transport-Security', 'max-age=31536000');
     greet(services, request);
   });
+  // Where nothing is listened on any more, a connection ends with its answer.
+  app.addHook('onSend', async (_request, reply) => void (app.server.listening || reply.header('Connection', 'close')));
   app.addHook('onResponse', async (request, reply) => {
     services.counters.add(`http.${Math.floor(reply.statusCode / 100)}xx`);
     services.log.debug({ method: request.method, route: request.routeOptions.url ?? null, status: reply.statusCode, user: request.caller?.user ?? null, address: request.ip, tookMs: Math.round(reply.elapsedTime) }, 'api.request');

@@ -1,5 +1,5 @@
 /** Those who listen to events over HTTP (Server-Sent Events, HTML 9.2): what they missed first, then what happens, and a sign of life. */
-import type { FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -25,6 +25,8 @@ export interface StreamParts {
 
 interface Stream {
   readonly user: string;
+  readonly app: FastifyInstance;
+  stillKnown(): boolean;
   end(): void;
 }
 
@@ -46,6 +48,16 @@ export class Streams implements Disposable {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Those that came in by this door, which is closed. */
+  endOf(app: FastifyInstance): void {
+    for (const stream of [...this.#open]) if (stream.app === app) stream.end();
+  }
+
+  /** Those of this user whose log-in or right is over, now and not with the next beat. */
+  lookAgain(user: string): void {
+    for (const stream of [...this.#open]) if (stream.user === user && !stream.stillKnown()) stream.end();
   }
 
   /** CAPACITY_EXHAUSTED. Returns at once; the answer goes on. */
@@ -70,7 +82,7 @@ export class Streams implements Disposable {
       if (!stillKnown()) return void raw.end();
       write(': beat\n\n');
     });
-    const stream: Stream = { user: caller.user, end: () => void raw.end() };
+    const stream: Stream = { user: caller.user, app: reply.server, stillKnown, end: () => void raw.end() };
     this.#open.add(stream);
     raw.once('close', () => {
       this.#open.delete(stream);

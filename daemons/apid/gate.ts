@@ -69,7 +69,7 @@ export class Gate {
       forgetFirstPassword: () => removeFirstPassword(this.#config.rpc.directory),
     };
     closer.defer(() => this.#tlsLook?.[Symbol.dispose]());
-    this.#listeners = closer.use(new Listeners({ log, counters, config: () => this.#config.api, tls: () => this.#material(), app: (factory, tls) => createApp(this.#services, factory, tls) }));
+    this.#listeners = closer.use(new Listeners({ log, counters, clock, config: () => this.#config.api, tls: () => (this.#tls ??= this.#newMaterial()), app: (factory, tls) => createApp(this.#services, factory, tls), onLeave: app => streams.endOf(app) }));
   }
 
   async start(): Promise<void> {
@@ -78,7 +78,7 @@ export class Gate {
     if (this.#config.api.listen.length > 0) await this.#firstUser();
     await daemons.start();
     webhooks.configure(this.#config.api.webhooks);
-    await this.#listeners.configure();
+    await this.renewTls();
     this.#lookAtTls();
     this.#log.info({ users: this.#services.users.users().length, tokens: doorman.accessTokens }, 'api.open');
   }
@@ -88,6 +88,11 @@ export class Gate {
     if (password === undefined) return;
     leaveFirstPassword(this.#config.rpc.directory, FIRST_USER, password);
     this.#log.warn({ user: FIRST_USER, show: 'vlink api first-password' }, 'api.first-password-made');
+  }
+
+  /** What `apply` would say, with nothing changed: new addresses are bound for a moment. */
+  async check(next: GatewayConfig): Promise<string | null> {
+    return this.refusalOf(next) ?? (await this.#listeners.refusalOf(next.api.listen));
   }
 
   /** Why a configuration cannot be taken over; null when it can. */
@@ -114,15 +119,14 @@ export class Gate {
     this.#log.level = next.log.level;
     if (!changed.includes('api') && !changed.includes('node')) return null;
     if (before.api.requestsPerS !== next.api.requestsPerS) this.#rate = newRate(next);
-    this.#services.webhooks.configure(next.api.webhooks);
     try {
       await this.renewTls();
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       this.#config = before;
-      await this.#listeners.configure();
       return String(error.detail['why']);
     }
+    this.#services.webhooks.configure(next.api.webhooks);
     if (next.api.listen.length > 0) await this.#firstUser();
     return null;
   }
@@ -135,8 +139,7 @@ export class Gate {
 
   /** Certificate files may be others under the same names: read anew on every reload. */
   async renewTls(): Promise<void> {
-    this.#tls = undefined;
-    await this.#listeners.configure();
+    await this.#listeners.configure(() => void (this.#tls = this.#config.api.listen.some(({ tls }) => tls) ? this.#newMaterial() : undefined));
   }
 
   handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<ApidRequests> {
@@ -157,11 +160,10 @@ export class Gate {
     };
   }
 
-  #material(): TlsMaterial {
+  #newMaterial(): TlsMaterial {
     const { api, node } = this.#config;
     const addresses = api.listen.filter(({ tls }) => tls).map(({ address }) => (isWildcard(address) ? ownAddress() : address));
-    this.#tls ??= api.certificateFile === '' ? ownTls({ directory: this.#directory, name: node.name, addresses, clock, random }) : loadTls(api.certificateFile, api.keyFile);
-    return this.#tls;
+    return api.certificateFile === '' ? ownTls({ directory: this.#directory, name: node.name, addresses, clock, random }) : loadTls(api.certificateFile, api.keyFile);
   }
 }
 

@@ -1,13 +1,17 @@
 /** The servers: one for each address of the configuration, with limits on what a connection may cost (faults.md 81, 88). */
 import { createServer as createHttp, type Server } from 'node:http';
 import { createServer as createHttps, type Server as HttpsServer, type ServerOptions } from 'node:https';
-import type { Socket } from 'node:net';
+import { type Socket, type Server as PlainServer, createServer as createPlain } from 'node:net';
 import type { FastifyInstance, FastifyServerFactory } from 'fastify';
 import type { ApiConfig, ApiListen } from '#core/config/api-schema.ts';
 import { normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import { Closer } from '#kit/closer.ts';
 import type { Counters } from '#kit/counters.ts';
 import type { Log } from '#kit/log.ts';
+import { isWildcard } from '#kit/net.ts';
 import type { TlsMaterial } from './tls.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -15,14 +19,19 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 const CHECK_MS = 1000;
 const HANDSHAKE_MS = 10_000;
+/** As long as a commit may take. */
+const LEAVE_MS = 60_000;
 
 export interface ListenersDeps {
   readonly log: Log;
   readonly counters: Counters;
+  readonly clock: Clock;
   config(): ApiConfig;
   tls(): TlsMaterial;
   /** The application behind a server. */
   app(factory: FastifyServerFactory, tls: boolean): FastifyInstance;
+  /** Nothing comes in there any more. */
+  onLeave(app: FastifyInstance): void;
 }
 
 interface Open {
@@ -31,18 +40,22 @@ interface Open {
   readonly server: Server | HttpsServer;
 }
 
-const keyOf = ({ address, port, tls }: ApiListen, timeoutS: number): string => `${tls ? 'https' : 'http'} ${address} ${port} ${timeoutS}`;
+const keyOf = ({ address, port, tls }: ApiListen): string => `${tls ? 'https' : 'http'} ${address} ${port}`;
+/** The kernel gives a port of one address to one server only, and a wildcard has it of every address. */
+const overlap = (a: ApiListen, b: ApiListen): boolean => a.port === b.port && (a.address === b.address || isWildcard(a.address) || isWildcard(b.address));
 
 export class Listeners implements AsyncDisposable {
   readonly #deps: ListenersDeps;
   readonly #open = new Map<string, Open>();
+  /** Listens no more, and still answers what was asked before. */
+  readonly #leaving = new Map<Open, Disposable>();
 
   constructor(deps: ListenersDeps) {
     this.#deps = deps;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#open.values()].map(({ app }) => app.close()));
+    await Promise.all([...[...this.#open.values()].map(({ app }) => app.close()), ...[...this.#leaving.keys()].map(each => this.#cut(each))]);
     this.#open.clear();
   }
 
@@ -50,17 +63,69 @@ export class Listeners implements AsyncDisposable {
     return [...this.#open.values()].map(({ listen: { address, port, tls } }) => ({ address, port, tls }));
   }
 
-  /** Opens what is new, closes what is gone; the others are not touched. BAD_REQUEST when an address cannot be bound. */
-  async configure(): Promise<void> {
-    const { listen, requestTimeoutS } = this.#deps.config();
-    const wanted = new Map(listen.map(each => [keyOf(each, requestTimeoutS), each]));
-    for (const [key, { app }] of this.#open) {
-      if (wanted.has(key)) continue;
-      this.#open.delete(key);
-      await app.close();
+  /** Binds for a moment what is new in `listen`: why that cannot be, or null. */
+  async refusalOf(listen: readonly ApiListen[]): Promise<string | null> {
+    const { fresh, gone } = this.#compare(listen);
+    await using tried = new Closer();
+    for (const each of fresh) {
+      // A port that we give up ourselves is free by then; that the address is ours can be tried.
+      const port = gone.some(other => overlap(other.listen, each)) ? 0 : each.port;
+      try {
+        tried.use(await bound(each.address, port));
+      } catch (error) {
+        return `api.listen: ${unbindable(each, error)}`;
+      }
     }
-    for (const [key, each] of wanted) if (!this.#open.has(key)) this.#open.set(key, await this.#listen(each));
-    for (const { server, listen: { tls } } of this.#open.values()) if (tls) (server as HttpsServer).setSecureContext(secureContext(this.#deps.tls()));
+    return null;
+  }
+
+  /**
+   * Opens what is new, and only then closes what is gone; the others are not touched. `renew` is called between the two: what it
+   * throws leaves everything as it was, like BAD_REQUEST when an address cannot be bound.
+   */
+  async configure(renew: () => void): Promise<void> {
+    const { fresh, gone } = this.#compare(this.#deps.config().listen);
+    const inTheWay = gone.filter(({ listen }) => fresh.some(each => overlap(each, listen)));
+    const opened: Open[] = [];
+    for (const { server } of inTheWay) server.close();
+    try {
+      for (const each of fresh) opened.push(await this.#listen(each));
+      renew();
+    } catch (error) {
+      await Promise.all(opened.map(({ app }) => app.close()));
+      for (const { server, listen } of inTheWay) await listening(server, listen.address, listen.port);
+      throw error;
+    }
+    for (const each of gone) this.#leave(each);
+    for (const each of opened) this.#open.set(keyOf(each.listen), each);
+    for (const each of this.#open.values()) this.#refresh(each);
+  }
+
+  #compare(listen: readonly ApiListen[]): { readonly fresh: readonly ApiListen[]; readonly gone: readonly Open[] } {
+    const wanted = new Set(listen.map(keyOf));
+    return { fresh: listen.filter(each => !this.#open.has(keyOf(each))), gone: [...this.#open].filter(([key]) => !wanted.has(key)).map(([, each]) => each) };
+  }
+
+  /** The commit that takes an address away may itself have come in there: it gets its answer. Streams end at once. */
+  #leave(each: Open): void {
+    const { clock, onLeave } = this.#deps;
+    this.#open.delete(keyOf(each.listen));
+    if (each.server.listening) each.server.close();
+    onLeave(each.app);
+    this.#leaving.set(each, clock.schedule(addMs(clock.now(), LEAVE_MS), () => void this.#cut(each)));
+  }
+
+  async #cut(each: Open): Promise<void> {
+    this.#leaving.get(each)?.[Symbol.dispose]();
+    this.#leaving.delete(each);
+    await each.app.close();
+  }
+
+  /** What an open server takes over as it is. */
+  #refresh({ server, listen: { tls } }: Open): void {
+    const { maxConnections } = this.#deps.config();
+    Object.assign(server, { ...this.#times(), maxConnections });
+    if (tls) (server as HttpsServer).setSecureContext(secureContext(this.#deps.tls()));
   }
 
   async #listen(listen: ApiListen): Promise<Open> {
@@ -71,15 +136,19 @@ export class Listeners implements AsyncDisposable {
       await app.listen({ host: listen.address, port: listen.port });
     } catch (error) {
       await app.close();
-      throw new GatewayError('BAD_REQUEST', { field: 'api.listen', why: `${listen.address} port ${listen.port} cannot be bound: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }, { cause: error });
+      throw new GatewayError('BAD_REQUEST', { field: 'api.listen', why: unbindable(listen, error) }, { cause: error });
     }
     log.info({ ...listen }, 'api.listening');
     return { listen, app, server: server! };
   }
 
+  #times(): { readonly headersTimeout: number; readonly requestTimeout: number } {
+    const requestTimeout = this.#deps.config().requestTimeoutS * 1000;
+    return { headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout), requestTimeout };
+  }
+
   #options(tls: boolean): ServerOptions {
-    const { requestTimeoutS } = this.#deps.config();
-    const common = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutS * 1000), requestTimeout: requestTimeoutS * 1000, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: CHECK_MS };
+    const common = { maxHeaderSize: MAX_HEADER_BYTES, ...this.#times(), keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: CHECK_MS };
     return tls ? { ...common, ...secureContext(this.#deps.tls()), minVersion: 'TLSv1.2', honorCipherOrder: true, requestCert: true, rejectUnauthorized: false, handshakeTimeout: HANDSHAKE_MS } : common;
   }
 
@@ -107,3 +176,19 @@ export class Listeners implements AsyncDisposable {
 }
 
 const secureContext = ({ cert, key }: TlsMaterial): { cert: string; key: string } => ({ cert, key });
+
+const unbindable = ({ address, port }: ApiListen, error: unknown): string => `${address} port ${port} cannot be bound: ${(error as NodeJS.ErrnoException).code ?? String(error)}`;
+
+async function listening(server: PlainServer, host: string, port: number): Promise<void> {
+  const done = Promise.withResolvers<void>();
+  server.once('error', done.reject);
+  server.listen({ host, port, exclusive: true }, done.resolve);
+  await done.promise;
+  server.off('error', done.reject);
+}
+
+async function bound(host: string, port: number): Promise<AsyncDisposable> {
+  const server = createPlain(socket => socket.destroy());
+  await listening(server, host, port);
+  return server;
+}

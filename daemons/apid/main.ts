@@ -34,7 +34,7 @@ export async function startApid(configPath: string): Promise<RunningService> {
     return refused;
   };
   const socket = join(store.current.rpc.directory, 'apid.sock');
-  opening.use(await serveRpc<ApidRequests>(socket, gate.handlers(params => answerReload(params, () => store.check(next => gate.refusalOf(next)), reload, log)), { validate: apidRequestSchemas, access: apidAccess, log }));
+  opening.use(await serveRpc<ApidRequests>(socket, gate.handlers(params => answerReload(params, () => store.check(next => gate.check(next)), reload, log)), { validate: apidRequestSchemas, access: apidAccess, log }));
   log.info({ socket }, 'apid.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };

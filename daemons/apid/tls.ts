@@ -1,5 +1,5 @@
 /** The certificate that the API shows: from files, or one that vouches for itself, made at the first start and kept. */
-import { X509Certificate, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIp } from '#core/ip.ts';
@@ -14,6 +14,7 @@ const DAY_MS = 86_400_000;
 const LIFE_DAYS = 825;
 /** A self-signed one is made anew so long before its end. */
 const RENEW_DAYS = 30;
+const MAX_ADDRESSES = 16;
 
 export interface TlsMaterial {
   /** PEM, the own certificate first. */
@@ -45,14 +46,12 @@ export interface OwnTlsParts {
   readonly random: Random;
 }
 
-/** The kept one, unless it ends soon or is for other addresses. */
+/** The kept one, unless it ends soon or an address is new; then another with the same key, which some clients have noted. Its name may be of before. */
 export function ownTls(parts: OwnTlsParts): TlsMaterial {
   const [certPath, keyPath] = [join(parts.directory, 'tls.crt'), join(parts.directory, 'tls.key')];
-  if (existsSync(certPath) && existsSync(keyPath)) {
-    const kept = keptTls(certPath, keyPath);
-    if (kept !== undefined && !endsSoon(kept, parts.clock) && covers(kept.cert, parts)) return kept;
-  }
-  const made = makeTls(parts);
+  const kept = existsSync(certPath) && existsSync(keyPath) ? keptTls(certPath, keyPath) : undefined;
+  if (kept !== undefined && !endsSoon(kept, parts.clock) && covers(kept.cert, parts)) return kept;
+  const made = makeTls(kept === undefined ? parts : { ...parts, addresses: [...new Set([...parts.addresses, ...addressesOf(kept.cert)])].slice(0, MAX_ADDRESSES) }, kept?.key);
   mkdirSync(parts.directory, { recursive: true, mode: 0o750 });
   for (const [path, text] of [[keyPath, made.key], [certPath, made.cert]] as const) {
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
@@ -71,13 +70,17 @@ function keptTls(certPath: string, keyPath: string): TlsMaterial | undefined {
   }
 }
 
-const covers = (pem: string, { name, addresses }: OwnTlsParts): boolean => {
+const covers = (pem: string, { addresses }: OwnTlsParts): boolean => {
   const kept = new X509Certificate(pem);
-  return kept.checkHost(name) !== undefined && addresses.every(address => kept.checkIP(address) !== undefined);
+  return addresses.every(address => kept.checkIP(address) !== undefined);
 };
 
-function makeTls({ name, addresses, clock, random }: OwnTlsParts): TlsMaterial {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+/** Those it was for stay in, so that an address that comes back needs no other certificate. */
+const addressesOf = (pem: string): string[] => [...(new X509Certificate(pem).subjectAltName ?? '').matchAll(/IP Address:([^,]+)/g)].map(([, address]) => address!);
+
+function makeTls({ name, addresses, clock, random }: OwnTlsParts, keptKey: string | undefined): TlsMaterial {
+  const privateKey = keptKey === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey : createPrivateKey(keptKey);
+  const publicKey = createPublicKey(privateKey);
   const now = clock.wall();
   const signed = toBeSigned({
     name,

@@ -88,7 +88,7 @@ export class ConfigStore {
   }
 
   /** What `reload` would say, with nothing changed: `judge` answers a sentence when it would refuse. During a commit that is asked of the file to come. */
-  async check(judge: (next: GatewayConfig) => string | null): Promise<string | null> {
+  async check(judge: (next: GatewayConfig) => string | null | Promise<string | null>): Promise<string | null> {
     const next = nextConfigPath(this.path);
     const result = await loadConfig((await isThere(next)) ? next : this.path);
     return result.ok ? judge(result.config) : result.problems.map(formatProblem).join('; ');
