@@ -58,6 +58,7 @@ export const helpText = (node: GrammarNode, path: string, globals: readonly Cand
 
 /** What each failure means to whoever runs vlink in a script. */
 export const EXIT_HELP: Readonly<Record<ErrorCode, string>> = {
+  CONFLICT: 'it does not go with what is there now, such as a commit that waits to be confirmed',
   BAD_REQUEST: 'what was typed makes no sense',
   CONFIG_INVALID: 'the configuration is wrong',
   PEER_UNKNOWN: 'no such device, upstream or entry',

@@ -23,6 +23,7 @@ export const WORDS_ZH: Readonly<Record<string, string>> = {
   well: '正常',
   'it was done, and what it found is broken, offline or refused': '已执行，但结果是故障、离线或被拒绝',
   'interrupted by Ctrl-C': '被 Ctrl-C 中断',
+  'it does not go with what is there now, such as a commit that waits to be confirmed': '与当前状态冲突，例如有待确认的提交',
   'what was typed makes no sense': '输入有误',
   'the configuration is wrong': '配置有错误',
   'no such device, upstream or entry': '没有该设备、上级平台或条目',

@@ -49,6 +49,8 @@ export interface DoormanDeps {
   readonly store: UserStore;
   readonly passwords: Passwords;
   lives(): { readonly tokenMinutes: number; readonly refreshHours: number };
+  /** Log-ins of this user ended: what he still hears ends too. */
+  onEnd(user: string): void;
 }
 
 interface Session {
@@ -128,6 +130,7 @@ export class Doorman {
     if (kept.used || user === undefined || user.disabled) {
       store.deleteFamily(kept.user, kept.label);
       this.#tokens.revokeUser(kept.user);
+      this.#deps.onEnd(kept.user);
       throw new DoorError('UNAUTHENTICATED');
     }
     store.putToken({ ...kept, used: true }, clock.wall());
@@ -139,6 +142,7 @@ export class Doorman {
     if (session === undefined || tokenHash === null) return;
     this.#tokens.revoke(tokenHash);
     this.#deps.store.deleteFamily(user, session.owner.family);
+    this.#deps.onEnd(user);
   }
 
   /** Ends every log-in of this user, and begins a new one. A wrong old password counts like one at the door. */
@@ -163,6 +167,7 @@ export class Doorman {
   end(name: string): void {
     this.#tokens.revokeUser(name);
     this.#deps.store.deleteRefreshTokens(name);
+    this.#deps.onEnd(name);
   }
 
   /** A user who can make the others, when there is none: with a password for one log-in. Undefined: somebody is there already. `isKnown`: the password that was made before can still be read. */

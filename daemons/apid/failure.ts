@@ -1,5 +1,6 @@
 /** A failure of the door: it never was a matter for what lies behind. */
 import { API_WORDS, type DoorCode } from '#core/api/api-errors.ts';
+import { GatewayError } from '#core/result.ts';
 
 export class DoorError extends Error {
   override readonly name = 'DoorError';
@@ -11,3 +12,6 @@ export class DoorError extends Error {
     this.detail = detail;
   }
 }
+
+/** Who refused it has written it down. */
+export class RefusedBelow extends GatewayError {}

@@ -53,7 +53,7 @@ export class Gate {
     const counters = new Counters();
     const users = closer.use(new UserStore(this.#directory, clock, log));
     const passwords = new Passwords(random);
-    const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api });
+    const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api, onEnd: user => streams.lookAgain(user) });
     const events = new EventHub(clock, random);
     const webhooks = closer.use(new Webhooks({ clock, hashes, log, counters, events, node: () => this.#config.node.name }));
     const leases = closer.use(new Leases(clock, () => daemons, log));

@@ -52,7 +52,7 @@ export interface Route {
   readonly scope: RouteScope;
   /** Action in the audit log; every write has one. */
   readonly audit?: string;
-  /** configd writes down what it did itself; what came to nothing is ours to write. */
+  /** configd writes down what it did itself; that it begins, and what came to nothing, is ours to write. */
   readonly auditedBelow?: true;
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;

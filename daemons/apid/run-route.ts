@@ -6,11 +6,13 @@ import type { ChannelRow } from '#contracts/sipd.ts';
 import { MAX_JSON_DEPTH, isDeeperThan } from '#core/json-depth.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Caller, maySee, seesAll } from './caller.ts';
-import { DoorError } from './failure.ts';
+import { DoorError, RefusedBelow } from './failure.ts';
 import { type Answered, type Call, type Route, isSchema } from './route.ts';
 import type { Services } from './services.ts';
 
 const NOBODY: Caller = { user: '', roles: [], accesses: [], channels: [], how: 'password', mustChangePassword: false, tokenHash: null, certificateSha256: null, until: null, address: '' };
+/** As vlink writes it before it does something. */
+const BEGINS = 'begins';
 const NO_CHANNEL = {} as ChannelRow;
 
 interface Noted {
@@ -38,15 +40,17 @@ async function attempt(services: Services, route: Route, call: Omit<Call<unknown
   const { audit } = services;
   const write = async (result: 'done' | 'refused' | 'failed', detail: string): Promise<void> => {
     // A log-in writes its own line: nobody is known before it.
-    if (route.audit !== undefined && route.access !== 'public' && !(result === 'done' && route.auditedBelow === true)) await audit.write(call.caller, { action: route.audit, target: noted.target ?? '', before: noted.before ?? null, after: noted.after ?? null, result, detail });
+    if (route.audit !== undefined && route.access !== 'public' && !(result === 'done' && route.auditedBelow === true && detail !== BEGINS)) await audit.write(call.caller, { action: route.audit, target: noted.target ?? '', before: noted.before ?? null, after: noted.after ?? null, result, detail });
   };
   try {
     if (route.scope === 'channel') call.channel = await channelOf(services, call.caller, (call.params as { channel: string }).channel);
+    // configd may end in the middle of it, and be nobody who could write it down.
+    if (route.auditedBelow === true) await write('done', BEGINS);
     const answer = await route.handle(call as unknown as Call<never, never, never>);
     await write('done', '');
     return answer;
   } catch (error) {
-    if (error instanceof GatewayError || error instanceof DoorError) await write(REFUSALS.has(error.code) ? 'refused' : 'failed', error.message);
+    if (!(error instanceof RefusedBelow) && (error instanceof GatewayError || error instanceof DoorError)) await write(REFUSALS.has(error.code) ? 'refused' : 'failed', error.message);
     throw error;
   }
 }

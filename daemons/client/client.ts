@@ -557,7 +557,7 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'POST', path: `/api/v1/config/check` });
   }
 
-  /** Your candidate comes into force; revision null: nothing was changed, and why. POST /api/v1/config/commit, needs: configure. */
+  /** Your candidate comes into force; CONFLICT: nothing was changed, and why. POST /api/v1/config/commit, needs: configure. */
   commitCandidate(body: { readonly reason: string; readonly confirmMinutes?: number | null; readonly restart?: boolean }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/commit`, body });
   }
@@ -617,7 +617,7 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'GET', path: `/api/v1/users` });
   }
 
-  /** A person, who gets a password for one log-in, or a platform, which has a certificate or tokens. POST /api/v1/users, needs: security. */
+  /** A person, who gets a password that must be changed at the first log-in, or a platform, which has a certificate or tokens. POST /api/v1/users, needs: security. */
   createUser(body: { readonly name: string; readonly kind: 'person' | 'platform'; readonly roles: readonly Role[]; readonly channels?: readonly string[] }): Promise<NewUser> {
     return this.json({ method: 'POST', path: `/api/v1/users`, body });
   }
@@ -632,7 +632,7 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'DELETE', path: `/api/v1/users/${part(user)}` });
   }
 
-  /** A password for one log-in; the old one and every log-in end. POST /api/v1/users/{user}/password, needs: security. */
+  /** A password that must be changed at the first log-in; the old one and every log-in end. POST /api/v1/users/{user}/password, needs: security. */
   resetPassword(user: string): Promise<OneTimePassword> {
     return this.json({ method: 'POST', path: `/api/v1/users/${part(user)}/password` });
   }

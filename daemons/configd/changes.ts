@@ -75,7 +75,7 @@ export class Changes {
     return this.#alone(async () => {
       const { editor, revisions, commits, audit } = this.#deps;
       if (commits.busy === 'waiting') {
-        if (revisions.pending?.returnsTo !== revision) throw new GatewayError('BAD_REQUEST', { why: `a commit waits for confirm: it can be rolled back to revision ${revisions.pending?.returnsTo ?? '?'} only` });
+        if (revisions.pending?.returnsTo !== revision) throw new GatewayError('CONFLICT', { why: `a commit waits for confirm: it can be rolled back to revision ${revisions.pending?.returnsTo ?? '?'} only` });
         await commits.returnNow(`rolled back by ${how.author.user}`);
         audit.record({ author: how.author, action: 'config.rollback', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: how.reason });
         return { ...NOTHING, revision: revisions.current };

@@ -147,7 +147,7 @@ export class Commits implements Disposable {
     return { revision: done ? running.revision : null, refusals: begun.commit.refusals, warnings: down.map(warning), confirmByWallMs: how === 'waiting' ? running.confirmByWallMs : null, why: done || begun.commit.refusals.length > 0 ? null : why };
   }
 
-  /** BAD_REQUEST: nothing waits. */
+  /** CONFLICT: nothing waits. */
   async confirm(): Promise<number> {
     const running = this.#waiting();
     await this.#feed(running, { type: 'confirm' });
@@ -163,14 +163,14 @@ export class Commits implements Disposable {
   }
 
   #waiting(): Running {
-    if (this.#running?.commit.phase !== 'waiting') throw new GatewayError('BAD_REQUEST', { why: 'no commit waits for confirm' });
+    if (this.#running?.commit.phase !== 'waiting') throw new GatewayError('CONFLICT', { why: 'no commit waits for confirm' });
     return this.#running;
   }
 
   #refuseWhenBusy(): void {
     if (this.#running === null) return;
     const { commit, author, revision } = this.#running;
-    throw new GatewayError('BAD_REQUEST', { why: commit.phase === 'waiting' ? `revision ${revision} of ${author.user} waits for confirm: confirm it or roll it back first` : `another commit is under way, by ${author.user}` });
+    throw new GatewayError('CONFLICT', { why: commit.phase === 'waiting' ? `revision ${revision} of ${author.user} waits for confirm: confirm it or roll it back first` : `another commit is under way, by ${author.user}` });
   }
 
   async #peersThere(): Promise<Awaited<ReturnType<Peers['there']>>> {

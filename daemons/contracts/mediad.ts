@@ -321,7 +321,7 @@ export interface MediadRequests {
   load(params: Record<string, never>): MediadLoad;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   listOutlets(params: Record<string, never>): readonly OutletRow[];
-  /** Addresses of one channel at every outlet of this instance that is on, with a token for so long. BAD_REQUEST without `outlets.tokenKey`. */
+  /** Addresses of one channel at every outlet of this instance that is on, with a token for so long. MEDIA_UNAVAILABLE without `outlets.tokenKey` or an outlet. */
   outletUrls(params: { readonly channel: string; readonly streamNumber: number; readonly minutes: number }): { readonly expiresAtWallMs: number; readonly urls: readonly { readonly protocol: string; readonly url: string }[] };
   /** Processes that turn streams into renditions, and renditions that need none. */
   listTranscoders(params: Record<string, never>): readonly TranscoderRow[];

@@ -15,6 +15,7 @@ export const fail = (at: number, why: string): { readonly ok: false; readonly er
 
 export type ErrorCode =
   | 'BAD_REQUEST'
+  | 'CONFLICT'
   | 'CONFIG_INVALID'
   | 'PEER_UNKNOWN'
   | 'PEER_OFFLINE'
@@ -35,6 +36,7 @@ export type ErrorCode =
 /** Status that an upstream sees when its INVITE fails for this reason (RFC 3261 21, gb28181.md 8.2). */
 export const SIP_STATUS: Readonly<Record<ErrorCode, number>> = {
   BAD_REQUEST: 400,
+  CONFLICT: 486,
   CONFIG_INVALID: 500,
   PEER_UNKNOWN: 404,
   PEER_OFFLINE: 480,
@@ -56,6 +58,7 @@ export const SIP_STATUS: Readonly<Record<ErrorCode, number>> = {
 /** Status that an HTTP or RTSP client sees (RFC 9110 15, RFC 2326 7.1.1). */
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   BAD_REQUEST: 400,
+  CONFLICT: 409,
   CONFIG_INVALID: 500,
   PEER_UNKNOWN: 404,
   PEER_OFFLINE: 503,
@@ -80,6 +83,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
  */
 export const PEER_WORDS: Readonly<Record<ErrorCode, string>> = {
   BAD_REQUEST: 'the request cannot be read',
+  CONFLICT: 'not possible now',
   CONFIG_INVALID: 'internal failure',
   PEER_UNKNOWN: 'no such device',
   PEER_OFFLINE: 'the device is offline',
@@ -101,6 +105,7 @@ export const PEER_WORDS: Readonly<Record<ErrorCode, string>> = {
 /** Exit code of `vlink` (sysexits(3) where one fits). */
 export const EXIT_CODE: Readonly<Record<ErrorCode, number>> = {
   BAD_REQUEST: 64,
+  CONFLICT: 64,
   CONFIG_INVALID: 2,
   PEER_UNKNOWN: 3,
   PEER_OFFLINE: 4,

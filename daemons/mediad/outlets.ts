@@ -141,8 +141,8 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     const config = this.#options.config();
     const mac = this.#mac();
     if (!parseOutletPath(`/live/${channel}`).ok) throw new GatewayError('BAD_REQUEST', { channel, why: 'not a channel' });
-    if (config.address === '') throw new GatewayError('BAD_REQUEST', { why: 'no outlet is on: set outlets.address and a port' });
-    if (mac === undefined) throw new GatewayError('BAD_REQUEST', { why: 'outlets.tokenKey is not set: no token can be signed' });
+    if (config.address === '') throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no outlet is on: set outlets.address and a port' });
+    if (mac === undefined) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'outlets.tokenKey is not set: no token can be signed' });
     const expiresAtS = Math.floor(this.#options.clock.wall() / 1000) + minutes * 60;
     const own = Number(this.#options.instance) - 1;
     const port = (first: number): number => (first === 0 ? 0 : first + own);

@@ -31,7 +31,7 @@ const { rig, root, baseUrl } = api;
 const [own, others] = rig.cameras.map(({ device }) => device) as [(typeof rig.cameras)[0]['device'], (typeof rig.cameras)[0]['device']];
 const tokens = new Map<Role, string>();
 for (const role of ROLES) {
-  await root.createUser({ name: `the-${role}`, kind: 'platform', roles: [role] });
+  await root.createUser({ name: `the-${role}`, kind: 'person', roles: [role] });
   tokens.set(role, (await root.createToken(`the-${role}`, { name: 'test' })).token);
 }
 
@@ -277,6 +277,9 @@ await t.test('users: roles that exclude each other, and somebody is always left 
   await t.rejects(root.createUser({ name: 'the-admin', kind: 'person', roles: [] }), { code: 'CONFLICT' });
   await t.rejects(root.deleteUser('admin'), { code: 'CONFLICT' });
   await t.rejects(root.updateUser('admin', { roles: ['admin'] }), { code: 'CONFLICT' });
+  await t.rejects(root.updateUser('admin', { roles: ['admin', 'security', 'operator'] }), { code: 'NOT_PERMITTED' }, 'nobody gives himself more');
+  await t.rejects(root.createUser({ name: 'machine', kind: 'platform', roles: ['security'] }), { code: 'BAD_REQUEST' }, 'nor is a machine anything but viewer and operator');
+  await t.rejects(root.updateUser('platform-1', { roles: ['admin'] }), { code: 'BAD_REQUEST' });
   const { password } = await root.createUser({ name: 'officer', kind: 'person', roles: ['security'] });
   const officer = api.client();
   officer.setTokens(await officer.logIn({ user: 'officer', password: password! }));

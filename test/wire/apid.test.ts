@@ -7,12 +7,13 @@ import { type IncomingMessage, createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { formatPtz, PTZ_STOP } from '#core/gb/ptz.ts';
-import { type GatewayEvent, type ViewLinkClient as OurClient, ViewLinkError } from '../../daemons/client/client.ts';
+import { type GatewayEvent, type ViewLinkClient as OurClient, ViewLinkClient, ViewLinkError } from '../../daemons/client/client.ts';
 import { ROUTES } from '../../daemons/apid/routes/index.ts';
 import { isSchema } from '../../daemons/apid/route.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { CameraSimulator } from '../../scripts/simulators/camera/simulator.ts';
 import { openApiRig } from '../rig/api-rig.ts';
+import { tlsFetch } from '../rig/tls-fetch.ts';
 import { until } from '../rig/until.ts';
 import { freePort } from './free-port.ts';
 
@@ -107,11 +108,16 @@ await t.test('configuration: edit, compare, check, commit, confirm, roll back, s
   const before = await client.getConfigStatus();
   t.match(await client.editCandidate({ steps: [{ op: 'set', path: 'devices.ptzHoldS', value: 33 }] }), { changes: [{ path: 'devices.ptzHoldS', after: 33 }], issues: [] });
   t.match(await client.checkCandidate(), { issues: [], refusals: [] });
+  const { client: second } = await api.person('wu', ['admin']);
+  await second.editCandidate({ steps: [{ op: 'set', path: 'devices.ptzHoldS', value: 44 }] });
   const done = await client.commitCandidate({ reason: 'longer turns', confirmMinutes: 5 });
   t.equal(done.revision, before.revision + 1, JSON.stringify(done));
   t.match(await client.getConfigStatus(), { pending: { revision: done.revision } });
+  await t.rejects(second.commitCandidate({ reason: 'meanwhile' }), { status: 409, code: 'CONFLICT', detail: { why: /waits for confirm/ } });
   t.match(await client.confirmCommit(), { revision: done.revision });
   t.equal((await client.showConfig({ path: 'devices.ptzHoldS' })).value, 33);
+  await t.rejects(second.commitCandidate({ reason: 'after him' }), { status: 409, code: 'CONFLICT', detail: { why: /revision \d+ of wang .* changed devices.ptzHoldS meanwhile/ } });
+  await t.rejects(client.confirmCommit(), { code: 'CONFLICT' }, 'nothing waits');
   t.match(await client.compareRevisions({ from: before.revision, to: done.revision! }), [{ path: 'devices.ptzHoldS', after: 33 }]);
   t.match((await client.listRevisions({ limit: 1 }))[0], { revision: done.revision, author: { user: 'wang', via: 'api' }, reason: 'longer turns' });
   t.ok((await client.rollbackConfig({ revision: before.revision, reason: 'back' })).revision);
@@ -121,7 +127,8 @@ await t.test('configuration: edit, compare, check, commit, confirm, roll back, s
   const { fileBase64 } = await client.backupConfig({ passphrase: 'a passphrase of length' });
   t.ok(fileBase64.length > 100);
   const actions = (await api.audit()).filter(({ author }) => author.user === 'wang').map(({ action }) => action);
-  t.same(actions.filter(action => action === 'config.commit'), ['config.commit'], 'written once');
+  t.same(actions.filter(action => action === 'config.commit'), ['config.commit', 'config.commit'], 'that it begins, and once what came of it');
+  t.match((await api.audit()).filter(({ action }) => action === 'config.commit').map(({ detail }) => detail), ['begins', /longer turns/]);
 });
 
 await t.test('health, samples, history, alarms; metrics that promtool takes', async t => {
@@ -218,4 +225,45 @@ await t.test('the client is what the document says, stands alone, and is a modul
   t.same(await new ViewLinkClient({ baseUrl: api.baseUrl, fetch: api.fetch }).getAlive(), { status: 'ok' });
   t.match(await new ViewLinkClient({ baseUrl: api.baseUrl, fetch: api.fetch, token: await rootToken() }).getOpenApi(), { openapi: '3.1.0' });
   await t.rejects(api.client().listDevices(), ViewLinkError);
+});
+
+await t.test('addresses of the API: what cannot be bound changes nothing; what is new is there before the old goes', async t => {
+  const { client, accessToken } = await api.person('zhou', ['admin']);
+  const status = () => api.rpc.call('status', {});
+  const key = await readFile(join(rig.gateway.directory, 'state/apid/tls.key'), 'utf8');
+  const before = await status();
+  const { token } = await root.createToken('zhou', { name: 'other' });
+  const heard: GatewayEvent[] = [];
+  const stop = new AbortController();
+  const listening = listen(client, heard, stop.signal, ['config-committed']);
+  await until('somebody listens', async () => (await status()).listeners === 1);
+  const set = (path: string, value: unknown) => client.editCandidate({ steps: [{ op: 'set', path, value: value as never }] });
+  await set('api.listen.0.address', '10.255.255.1');
+  t.match(await client.checkCandidate(), { refusals: [{ daemon: 'apid', why: /api.listen: 10.255.255.1 port \d+ cannot be bound: EADDRNOTAVAIL/ }] });
+  await t.rejects(client.commitCandidate({ reason: 'where we are not' }), { status: 409, code: 'CONFLICT', detail: { why: /10.255.255.1/ } });
+  t.same(await status(), { ...before, listeners: 1 }, 'nothing moved');
+  await client.discardCandidate();
+  await set('node.name', 'gateway-b');
+  await client.commitCandidate({ reason: 'another name' });
+  t.equal((await status()).certificateSha256, before.certificateSha256, 'the certificate stays');
+  await until('who listened before listens still', () => heard.length === 1);
+  await set('node.name', 'gateway');
+  await set('api.listen', [{ address: '127.0.0.1', port: api.port }, { address: '127.0.0.77', port: api.port }]);
+  await client.commitCandidate({ reason: 'a second address' });
+  const wider = await status();
+  t.not(wider.certificateSha256, before.certificateSha256);
+  t.equal(await readFile(join(rig.gateway.directory, 'state/apid/tls.key'), 'utf8'), key, 'another certificate with the same key');
+  await until('it hears of that over the old address', () => heard.length === 2);
+  const ca = await readFile(join(rig.gateway.directory, 'state/apid/tls.crt'), 'utf8');
+  using fetch = tlsFetch({ ca });
+  const other = new ViewLinkClient({ baseUrl: `https://127.0.0.77:${api.port}`, fetch, token });
+  await other.editCandidate({ steps: [{ op: 'set', path: 'api.listen', value: [{ address: '127.0.0.1', port: api.port }] }] });
+  t.ok((await other.commitCandidate({ reason: 'and away' })).revision, 'who takes away his own door gets his answer');
+  await t.rejects(other.getSelf(), { code: 'ECONNREFUSED' });
+  t.equal((await status()).certificateSha256, wider.certificateSha256, 'which asks for no other certificate');
+  await until('the first address was open all the time', () => heard.length === 3);
+  t.equal((await status()).listeners, 1);
+  await new ViewLinkClient({ baseUrl: api.baseUrl, fetch, token: accessToken }).logOut();
+  await listening;
+  t.equal((await status()).listeners, 0, 'a log-in that ends is heard no more, at once');
 });

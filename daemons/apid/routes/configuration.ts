@@ -1,8 +1,9 @@
 /** The configuration: the same candidate, commit and way back as in vlink, for the same configd. */
 import { z } from 'zod';
-import type { Json } from '#contracts/configd.ts';
+import type { CommitResult, Json } from '#contracts/configd.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
 import { authorOf } from '../caller.ts';
+import { RefusedBelow } from '../failure.ts';
 import { API_BASE, type Call, type Route, defineRoute } from '../route.ts';
 import { queryInt } from '../schemas/common.ts';
 import { candidate, change, commitResult, configStatus, editStep, json, revision } from '../schemas/operation.ts';
@@ -21,6 +22,14 @@ const restart = z.boolean().default(false).describe('true: daemons that cannot t
 const partOf = (text: string): 'current' | 'candidate' | number => (text === 'current' || text === 'candidate' ? text : Number(text));
 
 const author = ({ caller }: Pick<Call<unknown, unknown, unknown>, 'caller'>) => authorOf(caller);
+
+/** CONFLICT, with every reason, when nothing came into force. */
+async function inForce(asked: Promise<CommitResult>): Promise<CommitResult> {
+  const result = await asked;
+  if (result.revision !== null) return result;
+  const reasons = [...result.issues.map(({ path: at, why }) => `${at} ${why}`.trim()), ...result.refusals.map(({ daemon, why }) => `${daemon}: ${why}`)];
+  throw new RefusedBelow('CONFLICT', { why: reasons.join('; ') });
+}
 
 export const configurationRoutes: readonly Route[] = [
   defineRoute({ id: 'getConfigStatus', method: 'GET', path: `${API_BASE}/config/status`, summary: 'Revision in force, and a commit that waits to be confirmed', access: 'read', scope: 'whole', answer: configStatus, handle: ({ services: { daemons } }) => daemons.configd.call('status', {}) }),
@@ -85,7 +94,7 @@ export const configurationRoutes: readonly Route[] = [
     id: 'commitCandidate',
     method: 'POST',
     path: `${API_BASE}/config/commit`,
-    summary: 'Your candidate comes into force; revision null: nothing was changed, and why',
+    summary: 'Your candidate comes into force; CONFLICT: nothing was changed, and why',
     access: 'configure',
     scope: 'whole',
     audit: 'config.commit',
@@ -94,7 +103,7 @@ export const configurationRoutes: readonly Route[] = [
     answer: commitResult,
     async handle(call) {
       call.note({ after: { reason: call.body.reason } });
-      return await call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS });
+      return await inForce(call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS }));
     },
   }),
   defineRoute({ id: 'confirmCommit', method: 'POST', path: `${API_BASE}/config/confirm`, summary: 'A commit that waits stays', access: 'configure', scope: 'whole', audit: 'config.confirm', auditedBelow: true, answer: z.strictObject({ revision: z.int() }).meta({ id: 'Confirmed' }), handle: call => call.services.daemons.configd.call('confirm', { author: author(call) }) }),
@@ -111,7 +120,7 @@ export const configurationRoutes: readonly Route[] = [
     answer: commitResult,
     handle(call) {
       call.note({ target: String(call.body.revision), after: { ...call.body } });
-      return call.services.daemons.configd.call('rollback', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS });
+      return inForce(call.services.daemons.configd.call('rollback', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS }));
     },
   }),
   defineRoute({ id: 'listRevisions', method: 'GET', path: `${API_BASE}/config/history`, summary: 'Revisions, newest first: who, when, why', access: 'read', scope: 'whole', query: z.strictObject({ limit: queryInt(1, 1000).optional() }), answer: z.array(revision), handle: ({ services: { daemons }, query: { limit = 100 } }) => daemons.configd.call('history', { limit }) }),
@@ -127,7 +136,7 @@ export const configurationRoutes: readonly Route[] = [
     auditedBelow: true,
     body: z.strictObject({ reason }),
     answer: commitResult,
-    handle: call => call.services.daemons.configd.call('adopt', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS }),
+    handle: call => inForce(call.services.daemons.configd.call('adopt', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS })),
   }),
   defineRoute({
     id: 'backupConfig',
@@ -154,7 +163,7 @@ export const configurationRoutes: readonly Route[] = [
     body: z.strictObject({ passphrase, fileBase64: z.base64().max(MAX_TEXT_BYTES) }),
     answer: commitResult,
     maxBodyBytes: MAX_BODY_BYTES,
-    handle: call => call.services.daemons.configd.call('restore', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS }),
+    handle: call => inForce(call.services.daemons.configd.call('restore', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS })),
   }),
   defineRoute({
     id: 'factoryReset',
@@ -167,6 +176,6 @@ export const configurationRoutes: readonly Route[] = [
     auditedBelow: true,
     body: z.strictObject({ reason }),
     answer: commitResult,
-    handle: call => call.services.daemons.configd.call('factoryReset', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS }),
+    handle: call => inForce(call.services.daemons.configd.call('factoryReset', { author: author(call), reason: call.body.reason }, { timeoutMs: COMMIT_TIMEOUT_MS })),
   }),
 ];

@@ -1,6 +1,7 @@
 /** The interface about itself, and events as they happen. */
 import { z } from 'zod';
 import type { Json } from '#contracts/configd.ts';
+import type { Caller } from '../caller.ts';
 import { API_BASE, type Route, defineRoute } from '../route.ts';
 import { json } from '../schemas/operation.ts';
 
@@ -20,7 +21,8 @@ export const metaRoutes: readonly Route[] = [
     answer: { contentType: 'text/event-stream', stream: true },
     handle({ services: { streams, doorman }, caller, query: { types }, reply }) {
       const { authorization, 'last-event-id': lastId } = reply.request.headers;
-      const stillKnown = (): boolean => doorman.recognize({ authorization, certificateSha256: caller.certificateSha256 ?? undefined, address: caller.address })?.accesses.includes('read') === true;
+      const now = (): Caller | undefined => doorman.recognize({ authorization, certificateSha256: caller.certificateSha256 ?? undefined, address: caller.address });
+      const stillKnown = (): boolean => now()?.accesses.includes('read') === true && now()?.channels.join() === caller.channels.join();
       streams.open({ caller, reply, types: types?.split(',') ?? [], lastId: typeof lastId === 'string' ? lastId : undefined, stillKnown });
     },
   }),

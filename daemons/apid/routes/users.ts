@@ -1,11 +1,10 @@
 /** Who may use the API: for the security officer. */
 import { z } from 'zod';
-import { type Role, roleConflict } from '#core/access/roles.ts';
+import { roleConflict } from '#core/access/roles.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Json } from '#contracts/configd.ts';
 import { accessesOf } from '../caller.ts';
 import { API_TOKEN, oneTimePassword } from '../doorman.ts';
-import { DoorError } from '../failure.ts';
 import { API_BASE, type Route, defineRoute } from '../route.ts';
 import { access, role, userName, wallMs, word } from '../schemas/common.ts';
 import { apiToken, user as userSchema } from '../schemas/operation.ts';
@@ -31,18 +30,20 @@ function found({ users }: Services, name: string): UserRow {
   return row;
 }
 
-/** Roles that exclude each other, and rights over everything for who may not see everything. */
-function judge(held: readonly Role[], seen: readonly string[]): void {
+/** Roles that exclude each other, what is for people only, and rights over everything for who may not see everything. */
+function judge({ kind, roles: held, channels: seen }: Pick<UserRow, 'kind' | 'roles' | 'channels'>): void {
   const conflict = roleConflict(held);
   if (conflict !== null) throw new GatewayError('BAD_REQUEST', { field: 'roles', why: conflict });
-  if (!seen.includes('*') && held.some(each => each === 'admin' || each === 'security' || each === 'auditor')) throw new GatewayError('BAD_REQUEST', { field: 'channels', why: 'who may not see every channel can be viewer or operator only' });
+  const isMore = held.some(each => each === 'admin' || each === 'security' || each === 'auditor');
+  if (kind === 'platform' && isMore) throw new GatewayError('BAD_REQUEST', { field: 'roles', why: 'a platform can be viewer or operator only' });
+  if (!seen.includes('*') && isMore) throw new GatewayError('BAD_REQUEST', { field: 'channels', why: 'who may not see every channel can be viewer or operator only' });
 }
 
 /** Somebody must be left who can make users. */
 function keepsSecurity({ users }: Services, next: UserRow | undefined, name: string): void {
   const left = users.users().filter(row => row.name !== name);
   const all = next === undefined ? left : [...left, next];
-  if (!all.some(row => !row.disabled && row.kind === 'person' && accessesOf(row.roles).includes('security'))) throw new DoorError('CONFLICT', { why: 'nobody would be left with the role security' });
+  if (!all.some(row => !row.disabled && row.kind === 'person' && accessesOf(row.roles).includes('security'))) throw new GatewayError('CONFLICT', { why: 'nobody would be left with the role security' });
 }
 
 export const userRoutes: readonly Route[] = [
@@ -51,7 +52,7 @@ export const userRoutes: readonly Route[] = [
     id: 'createUser',
     method: 'POST',
     path: `${API_BASE}/users`,
-    summary: 'A person, who gets a password for one log-in, or a platform, which has a certificate or tokens',
+    summary: 'A person, who gets a password that must be changed at the first log-in, or a platform, which has a certificate or tokens',
     access: 'security',
     scope: 'whole',
     audit: 'user.create',
@@ -59,8 +60,8 @@ export const userRoutes: readonly Route[] = [
     answer: z.strictObject({ user: userSchema, password: z.string().nullable() }).meta({ id: 'NewUser' }),
     async handle({ services, body, note }) {
       const { users, passwords, clock, random } = services;
-      judge(body.roles, body.channels);
-      if (users.user(body.name) !== undefined) throw new DoorError('CONFLICT', { name: body.name, why: 'there is a user of this name' });
+      judge(body);
+      if (users.user(body.name) !== undefined) throw new GatewayError('CONFLICT', { name: body.name, why: 'there is a user of this name' });
       if (users.users().length >= MAX_USERS) throw new GatewayError('CAPACITY_EXHAUSTED', { limit: MAX_USERS });
       const password = body.kind === 'person' ? oneTimePassword(random) : null;
       const row: UserRow = { ...body, passwordHash: password === null ? null : await passwords.hash(password), mustChangePassword: password !== null, disabled: false, certificateSha256: null, createdAtWallMs: clock.wall(), lastLoginWallMs: null };
@@ -80,11 +81,12 @@ export const userRoutes: readonly Route[] = [
     params: userPath,
     body: z.strictObject({ roles: roles.optional(), channels: channels.optional(), disabled: z.boolean().optional() }),
     answer: userSchema,
-    handle({ services, params, body, note }) {
+    handle({ services, caller, params, body, note }) {
       const before = found(services, params.user);
       const after: UserRow = { ...before, roles: body.roles ?? before.roles, channels: body.channels ?? before.channels, disabled: body.disabled ?? before.disabled };
-      judge(after.roles, after.channels);
+      judge(after);
       keepsSecurity(services, after, after.name);
+      if (caller.user === before.name && body.roles !== undefined) throw new GatewayError('NOT_PERMITTED', { field: 'roles', why: 'nobody changes his own roles' });
       services.users.put(after);
       services.doorman.end(after.name);
       note({ before: facts(before), after: facts(after) });
@@ -113,7 +115,7 @@ export const userRoutes: readonly Route[] = [
     id: 'resetPassword',
     method: 'POST',
     path: `${API_BASE}/users/{user}/password`,
-    summary: 'A password for one log-in; the old one and every log-in end',
+    summary: 'A password that must be changed at the first log-in; the old one and every log-in end',
     access: 'security',
     scope: 'whole',
     audit: 'password.reset',
@@ -142,9 +144,10 @@ export const userRoutes: readonly Route[] = [
     handle({ services, params, body, note }) {
       const before = found(services, params.user);
       const holder = body.sha256 === null ? undefined : services.users.byCertificate(body.sha256);
-      if (holder !== undefined && holder.name !== before.name) throw new DoorError('CONFLICT', { why: 'another user has this certificate' });
+      if (holder !== undefined && holder.name !== before.name) throw new GatewayError('CONFLICT', { why: 'another user has this certificate' });
       const after = { ...before, certificateSha256: body.sha256 };
       services.users.put(after);
+      services.streams.lookAgain(after.name);
       note({ before: facts(before), after: facts(after) });
       return told(after);
     },
@@ -164,7 +167,7 @@ export const userRoutes: readonly Route[] = [
     handle({ services: { users, doorman, clock }, services, params, body, note }) {
       const row = found(services, params.user);
       const own = users.tokensOf(row.name);
-      if (own.some(({ label }) => label === body.name)) throw new DoorError('CONFLICT', { name: body.name, why: 'there is a token of this name' });
+      if (own.some(({ label }) => label === body.name)) throw new GatewayError('CONFLICT', { name: body.name, why: 'there is a token of this name' });
       if (own.length >= MAX_TOKENS) throw new GatewayError('CAPACITY_EXHAUSTED', { limit: MAX_TOKENS });
       const token = doorman.newToken(API_TOKEN);
       users.putToken({ hash: doorman.hashOf(token), kind: 'api', user: row.name, label: body.name, accesses: body.accesses, used: false, createdAtWallMs: clock.wall(), expiresAtWallMs: body.expiresAtWallMs }, clock.wall());
@@ -182,10 +185,11 @@ export const userRoutes: readonly Route[] = [
     audit: 'token.delete',
     params: z.object({ user: userName, token: word }),
     answer: null,
-    handle({ services: { users }, services, params }) {
+    handle({ services: { users, streams }, services, params }) {
       const kept = users.tokensOf(found(services, params.user).name).find(({ label }) => label === params.token);
       if (kept === undefined) throw new GatewayError('PEER_UNKNOWN', { name: params.token });
       users.deleteToken(kept.hash);
+      streams.lookAgain(params.user);
     },
   }),
 ];

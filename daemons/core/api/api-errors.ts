@@ -2,7 +2,7 @@
 import { type ErrorCode, HTTP_STATUS } from '../result.ts';
 
 /** Failures of the door itself; what lies behind it fails with an ErrorCode. */
-export type DoorCode = 'UNAUTHENTICATED' | 'LOCKED_OUT' | 'TOO_MANY_REQUESTS' | 'ROUTE_UNKNOWN' | 'TOO_LARGE' | 'MEDIA_TYPE' | 'PASSWORD_EXPIRED' | 'CONFLICT' | 'INTERNAL';
+export type DoorCode = 'UNAUTHENTICATED' | 'LOCKED_OUT' | 'TOO_MANY_REQUESTS' | 'ROUTE_UNKNOWN' | 'TOO_LARGE' | 'MEDIA_TYPE' | 'PASSWORD_EXPIRED' | 'INTERNAL';
 export type ApiCode = ErrorCode | DoorCode;
 
 export const API_STATUS: Readonly<Record<ApiCode, number>> = {
@@ -16,12 +16,12 @@ export const API_STATUS: Readonly<Record<ApiCode, number>> = {
   TOO_LARGE: 413,
   MEDIA_TYPE: 415,
   PASSWORD_EXPIRED: 403,
-  CONFLICT: 409,
   INTERNAL: 500,
 };
 
 export const API_WORDS: Readonly<Record<ApiCode, string>> = {
   BAD_REQUEST: 'the request is not as the interface says',
+  CONFLICT: 'it does not go with what is there now',
   CONFIG_INVALID: 'the configuration cannot be like this',
   PEER_UNKNOWN: 'there is no such device, platform or entry',
   PEER_OFFLINE: 'it is offline',
@@ -45,7 +45,6 @@ export const API_WORDS: Readonly<Record<ApiCode, string>> = {
   TOO_LARGE: 'the request is too large',
   MEDIA_TYPE: 'only application/json, not compressed',
   PASSWORD_EXPIRED: 'change the password first',
-  CONFLICT: 'it exists already, or is needed',
   INTERNAL: 'internal failure',
 };
 
