@@ -113,7 +113,7 @@ await t.test('configuration: edit, compare, check, commit, confirm, roll back, s
   const done = await client.commitCandidate({ reason: 'longer turns', confirmMinutes: 5 });
   t.equal(done.revision, before.revision + 1, JSON.stringify(done));
   t.match(await client.getConfigStatus(), { pending: { revision: done.revision } });
-  await t.rejects(second.commitCandidate({ reason: 'meanwhile' }), { status: 409, code: 'CONFLICT', detail: { why: /waits for confirm/ } });
+  await t.rejects(client.rollbackConfig({ revision: done.revision!, reason: 'meanwhile' }), { status: 409, code: 'CONFLICT', detail: { why: /waits for confirm/ } });
   t.match(await client.confirmCommit(), { revision: done.revision });
   t.equal((await client.showConfig({ path: 'devices.ptzHoldS' })).value, 33);
   await t.rejects(second.commitCandidate({ reason: 'after him' }), { status: 409, code: 'CONFLICT', detail: { why: /revision \d+ of wang .* changed devices.ptzHoldS meanwhile/ } });
