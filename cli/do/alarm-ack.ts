@@ -1,4 +1,4 @@
-import { GatewayError } from '#core/result.ts';
+import { EXIT_CODE, GatewayError } from '#core/result.ts';
 import { defineCommand } from '../command.ts';
 import { authorOf } from '../identity.ts';
 
@@ -9,7 +9,13 @@ export default defineCommand({
   args: { id: { type: 'argument', help: 'number of the alarm, as show alarms tells' } },
   async run(context, { id }) {
     if (!/^\d{1,15}$/.test(id)) throw new GatewayError('BAD_REQUEST', { id, why: 'expected the number of an alarm' });
-    await context.healthd(client => client.call('acknowledge', { alarmId: Number(id), author: authorOf(context.identity) }));
+    try {
+      await context.healthd(client => client.call('acknowledge', { alarmId: Number(id), author: authorOf(context.identity) }));
+    } catch (error) {
+      if (!(error instanceof GatewayError) || error.code !== 'PEER_UNKNOWN') throw error;
+      context.err(`no such alarm: ${id}`);
+      return EXIT_CODE.PEER_UNKNOWN;
+    }
     context.out(`alarm ${id} is seen by ${context.identity.user}`);
     return 0;
   },

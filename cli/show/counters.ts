@@ -28,6 +28,13 @@ async function gather(context: Context): Promise<Gathered> {
     ask('sipd', () => context.sipd(client => client.call('counters', {}, PATIENCE))),
     ...instances.map(instance => ask(`mediad-${instance}`, () => context.mediad(instance, client => client.call('counters', {}, PATIENCE)))),
   ]);
+  const others = await Promise.all([
+    ask('healthd', () => context.healthd(client => client.call('counters', {}, PATIENCE))),
+    ask('configd', () => context.configd(client => client.call('counters', {}, PATIENCE))),
+    ask('apid', () => context.apid(client => client.call('counters', {}, PATIENCE))),
+  ]);
+  // Not every machine has them.
+  answers.push(...others.filter(answer => !(answer instanceof GatewayError)));
   const counters: Record<string, Readonly<Record<string, number>>> = {};
   const unreachable: GatewayError[] = [];
   for (const answer of answers) {

@@ -1,4 +1,5 @@
 import type { HistorySeries } from '#contracts/healthd.ts';
+import { METRICS } from '#core/health/metrics.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
@@ -54,6 +55,18 @@ function labelsOf(of: string | undefined): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs.map(pair => [pair![1]!, pair![2]!]));
 }
 
+/** Also of a rule: `cpu.busy` is judged by cpu_busy_ratio. BAD_REQUEST: none, or several. */
+function metricOf(typed: string): string {
+  const name = PREFIX + typed.replace(PREFIX, '').replaceAll(/[.-]/g, '_');
+  if (Object.hasOwn(METRICS, name)) return name;
+  const names = Object.keys(METRICS);
+  const alike = names.filter(each => each.startsWith(`${name}_`));
+  if (alike.length === 1) return alike[0]!;
+  const near = alike.length > 0 ? alike : names.filter(each => each.startsWith(`${PREFIX}${typed.replace(PREFIX, '').split(/[._-]/)[0]!}_`));
+  const these = near.map(each => each.replace(PREFIX, '')).join(', ');
+  throw new GatewayError('BAD_REQUEST', { metric: typed, why: `no such metric: ${these === '' ? 'vlink show history lists them' : `perhaps ${these}`}` });
+}
+
 export default defineCommand({
   path: 'show history',
   access: 'read',
@@ -68,7 +81,7 @@ export default defineCommand({
     if (metric === undefined) return listMetrics(context, json);
     const toWallMs = systemClock.wall();
     const fromWallMs = toWallMs - spanMs('last', last ?? DEFAULT_LAST);
-    const name = metric.startsWith(PREFIX) ? metric : PREFIX + metric;
+    const name = metricOf(metric);
     const answer = await context.healthd(client => client.call('history', { metric: name, labels: labelsOf(of), fromWallMs, toWallMs, maxPoints: MAX_POINTS }));
     context.print(answer, json, ({ series, stepMs }) => {
       const rows = series.map(each => rowOf(each, fromWallMs, toWallMs)).sort((a, b) => b.max - a.max);

@@ -34,13 +34,23 @@ const fromMediad = (context: Context, instance: string) =>
 const fromHealthd = (context: Context) =>
   orNull(context.healthd(async client => ({ counters: await client.call('counters', {}, PATIENCE), alarms: await client.call('alarms', { activeOnly: true, limit: MAX_ALARMS }, PATIENCE) })));
 
+/** Where it runs: not every machine has it, and one that died is among the alarms. */
+async function othersOf(context: Context): Promise<Look['daemons']> {
+  const asked = [
+    ['configd', context.configd(client => client.call('counters', {}, PATIENCE))],
+    ['apid', context.apid(client => client.call('counters', {}, PATIENCE))],
+  ] as const;
+  const answers = await Promise.all(asked.map(async ([name, counters]) => ({ name, counters: await orNull(counters) })));
+  return answers.filter(({ counters }) => counters !== null);
+}
+
 export async function lookAround(context: Context): Promise<Look> {
   const instances = await context.mediadInstances();
-  const [sipd, healthd, ...medias] = await Promise.all([fromSipd(context), fromHealthd(context), ...instances.map(instance => fromMediad(context, instance))]);
+  const [others, sipd, healthd, ...medias] = await Promise.all([othersOf(context), fromSipd(context), fromHealthd(context), ...instances.map(instance => fromMediad(context, instance))]);
   const devices = sipd?.summary.devices;
   return {
     atMs: systemClock.now(),
-    daemons: [{ name: 'sipd', counters: sipd?.counters ?? null }, ...instances.map((instance, n) => ({ name: `mediad-${instance}`, counters: medias[n]?.counters ?? null })), { name: 'healthd', counters: healthd?.counters ?? null }],
+    daemons: [{ name: 'sipd', counters: sipd?.counters ?? null }, ...instances.map((instance, n) => ({ name: `mediad-${instance}`, counters: medias[n]?.counters ?? null })), { name: 'healthd', counters: healthd?.counters ?? null }, ...others],
     loads: medias.flatMap(media => media?.load ?? []),
     sessions: sipd?.sessions ?? [],
     viewers: medias.reduce((total, media) => total + (media?.viewers ?? 0), 0),

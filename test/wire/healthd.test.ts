@@ -47,6 +47,7 @@ const limits = [
   { rule: 'daemon.down', holdS: 60 },
   { rule: 'daemon.loop-delay', enabled: false },
   { rule: 'daemon.memory', enabled: false },
+  { rule: 'roles.unchecked', enabled: false },
 ];
 const health = (more: readonly object[] = []) => ({
   limits: [...limits, ...more],
@@ -174,6 +175,10 @@ await t.test('history: seconds now, minutes behind them, points as many as asked
   const shown = await vlink('show', 'history', 'cpu_cores', '--last', '1h', '--json');
   t.equal(shown.code, 1, 'the clock of the tests is another one: nothing in that hour');
   t.match(await vlink('show', 'history', 'load1', '--last', 'long'), { code: 64 });
+  t.match(JSON.parse((await vlink('show', 'history', 'cpu.busy', '--json')).out), { series: [], stepMs: Number }, 'a rule by its metric');
+  t.match(await vlink('show', 'history', 'cpu.nothing'), { code: 64, err: /no such metric: perhaps cpu_busy_ratio, / });
+  t.match(await vlink('show', 'history', 'no such'), { code: 64, err: /no such metric: perhaps|no such metric: vlink show history lists them/ });
+  t.match(await vlink('show', 'counters'), { code: 0, out: /^healthd +history.bytes +\d+$/m });
 });
 
 await t.test('twenty years ahead and back: an alarm, and nothing lost', async t => {
@@ -197,7 +202,7 @@ await t.test('other limits come into force while it runs; nonsense does not', as
   t.match(await vlink('show', 'rules'), { code: 0, out: /raid.degraded +- +yes +0 s +5 s/ });
   t.match(await vlink('alarm', 'ack', String(row.alarmId)), { code: 0 });
   t.equal((await active()).find(({ alarmId }) => alarmId === row.alarmId)?.acknowledged?.user.length! > 0, true);
-  t.match(await vlink('alarm', 'ack', '999999'), { code: 3 });
+  t.match(await vlink('alarm', 'ack', '999999'), { code: 3, err: /^no such alarm: 999999$/m });
 });
 
 await t.test('after a restart alarms stand as they stood, and are not raised anew', async t => {
