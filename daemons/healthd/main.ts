@@ -9,6 +9,7 @@
  *   5. collectors of syslog: what waits for them is lost
  *   6. the databases of history and alarms
  */
+import './lean.ts';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { HealthdEvent, HealthdRequests } from '#contracts/healthd.ts';
