@@ -3,10 +3,12 @@
  * When configd is away nothing is done that cannot be written down, except by root, who may have come to mend it: then it
  * goes to a file, and to configd as soon as that answers again.
  */
-import { appendFile, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { appendFile, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConfigdRequests, Json } from '#contracts/configd.ts';
 import { GatewayError } from '#core/result.ts';
+import { Accounts } from '#kit/accounts.ts';
 import { systemClock } from '#kit/clock.ts';
 import { systemRandom } from '#kit/random.ts';
 import type { ParamsOf } from '#kit/rpc.ts';
@@ -71,18 +73,20 @@ export class AuditTrail {
     const isMaster = identity.uid === ROOT_UID || (await stat(dirname(this.#spool)).then(found => found.uid, () => null)) === identity.uid;
     if (!isMaster) throw error;
     const size = await stat(this.#spool).then(found => found.size, () => 0);
-    if (size < MAX_SPOOL_BYTES) await appendFile(this.#spool, `${JSON.stringify({ atWallMs: systemClock.wall(), entry })}\n`, { mode: OWNER_ONLY }).catch(() => undefined);
+    const written = size >= MAX_SPOOL_BYTES ? 'is full' : await appendFile(this.#spool, `${JSON.stringify({ atWallMs: systemClock.wall(), entry })}\n`, { mode: OWNER_ONLY }).then(() => null, (failure: NodeJS.ErrnoException) => `takes nothing (${failure.code ?? failure.message})`);
     if (this.#warned) return;
     this.#warned = true;
-    this.#context.err(`${size < MAX_SPOOL_BYTES ? `written to ${this.#spool} until the audit log can be reached` : `${this.#spool} is full: not written down`}: ${explain(error)}`);
+    this.#context.err(`${written === null ? `written to ${this.#spool} until the audit log can be reached` : `${this.#spool} ${written}: not written down`}: ${explain(error)}`);
   }
 
   /** What waited, in order; what configd does not take stays for the next time. */
   async #deliverSpool(): Promise<void> {
     const sending = `${this.#spool}.${process.pid}.${systemRandom.hex(4)}`;
-    const text = await rename(this.#spool, sending).then(() => readFile(sending, 'utf8'), () => '');
-    if (text === '') return;
-    const lines = text.split('\n').filter(line => line !== '');
+    const spooled = await rename(this.#spool, sending).then(() => readSpool(sending), () => null);
+    if (spooled === null) return;
+    const all = spooled.text.split('\n').filter(line => line !== '');
+    const lines = all.filter(line => isOf(line, spooled.uid));
+    if (lines.length < all.length) this.#context.err(`${this.#spool}: ${all.length - lines.length} entries are not of whom they name: not delivered`);
     let sent = 0;
     try {
       await this.#context.configd(async client => {
@@ -101,6 +105,21 @@ export class AuditTrail {
 }
 
 const actionOf = ({ path }: Command): string => `cli.${path.replaceAll(' ', '.')}`;
+
+/** With its owner; null: no file of its own. */
+async function readSpool(path: string): Promise<{ readonly uid: number; readonly text: string } | null> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    return { uid: (await file.stat()).uid, text: await file.readFile('utf8') };
+  } catch {
+    return null;
+  }
+}
+
+/** Only root may have written down what somebody else did. A line that cannot be read is nobody's. */
+function isOf(line: string, uid: number): boolean {
+  return uid === ROOT_UID || lateEntry(line)?.author.user === new Accounts().nameOf(uid);
+}
 
 /** Null: a line that a power cut left. */
 function lateEntry(line: string): Entry | null {

@@ -14,7 +14,7 @@ const COLUMNS: readonly Column<AuditEntry>[] = [
   { title: 'WHO', value: ({ author: { user, via, address } }) => `${user} ${via}${address === null ? '' : ` ${address}`}` },
   { title: 'WHAT', value: row => row.action },
   { title: 'TO', value: row => row.target },
-  { title: 'RESULT', value: row => row.result },
+  { title: 'RESULT', value: row => (row.action.startsWith('cli.') && row.detail === 'begins' ? 'begins' : row.result) },
   { title: 'DETAIL', value: row => row.detail },
 ];
 

@@ -47,9 +47,10 @@ export const adopt = defineCommand({
   path: 'config adopt',
   access: 'configure',
   help: 'gateway.yaml as somebody wrote it with an editor becomes a revision, and the daemons read it',
-  args: { reason: REASON_OPTION, json: JSON_FLAG },
-  async run(context, { reason = '', json }) {
-    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason }, PATIENCE)), json);
+  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, json: JSON_FLAG },
+  async run(context, { reason = '', confirm, json }) {
+    const confirmMinutes = minutesIn(confirm);
+    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
   },
 });
 
@@ -57,13 +58,14 @@ export const factoryReset = defineCommand({
   path: 'config factory-reset',
   access: 'security',
   help: 'the configuration as delivered; the one before stays as a revision to come back to',
-  args: { yes: { type: 'flag', help: 'nothing is asked' }, reason: REASON_OPTION, json: JSON_FLAG },
-  async run(context, { yes, reason = '', json }) {
+  args: { yes: { type: 'flag', help: 'nothing is asked' }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, json: JSON_FLAG },
+  async run(context, { yes, reason = '', confirm, json }) {
     if (!yes) {
       context.err('every device and platform loses this gateway: give --yes when that is meant');
       return 1;
     }
-    return tellCommit(context, await context.configd(configd => configd.call('factoryReset', { author: author(context), reason }, PATIENCE)), json);
+    const confirmMinutes = minutesIn(confirm);
+    return tellCommit(context, await context.configd(configd => configd.call('factoryReset', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
   },
 });
 

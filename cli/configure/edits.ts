@@ -52,9 +52,10 @@ export const discard = defineCommand({
   path: 'config discard',
   access: 'configure',
   help: 'forgets your candidate',
-  args: {},
-  async run(context) {
+  args: { json: JSON_FLAG },
+  async run(context, { json }) {
     await context.configd(configd => configd.call('discard', { author: author(context) }));
+    if (json) context.print({ discarded: true }, true, () => '');
     return 0;
   },
 });

@@ -66,7 +66,7 @@ export const history = defineCommand({
     const [rows, status] = await context.configd(async configd => [await configd.call('history', { limit: wanted }), await configd.call('status', {})] as const);
     const notes = [
       ...(status.pending === null ? [] : [`revision ${status.pending.revision} of ${status.pending.author.user} waits for config confirm until ${wallText(status.pending.deadlineWallMs)}; then revision ${status.pending.returnsTo} comes back`]),
-      ...(status.changedOutside ? ['gateway.yaml was changed past vlink: config adopt takes that over, config rollback to the current revision undoes it'] : []),
+      ...(status.changedOutside ? [`gateway.yaml was changed past vlink: config adopt takes that over, config rollback ${status.revision} undoes it`] : []),
     ];
     context.print(json ? { ...status, revisions: rows } : rows, json, () => [table(rows, COLUMNS, 'nothing is kept yet'), ...notes].join('\n'));
     return 0;

@@ -1,12 +1,12 @@
 /** Everything that is needed to make this machine anew: the configuration, its kept revisions, and the keys of their secrets. */
 import { z } from 'zod';
-import type { Author, CommitResult } from '#contracts/configd.ts';
+import type { CommitResult } from '#contracts/configd.ts';
 import { GatewayError } from '#core/result.ts';
 import { openBackup, sealBackup } from '#kit/backup-file.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import type { Random } from '#kit/random.ts';
 import { formatKeyRing, parseKeyRing } from '#kit/secret-box.ts';
-import type { Changes } from './changes.ts';
+import type { Changes, How } from './changes.ts';
 import type { Editor } from './editor.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -58,13 +58,13 @@ export class Backups {
   }
 
   /** The configuration becomes a new revision; on a machine that has no history of its own, that of the backup comes before it. */
-  async restore(by: Author, file: Uint8Array, passphrase: string): Promise<CommitResult> {
+  async restore(by: Pick<How, 'author' | 'confirmMinutes'>, file: Uint8Array, passphrase: string): Promise<CommitResult> {
     const { revisions, editor, secrets, changes } = this.#deps;
     const read = content.safeParse(JSON.parse(await openBackup(file, passphrase)));
     if (!read.success) throw new GatewayError('BAD_REQUEST', { why: 'this backup was made by another version that this one does not know' });
     const ring = parseKeyRing(read.data.keys);
     const reseal = (text: string): string => secrets.resealText(editor.read(text), ring);
     if (revisions.rows(2).length < 2) for (const { text, reason, ...facts } of read.data.revisions) revisions.add({ ...facts, text: reseal(text), reason: `backup: ${reason}` });
-    return await changes.replace(reseal(read.data.text), { action: 'config.restore', author: by, reason: 'restored from a backup' });
+    return await changes.replace(reseal(read.data.text), { action: 'config.restore', ...by, reason: 'restored from a backup' });
   }
 }

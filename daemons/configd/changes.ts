@@ -34,7 +34,7 @@ export interface How {
 
 const NOTHING: CommitResult = { revision: null, issues: [], refusals: [], warnings: [], confirmByWallMs: null };
 const issueResult = (why: string): CommitResult => ({ ...NOTHING, issues: [{ line: 0, path: '', why }] });
-const OUTSIDE = 'gateway.yaml was changed past vlink: take that over with `config adopt`, or undo it with `config rollback` to the current revision';
+const outside = (current: number): string => `gateway.yaml was changed past vlink: take that over with \`config adopt\`, or undo it with \`config rollback ${current}\``;
 /** Rows of an audit entry; what is more is a number. */
 const MAX_AUDITED = 100;
 
@@ -55,7 +55,7 @@ export class Changes {
     const { editor, commits } = this.#deps;
     const { text, config, issues } = await editor.candidateNow(author);
     if (config === undefined) return { ...NOTHING, issues };
-    if (this.changedOutside) return issueResult(OUTSIDE);
+    if (this.changedOutside) return issueResult(outside(this.#deps.revisions.current));
     return { ...NOTHING, ...(await commits.check({ text, config, restart })) };
   }
 
@@ -85,24 +85,24 @@ export class Changes {
     });
   }
 
-  adopt(author: Author, reason: string): Promise<CommitResult> {
+  adopt(author: Author, reason: string, confirmMinutes: number | null): Promise<CommitResult> {
     return this.#alone(async () => {
       const { editor, file, secrets } = this.#deps;
       if (!this.changedOutside) return issueResult('gateway.yaml is the current revision: there is nothing to adopt');
       const judged = await editor.judge(file.read() ?? '');
       if (judged.config === undefined) return { ...NOTHING, issues: judged.issues };
       const sealed = await editor.judge(secrets.sealText(editor.read(judged.text), editor.current().value));
-      return await this.#run(sealed, { action: 'config.adopt', author, reason, confirmMinutes: null, restart: false }, true);
+      return await this.#run(sealed, { action: 'config.adopt', author, reason, confirmMinutes, restart: false }, true);
     });
   }
 
   /** The text takes the place of everything; where it must, daemons start anew. */
-  replace(text: string, how: Pick<How, 'action' | 'author' | 'reason'>): Promise<CommitResult> {
-    return this.#alone(async () => await this.#run(await this.#deps.editor.judge(text), { ...how, confirmMinutes: null, restart: true }, true));
+  replace(text: string, how: Omit<How, 'restart'>): Promise<CommitResult> {
+    return this.#alone(async () => await this.#run(await this.#deps.editor.judge(text), { ...how, restart: true }, true));
   }
 
-  factoryReset(author: Author, reason: string): Promise<CommitResult> {
-    return this.replace(referenceConfig(), { action: 'config.factory-reset', author, reason: reason === '' ? 'factory reset' : reason });
+  factoryReset(author: Author, reason: string, confirmMinutes: number | null): Promise<CommitResult> {
+    return this.replace(referenceConfig(), { action: 'config.factory-reset', author, confirmMinutes, reason: reason === '' ? 'factory reset' : reason });
   }
 
   /** A new key, then everything that is kept is sealed with it; only then the old keys go. */
@@ -131,7 +131,7 @@ export class Changes {
     const { revisions, commits } = this.#deps;
     const { text, config, changes } = judged;
     if (config === undefined) return this.#noted(how, judged, { ...NOTHING, issues: judged.issues });
-    if (!overOutside && this.changedOutside) return this.#noted(how, judged, issueResult(OUTSIDE));
+    if (!overOutside && this.changedOutside) return this.#noted(how, judged, issueResult(outside(revisions.current)));
     const cutOff = confirmMinutes === null ? lockOut(config, author) : null;
     if (cutOff !== null) return this.#noted(how, judged, issueResult(cutOff));
     const end = await commits.run({ text, config, author, reason, changes: changes.length, confirmMinutes, restart }).catch((error: unknown) => {

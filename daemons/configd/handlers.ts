@@ -44,15 +44,15 @@ export function handlersOf({ revisions, candidates, editor, changes, commits, ba
     },
     rollback: ({ author, revision, reason, confirmMinutes, restart = false }) => changes.rollback(revision, { author, reason, confirmMinutes, restart }),
     history: ({ limit }) => revisions.rows(limit),
-    adopt: ({ author, reason }) => changes.adopt(author, reason),
+    adopt: ({ author, reason, confirmMinutes = null }) => changes.adopt(author, reason, confirmMinutes),
     backup: async ({ author, passphrase }) => {
       const file = await backups.make(passphrase);
       audit.record({ author, action: 'config.backup', target: `revision ${revisions.current}`, before: null, after: null, result: 'done', detail: `${file.length} bytes` });
       return { fileBase64: Buffer.from(file).toString('base64') };
     },
-    restore: ({ author, passphrase, fileBase64 }) => backups.restore(author, Buffer.from(fileBase64, 'base64'), passphrase),
+    restore: ({ author, passphrase, fileBase64, confirmMinutes = null }) => backups.restore({ author, confirmMinutes }, Buffer.from(fileBase64, 'base64'), passphrase),
     rotateSecrets: ({ author, reason }) => changes.rotate(author, reason),
-    factoryReset: ({ author, reason }) => changes.factoryReset(author, reason),
+    factoryReset: ({ author, reason, confirmMinutes = null }) => changes.factoryReset(author, reason, confirmMinutes),
     audit: facts => ({ sequence: audit.append(facts).sequence }),
     auditLog: ({ fromSequence, limit }) => audit.read(fromSequence, limit),
     auditVerify: () => audit.verify(),

@@ -111,13 +111,13 @@ export interface ConfigdRequests {
   rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined }): CommitResult;
   history(params: { readonly limit: number }): readonly RevisionRow[];
   /** The file as it stands, read anew by every daemon: for whoever wrote it with an editor. */
-  adopt(params: { readonly author: Author; readonly reason: string }): CommitResult;
+  adopt(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes?: number | null | undefined }): CommitResult;
   /** Configuration, revisions and secrets in one file, encrypted with the passphrase (scrypt, AES-256-GCM). */
   backup(params: { readonly author: Author; readonly passphrase: string }): { readonly fileBase64: string };
-  restore(params: { readonly author: Author; readonly passphrase: string; readonly fileBase64: string }): CommitResult;
+  restore(params: { readonly author: Author; readonly passphrase: string; readonly fileBase64: string; readonly confirmMinutes?: number | null | undefined }): CommitResult;
   /** A new key; every kept secret is sealed with it, and the old keys are forgotten. */
   rotateSecrets(params: { readonly author: Author; readonly reason: string }): CommitResult;
-  factoryReset(params: { readonly author: Author; readonly reason: string }): CommitResult;
+  factoryReset(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes?: number | null | undefined }): CommitResult;
   /** Appends to the chain; returns when it is on the disk. */
   audit(params: { readonly author: Author; readonly action: string; readonly target: string; readonly before: Json; readonly after: Json; readonly result: AuditEntry['result']; readonly detail: string }): { readonly sequence: number };
   /** Oldest first; a negative number counts from the end. */

@@ -1,6 +1,6 @@
 /** Who may do what with vlink, and what is written down of it: real users, a forced command of sshd, a real bash. As root, as CI is. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -81,6 +81,12 @@ t.test('nothing is done that cannot be written down, except by root, and that is
   t.match(await vlink({ VLINK_CONFIG: daemons.configPath }, 'catalog', 'refresh', 'x'), { code: 0, err: '' });
   t.match(daemons.audits.map(({ detail }) => detail), [/^begins; delivered late, it was 20/, /^exit code 0; delivered late/, 'begins', 'exit code 0'], 'in order, and a torn line is passed over');
   t.same(readdirSync(daemons.directory).filter(name => name.startsWith('audit-spool')), []);
+  const forged = join(daemons.directory, 'audit-spool.jsonl');
+  const known = daemons.audits.length;
+  writeFileSync(forged, `${JSON.stringify({ atWallMs: 1, entry: { ...daemons.audits[0], author: { user: 'root', via: 'cli', address: null }, action: 'cli.forged' } })}\n`);
+  chownSync(forged, 65_534, 65_534);
+  t.match(await vlink({ VLINK_CONFIG: daemons.configPath }, 'catalog', 'refresh', DEVICE), { code: 0, err: /1 entries are not of whom they name: not delivered/ });
+  t.notOk(daemons.audits.slice(known).some(({ action }) => action === 'cli.forged'));
 });
 
 t.test('secrets are not written down', async t => {

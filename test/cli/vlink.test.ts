@@ -68,6 +68,7 @@ async function fakeDaemons(test: Test, refusing?: string): Promise<Fake> {
     await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd as RpcHandlers<SipdRequests>, { validate: sipdRequestSchemas, log }),
     await serveRpc<MediadRequests>(join(directory, 'mediad-1.sock'), mediad('mediad-1'), { validate: mediadRequestSchemas, log }),
     await serveRpc<MediadRequests>(join(directory, 'mediad-2.sock'), mediad('mediad-2'), { validate: mediadRequestSchemas, log }),
+    await serveRpc<MediadRequests>(join(directory, 'healthd.sock'), mediad('healthd'), { validate: mediadRequestSchemas, log }),
   ];
   test.teardown(async () => {
     for (const server of servers) await server[Symbol.asyncDispose]();
@@ -106,6 +107,11 @@ t.test('show', async t => {
   t.equal(all.out.trimEnd().split('\n').length, 2501, 'every page');
   t.match(all.out, /city 34010000001310000009/);
   t.same(calls, [0, 1000, 2000].map(offset => `listChannels ${offset} ${device.id}`));
+
+  t.same(JSON.parse((await vlink(directory, 'catalog', 'refresh', device.id, '--json')).out), { asked: device.id });
+  t.match(JSON.parse((await vlink(directory, 'show', 'firewall', '--json')).out), { enabled: /true|false/, rules: /table inet viewlink/ });
+  t.match(await vlink(directory, 'ban', 'remove', 'xyz'), { code: 64, err: /is no IP address/ });
+  calls.length = 0;
 
   const counters = await vlink(directory, 'show', 'counters');
   t.match(counters.out, /sipd +sip\.accepted +9\nsipd +sip\.flood +3\nmediad-1 +rtp\.wrong-ssrc +5\nmediad-2 /);
@@ -169,8 +175,8 @@ t.test('config check', async t => {
 
 t.test('config reload: all are asked first, one refusal ends it and nobody changed', async t => {
   const good = await fakeDaemons(t);
-  t.match(await vlink(good.directory, 'config', 'reload'), { code: 0, out: /mediad-1: reloaded\nmediad-2: reloaded\nsipd: reloaded/ });
-  t.same(good.calls, ['ask mediad-1', 'ask mediad-2', 'ask sipd', 'reload mediad-1', 'reload mediad-2', 'reload sipd']);
+  t.match(await vlink(good.directory, 'config', 'reload'), { code: 0, err: /viewlink-configd is away/, out: /mediad-1: reloaded\nmediad-2: reloaded\nsipd: reloaded\nhealthd: reloaded/ });
+  t.same(good.calls, ['ask mediad-1', 'ask mediad-2', 'ask sipd', 'ask healthd', 'reload mediad-1', 'reload mediad-2', 'reload sipd', 'reload healthd']);
 
   const refusing = await fakeDaemons(t, 'mediad-2');
   t.match(await vlink(refusing.directory, 'config', 'reload'), { code: 1, err: /mediad-2: refused: media\.ports: needs a restart\nnothing was reloaded/ });

@@ -110,6 +110,21 @@ t.test('files of every version are read; what moves takes its comments along', a
   t.match(parseConfig(new TextEncoder().encode('version: 99\n')), { ok: false, problems: [{ line: 1, path: 'version', why: /update it first/ }] });
 });
 
+t.test('two of its own that would listen on the same port', t => {
+  const problems = (text: string): readonly string[] => { const result = parseConfig(new TextEncoder().encode(text)); return result.ok ? [] : result.problems.map(({ path, why }) => `${path} ${why}`); };
+  const api = 'api: {certificateFile: /c, keyFile: /k, listen: [{address: 10.0.0.1, port: 8080}]}\n';
+  t.same(problems(`${api}sip: {listen: [{transport: tcp, address: "::", port: 8080}]}\n`), ['api.listen[0].port tcp port 8080 is a SIP port']);
+  t.same(problems(`${api}sip: {listen: [{transport: udp, address: "::", port: 8080}]}\n`), []);
+  for (const key of ['httpPort', 'rtspPort', 'rtmpPort']) {
+    const ports = Object.entries({ httpPort: 0, rtspPort: 0, rtmpPort: 0, [key]: 8079 }).map(([name, port]) => `${name}: ${port}`).join(', ');
+    t.same(problems(`${api}media: {instances: 2}\noutlets: {address: 0.0.0.0, ${ports}}\n`), [`api.listen[0].port meets outlets.${key} with 2 instances`]);
+  }
+  t.same(problems(`${api}outlets: {address: 10.0.0.2, httpPort: 8080}\n`), []);
+  t.same(problems('sip: {listen: [{transport: tcp, address: 10.0.0.1, port: 8080}]}\noutlets: {address: 0.0.0.0, httpPort: 8080}\n'), ['outlets.httpPort tcp port 8080 is a SIP port']);
+  t.same(problems('api: {certificateFile: /c, keyFile: /k, listen: [{address: 10.0.0.1, port: 8080}, {address: 0.0.0.0, port: 8080}]}\n').length, 1);
+  t.end();
+});
+
 t.test('revisions: kept, bounded, and half a one is none', async t => {
   const where = directory(t);
   const store = new ConfigRevisions(where, undefined, log);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isIp, isLoopback, parseNetwork } from '../ip.ts';
 import { webhookHostProblem } from '../api/webhook-target.ts';
 import type { FieldProblem } from './field-problem.ts';
+import { overlap } from './overlap.ts';
 
 const MAX_TEXT = 255;
 const ip = z.string().max(MAX_TEXT).refine(isIp, 'expected an IPv4 or IPv6 address');
@@ -45,7 +46,7 @@ export type WebhookConfig = ApiConfig['webhooks'][number];
 export function* checkApi(api: ApiConfig): Generator<FieldProblem> {
   for (const [i, { address, tls, port }] of api.listen.entries()) {
     if (!tls && !isLoopback(address)) yield { path: ['api', 'listen', i, 'tls'], why: 'without TLS only a loopback address' };
-    if (api.listen.findIndex(other => other.address === address && other.port === port) < i) yield { path: ['api', 'listen', i, 'port'], why: `${address} port ${port} is there already` };
+    if (api.listen.findIndex(other => other.port === port && overlap(other.address, address)) < i) yield { path: ['api', 'listen', i, 'port'], why: `${address} port ${port} is there already` };
   }
   if ((api.certificateFile === '') !== (api.keyFile === '')) yield { path: ['api', 'keyFile'], why: 'certificateFile and keyFile go together' };
   for (const [i, { name, url, local }] of api.webhooks.entries()) {

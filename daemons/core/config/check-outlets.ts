@@ -2,10 +2,11 @@
 import { isIp } from '../ip.ts';
 import { parseRtspUrl } from '../rtsp/url.ts';
 import type { FieldProblem } from './field-problem.ts';
+import { overlap } from './overlap.ts';
 import type { GatewayConfig } from './schema.ts';
 
 const MAX_PORT = 65535;
-const PORTS = ['rtspPort', 'rtmpPort', 'httpPort'] as const;
+export const OUTLET_PORTS = ['rtspPort', 'rtmpPort', 'httpPort'] as const;
 /** What stands in the query of a URL as it is. */
 const URL_SAFE = /^[A-Za-z0-9._~!*'()/:@,;$-]+$/;
 
@@ -18,7 +19,7 @@ export function* checkOutlets(config: GatewayConfig): Generator<FieldProblem> {
 
 /** Each instance takes a number of its own from each port on. */
 function* checkPorts({ outlets, media, sip }: GatewayConfig): Generator<FieldProblem> {
-  const used = PORTS.filter(key => outlets[key] !== 0);
+  const used = OUTLET_PORTS.filter(key => outlets[key] !== 0);
   if (outlets.address === '') return;
   for (const [i, key] of used.entries()) {
     const [first, last] = [outlets[key], outlets[key] + media.instances - 1];
@@ -26,7 +27,7 @@ function* checkPorts({ outlets, media, sip }: GatewayConfig): Generator<FieldPro
     if (last > MAX_PORT) yield { path, why: `no ports for ${media.instances} instances from ${first} on` };
     const other = used.slice(0, i).find(each => outlets[each] <= last && outlets[each] + media.instances - 1 >= first);
     if (other !== undefined) yield { path, why: `meets outlets.${other} with ${media.instances} instances` };
-    const listen = sip.listen.find(({ transport, address, port }) => transport === 'tcp' && port >= first && port <= last && (address === outlets.address || address === '0.0.0.0' || address === '::'));
+    const listen = sip.listen.find(({ transport, address, port }) => transport === 'tcp' && port >= first && port <= last && overlap(address, outlets.address));
     if (listen !== undefined) yield { path, why: `tcp port ${listen.port} is a SIP port` };
   }
 }

@@ -3,9 +3,10 @@ import { normalizeIp } from '../ip.ts';
 import { checkApi } from './api-schema.ts';
 import { checkCluster } from './check-cluster.ts';
 import { checkHost } from './host-schema.ts';
-import { checkOutlets } from './check-outlets.ts';
+import { checkOutlets, OUTLET_PORTS } from './check-outlets.ts';
 import { checkViews } from './check-view.ts';
 import type { FieldProblem } from './field-problem.ts';
+import { overlap } from './overlap.ts';
 import type { DeviceConfig, GatewayConfig, UpstreamConfig } from './schema.ts';
 
 export type { FieldProblem };
@@ -13,13 +14,12 @@ export type { FieldProblem };
 /** Each media instance needs some ports of its own. */
 const MIN_PORTS_PER_INSTANCE = 2;
 const MAX_PORT = 65535;
-const WILDCARD = ['0.0.0.0', '::'];
 
 type Path = readonly (string | number)[];
 
 /** Empty when the configuration is sound. */
 export function checkConfig(config: GatewayConfig): readonly FieldProblem[] {
-  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config), ...checkOutlets(config), ...checkCluster(config), ...checkApi(config.api), ...checkHost(config.host)];
+  return [...checkListen(config), ...checkDevices(config), ...checkUpstreams(config), ...checkMediaPorts(config), ...checkResources(config), ...checkViews(config), ...checkRenditions(config), ...checkOutlets(config), ...checkCluster(config), ...checkApi(config.api), ...checkApiPorts(config), ...checkHost(config.host)];
 }
 
 function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
@@ -29,17 +29,21 @@ function* checkListen({ sip }: GatewayConfig): Generator<FieldProblem> {
   }
 }
 
+function* checkApiPorts({ api, sip, outlets, media }: GatewayConfig): Generator<FieldProblem> {
+  for (const [i, { address, port }] of api.listen.entries()) {
+    const path: Path = ['api', 'listen', i, 'port'];
+    if (sip.listen.some(one => one.transport === 'tcp' && one.port === port && overlap(one.address, address))) yield { path, why: `tcp port ${port} is a SIP port` };
+    const outlet = OUTLET_PORTS.find(key => outlets.address !== '' && outlets[key] !== 0 && port >= outlets[key] && port < outlets[key] + media.instances && overlap(outlets.address, address));
+    if (outlet !== undefined) yield { path, why: `meets outlets.${outlet} with ${media.instances} instances` };
+  }
+}
+
 function* checkRenditions({ transcode, upstreams }: GatewayConfig): Generator<FieldProblem> {
   const names = transcode.renditions.map(({ name }) => name);
   yield* duplicates(names, i => ['transcode', 'renditions', i, 'name'], 'rendition name');
   for (const [i, { transcode: name }] of upstreams.entries()) {
     if (name !== '' && !names.includes(name)) yield { path: ['upstreams', i, 'transcode'], why: `transcode.renditions has no ${name}` };
   }
-}
-
-/** A wildcard binds every address of its port. `::` is dual-stack, so it meets 0.0.0.0 too. */
-function overlap(a: string, b: string): boolean {
-  return WILDCARD.includes(a) || WILDCARD.includes(b) || normalizeIp(a) === normalizeIp(b);
 }
 
 function* checkDevices({ devices }: GatewayConfig): Generator<FieldProblem> {

@@ -6,12 +6,12 @@ import { gatewaySchema } from './schema.ts';
 const HEADER: Readonly<Record<HelpLanguage, readonly string[]>> = {
   en: [
     'ViewLink Gateway: the configuration, complete, with its defaults. As shipped, nothing listens and nobody is admitted.',
-    'Keys may be left out. Check with `vlink config check`, apply with `vlink config reload`.',
+    'Keys may be left out. Edit with `vlink configure`; after an editor: `vlink config check`, then `vlink config adopt`.',
     'This file is printed by scripts/config-reference.',
   ],
   zh: [
     'ViewLink 视图智联网关:完整配置及默认值。出厂时不监听任何端口,也不准入任何设备。',
-    '各项均可省略。用 `vlink config check` 检查,用 `vlink config reload` 生效。',
+    '各项均可省略。用 `vlink configure` 修改;直接编辑文件后,先 `vlink config check`,再 `vlink config adopt`。',
     '本文件由 scripts/config-reference 生成。',
   ],
 };
