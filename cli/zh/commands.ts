@@ -48,7 +48,7 @@ export const COMMANDS_ZH: Readonly<Record<string, string>> = {
   'let an address in again that was shut out': '解除对某地址的封禁',
   'the first log-in of the HTTP API, once; root only': 'HTTP 接口的首次登录口令，只显示一次；仅限 root',
   'every problem of a configuration with its line; exit code 2 when there is one': '列出配置的每个问题及行号；有问题时退出码为 2',
-  'check the configuration, then let every daemon apply what changed; sessions go on': '检查配置，然后让各进程应用变化；会话不中断',
+  'the same as config adopt; root, when viewlink-configd is away: every daemon reads the file as it stands': '同 config adopt;viewlink-configd 不在时限 root 使用:各守护进程按文件现状读取',
   'edits the configuration line by line: set, delete, show, compare, commit confirm 10, confirm, rollback': '逐行编辑配置：set、delete、show、compare、commit confirm 10、confirm、rollback',
   'a value in your candidate: config set upstreams city port 5061; a secret is asked for, or read from a pipe': '设置候选配置中的一个值：config set upstreams city port 5061；口令另行询问，或从管道读入',
   'takes a value, an entry or a whole part out of your candidate': '从候选配置中删去一个值、一个条目或整个部分',
