@@ -1,3 +1,4 @@
+import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { author, CONFIRM_OPTION, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit } from './common.ts';
 
@@ -35,8 +36,9 @@ export const rollback = defineCommand({
   path: 'config rollback',
   access: 'configure',
   help: 'a kept revision into force again, as a new one; while a commit waits for confirm, the one before it at once',
-  args: { revision: { type: 'argument', help: 'its number; -1: the one before the current one' }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, json: JSON_FLAG },
+  args: { revision: { type: 'argument', help: 'its number; -1: the one before the current one', optional: true }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, json: JSON_FLAG },
   async run(context, { revision, reason = '', confirm, restart, json }) {
+    if (revision === undefined) throw new GatewayError('BAD_REQUEST', { why: 'to which revision? config history shows them; -1 is the one before the current one' });
     const confirmMinutes = minutesIn(confirm);
     const result = await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart }, PATIENCE));
     return tellCommit(context, result, json);

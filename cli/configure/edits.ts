@@ -1,4 +1,5 @@
 import { isSecretPath } from '#core/config/complete.ts';
+import { bindPath, parsePath } from '#core/config/path.ts';
 import { readValue } from '#core/config/patch.ts';
 import { GatewayError } from '#core/result.ts';
 import type { EditStep } from '#contracts/configd.ts';
@@ -13,6 +14,9 @@ export async function setStep(context: Context, words: readonly string[]): Promi
     const path = pathText(words);
     return { op: 'set', path, value: await askSecret(context, path, true) };
   }
+  const whole = parsePath(words.join(' '));
+  const place = whole.ok ? bindPath(whole.value) : '';
+  if (words.length > 1 && typeof place !== 'string') throw new GatewayError('BAD_REQUEST', { path: words.join(' '), why: 'a value is missing' });
   const path = words.slice(0, -1);
   if (isSecretPath(path)) throw new GatewayError('BAD_REQUEST', { path: pathText(path), why: 'a secret is not typed where others see it: leave it out, it is asked for, or read from a pipe' });
   const bound = pathIn(path);

@@ -1,5 +1,5 @@
 /** Reads /etc/viewlink/gateway.yaml. The old configuration stays in force until a new one is good as a whole (fault 91). */
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { changedSections } from '#core/config/diff.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
@@ -22,6 +22,8 @@ const isThere = (path: string): Promise<boolean> => access(path).then(() => true
 export async function loadConfig(path: string, secrets: 'opened' | 'unopened' = 'opened'): Promise<ConfigResult> {
   let bytes: Uint8Array;
   try {
+    // A device has no end.
+    if (!(await stat(path)).isFile()) return configFailure('cannot be read: it is no file');
     bytes = await readFile(path);
   } catch (error) {
     return configFailure(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);

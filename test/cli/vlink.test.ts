@@ -118,7 +118,7 @@ t.test('show', async t => {
   writeFileSync(join(directory, 'mediad-3.sock'), '');
   const some = await vlink(directory, 'show', 'counters', '--json');
   t.equal(some.code, 0, 'one does not answer');
-  t.same(Object.keys(JSON.parse(some.out) as object), ['sipd', 'mediad-1', 'mediad-2'], 'the others are shown all the same');
+  t.same(Object.keys(JSON.parse(some.out) as object), ['sipd', 'mediad-1', 'mediad-2', 'healthd'], 'the others are shown all the same');
   t.match(some.err, /viewlink-mediad@3 is not reachable/);
 });
 
@@ -171,6 +171,7 @@ t.test('config check', async t => {
   t.equal(json.code, 2);
   t.match(JSON.parse(json.out), [{ line: 2, path: 'sip.lisen' }]);
   t.match(await vlink(directory, 'config', 'check', join(directory, 'none.yaml')), { code: 2, err: /ENOENT/ });
+  t.match(await vlink(directory, 'config', 'check', '/dev/zero'), { code: 2, err: /it is no file/ });
 });
 
 t.test('config reload: all are asked first, one refusal ends it and nobody changed', async t => {

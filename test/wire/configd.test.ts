@@ -284,6 +284,8 @@ t.test('by vlink: one command after the other, and line by line', async t => {
   t.match(await vlink('config', 'set', 'upstreams', 'city', 'keepaliveS', '55'), { code: 0, out: /~ upstreams\[city\]\.keepaliveS: 41 -> 55\n/ });
   t.match(await vlink('config', 'set', 'upstreams[city].password', `${CANARY}-argv`), { code: 64, err: /not typed where others see it/ });
   t.match(await vlink('config', 'set', 'upstreams[city].keepaliveS', '1'), { code: 64, err: /5/ });
+  t.match(await vlink('config', 'set', 'log', 'level'), { code: 64, err: /a value is missing/ });
+  t.match(await vlink('config', 'rollback'), { code: 64, err: /to which revision\? config history/ });
   t.match(await vlink('config', 'delete', 'upstreams', 'nowhere'), { code: 64, err: /is not set/ });
   t.match(await vlink('config', 'commit', '--check'), { code: 0, out: /it can be committed/ });
   t.match(await vlink('config', 'commit', '--reason', 'by hand', '--confirm', '5'), { code: 0, out: /is in force until .* unless you confirm/ });
