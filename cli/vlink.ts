@@ -20,9 +20,9 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     if (ssh !== null) return await serve(ssh, output, isTerminal);
     chooseLanguage(argv, environment);
     const desk: Desk = { environment, identity: identityOf(environment), restricted: false };
-    const words = withoutLanguage(argv);
+    const { words, given } = leadingOptions(argv);
     const only = modeCommand(words);
-    if (isTerminal && (words.length === 0 || only !== null)) return await startShell(desk, output, { idleMs: idleMs(desk), ...(only !== null && { only }) });
+    if (isTerminal && (words.length === 0 || only !== null)) return await startShell({ ...desk, environment: { ...environment, ...given } }, output, { idleMs: idleMs(desk), ...(only !== null && { only }) });
     using interrupt = interruptedByKey();
     return await runArgv(argv, desk, output, interrupt.signal);
   } catch (error) {
@@ -39,7 +39,21 @@ function idleMs({ environment, identity }: Desk): number {
   return identity.address === null ? 0 : DEFAULT_IDLE_MINUTES * 60_000;
 }
 
-const withoutLanguage = (argv: readonly string[]): readonly string[] => (argv[0] === '--lang' ? argv.slice(2) : argv[0]?.startsWith('--lang=') === true ? argv.slice(1) : argv);
+const LEADING: Readonly<Record<string, string>> = { '--lang': 'VLINK_LANG', '--run-dir': 'VLINK_RUN_DIR', '--config': 'VLINK_CONFIG' };
+
+/** Options before the first word, as the shell finds them in its environment. */
+function leadingOptions(argv: readonly string[]): { readonly words: readonly string[]; readonly given: Readonly<Record<string, string>> } {
+  const given: Record<string, string> = {};
+  let at = 0;
+  for (;;) {
+    const [, name = '', inline] = /^(--[a-z-]+)(?:=(.*))?$/s.exec(argv[at] ?? '') ?? [];
+    const variable = LEADING[name];
+    const value = inline ?? argv[at + 1];
+    if (variable === undefined || value === undefined) return { words: argv.slice(at), given };
+    given[variable] = value;
+    at += inline === undefined ? 2 : 1;
+  }
+}
 
 async function serve({ environment, line, idleMs }: SshSession, output: Output, isTerminal: boolean): Promise<number> {
   chooseLanguage([], environment);

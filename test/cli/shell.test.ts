@@ -79,7 +79,7 @@ t.test('abbreviations count where they are unique', async t => {
   t.match(path('__complete'), /no command/, 'what is for programs is not offered');
   const run = readLine(GRAMMAR, 'sh dev | json | include x');
   t.match(run, { kind: 'run', argv: ['show', 'devices', '--json'], filters: [{ kind: 'include' }] });
-  t.match(readLine(GRAMMAR, 'catalog refresh 1 | json'), { kind: 'refused', why: /no raw answer/ });
+  t.match(readLine(GRAMMAR, 'completion bash | json'), { kind: 'refused', why: /no raw answer/ });
   t.match(readLine(GRAMMAR, 'why "a'), { kind: 'refused', why: /quote/ });
   t.same([readLine(GRAMMAR, ' ').kind, readLine(GRAMMAR, 'exit').kind, readLine(GRAMMAR, 'why exit').kind], ['nothing', 'leave', 'run']);
   fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 100 }), line => typeof readLine(GRAMMAR, line).kind === 'string'));
@@ -198,8 +198,8 @@ t.test('on a terminal: Tab, ?, pages, filters, Ctrl-C, history, Ctrl-D', async t
   const home = mkdtempSync(join(tmpdir(), 'vl-home-'));
   t.teardown(() => rmSync(home, { recursive: true, force: true }));
   const { steps, code } = await ptySession({
-    argv: [VLINK],
-    env: { PATH: '/usr/bin:/bin', HOME: home, TERM: 'xterm', LANG: 'C.UTF-8', VLINK_CONFIG: daemons.configPath },
+    argv: [VLINK, '--config', daemons.configPath],
+    env: { PATH: '/usr/bin:/bin', HOME: home, TERM: 'xterm', LANG: 'C.UTF-8' },
     steps: [
       { expect: PROMPT },
       { send: 'show ?', expect: 'devices +cameras.*counters.*> \\S*show \\x1b\\[\\d+G$' },
