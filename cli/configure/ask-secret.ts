@@ -18,7 +18,6 @@ export async function askSecret(context: Context, what: string, twice = false): 
 async function typed(terminal: Terminal, what: string): Promise<string> {
   const done = Promise.withResolvers<string>();
   let secret = '';
-  terminal.write(`${what}: `);
   using _keys = terminal.keys(key => {
     if (key === 'enter') done.resolve(secret);
     else if (key === 'ctrl-c' || key === 'ctrl-d' || key === 'escape') done.reject(new Interrupted());
@@ -26,6 +25,8 @@ async function typed(terminal: Terminal, what: string): Promise<string> {
     else if (key === 'space') secret += ' ';
     else if ([...key].length === 1 && secret.length < MAX_SECRET) secret += key;
   });
+  // Asked when keys are taken already: what is typed at once shows on the screen otherwise.
+  terminal.write(`${what}: `);
   try {
     return await done.promise;
   } finally {

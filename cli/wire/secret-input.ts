@@ -18,7 +18,6 @@ async function firstLine(): Promise<string> {
 }
 
 function typed(terminal: NonNullable<Context['terminal']>, prompt: string, signal: AbortSignal): Promise<string> {
-  terminal.write(prompt);
   return new Promise((resolve, reject) => {
     let text = '';
     const end = (settle: () => void): void => {
@@ -36,6 +35,8 @@ function typed(terminal: NonNullable<Context['terminal']>, prompt: string, signa
       else if (key.length <= 2 && text.length < MAX_CHARS) text += key;
     });
     signal.addEventListener('abort', onAbort);
+    // Asked when keys are taken already: what is typed at once shows on the screen otherwise.
+    terminal.write(prompt);
   });
 }
 

@@ -63,6 +63,7 @@ function expected({ words, min, max }: LeafNode): string {
 function patchFor(value: Json, bound: BoundPath, given: Json): Patch | string {
   const { place, missing } = locate(value, bound);
   if (missing === null) {
+    if (isNewBesideIndex(value, place, bound, given)) return { place: [...place.slice(0, -1), (valueAt(value, place.slice(0, -1)) as readonly Json[]).length], value: given };
     const key = keyProblem(bound, given);
     return key ?? { place, value: given };
   }
@@ -90,6 +91,13 @@ function newEntry(inside: Json, entry: string, { keyField }: ListNode, length: n
   if (!isObject(inside)) return 'an entry of this list has keys of its own';
   if (Object.hasOwn(inside, keyField) && inside[keyField] !== entry) return `its ${keyField} is not ${entry}`;
   return { value: { [keyField]: entry, ...inside } };
+}
+
+/** `upstreams[0]` with an entry named 0, where the first one has another name: that one is not meant. */
+function isNewBesideIndex(value: Json, place: Place, { steps, nodes }: BoundPath, given: Json): boolean {
+  const [last, list, there] = [steps.at(-1), nodes.at(-2), valueAt(value, place)];
+  if (last === undefined || 'key' in last || list?.kind !== 'list' || list.keyField === null || !isObject(given) || !isObject(there)) return false;
+  return given[list.keyField] === last.entry && there[list.keyField] !== last.entry;
 }
 
 /** A whole entry that is replaced keeps its key. */

@@ -171,3 +171,8 @@ t.test('how long it waits still, by whichever clock can be believed', async t =>
   t.ok(msUntilReturn({ ...pending, bootId: '' }, { wallMs: 2_000_000, bootMs: 110_000, bootId: '' }) < 0, 'where the system does not say which boot it is');
   t.equal(msUntilReturn({ ...pending, phase: 'applying' }, { wallMs: 1_010_000, bootMs: 110_000, bootId: 'a' }), 0);
 });
+
+t.test('an entry named like an index is not the entry with that index', async t => {
+  const made = applyStep({ upstreams: [{ name: '.' }] }, { op: 'set', path: 'upstreams[0]', value: { name: '0' } }, { stored: true });
+  t.same(made.ok && made.value, { upstreams: [{ name: '.' }, { name: '0' }] });
+});
