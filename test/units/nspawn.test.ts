@@ -60,6 +60,12 @@ async function bareStart(): Promise<number> {
 }
 
 /** By the clock of systemd: from the end of what was killed to the readiness of what came after. */
+/** Another process than before: for a moment after its end a unit is active and has none. */
+async function isAnew(unit: string, before: string): Promise<boolean> {
+  const pid = await pidOf(unit);
+  return pid !== '0' && pid !== before && (await isActive(unit));
+}
+
 async function killed(t: Test, unit: string): Promise<void> {
   const backMs: number[] = [];
   const bareMs: number[] = [];
@@ -67,7 +73,7 @@ async function killed(t: Test, unit: string): Promise<void> {
     bareMs.push(await bareStart());
     const before = await pidOf(unit);
     await signal(unit, 'KILL');
-    await until(`${unit} back`, async () => (await isActive(unit)) && (await pidOf(unit)) !== before, SLOW_MS);
+    await until(`${unit} back`, () => isAnew(unit, before), SLOW_MS);
     backMs.push((Number(await property(unit, 'ActiveEnterTimestampMonotonic')) - Number(await property(unit, 'ActiveExitTimestampMonotonic'))) / 1000);
   }
   const [best, limit] = [Math.min(...backMs), Math.max(BACK_MS, BACK_BARE_STARTS * Math.min(...bareMs))];
@@ -232,7 +238,7 @@ t.test('one that stands still is ended by the watchdog and started anew', async 
   await machine.ask('sh', '-c', `printf '[Service]\\nWatchdogSec=2\\n' > /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
   const before = await pidOf(unit);
   await signal(unit, 'STOP');
-  await until('the watchdog', async () => (await pidOf(unit)) !== before && (await isActive(unit)), SLOW_MS);
+  await until('the watchdog', () => isAnew(unit, before), SLOW_MS);
   t.match(await journal(`--unit=${unit}`), /Watchdog timeout[^]*Failed with result 'watchdog'/);
   await machine.ask('sh', '-c', `rm /run/systemd/system/${unit}.service.d/quick.conf; systemctl daemon-reload; systemctl restart ${unit}`);
 });
