@@ -59,13 +59,13 @@ async function bareStart(): Promise<number> {
   return tookMs;
 }
 
-/** By the clock of systemd: from the end of what was killed to the readiness of what came after. */
 /** Another process than before: for a moment after its end a unit is active and has none. */
 async function isAnew(unit: string, before: string): Promise<boolean> {
   const pid = await pidOf(unit);
   return pid !== '0' && pid !== before && (await isActive(unit));
 }
 
+/** By the clock of systemd: from the end of what was killed to the readiness of what came after. */
 async function killed(t: Test, unit: string): Promise<void> {
   const backMs: number[] = [];
   const bareMs: number[] = [];
