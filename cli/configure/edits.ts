@@ -4,7 +4,7 @@ import { readValue } from '#core/config/patch.ts';
 import { GatewayError } from '#core/result.ts';
 import type { EditStep } from '#contracts/configd.ts';
 import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
-import { askSecret } from './ask-secret.ts';
+import { askSecret } from '../ask-secret.ts';
 import { author, candidateText, PATIENCE, pathIn, pathText } from './common.ts';
 
 /** The step that these words mean. A secret is asked for. */

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
-import { askSecret } from './ask-secret.ts';
+import { askSecret } from '../ask-secret.ts';
 import { author, candidateText, CONFIRM_OPTION, minutesIn, PATIENCE, revisionBack, tellCommit } from './common.ts';
 
 const OWNER_ONLY = 0o600;

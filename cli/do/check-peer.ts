@@ -7,12 +7,12 @@ import { bracketed, normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { LocalAddresses } from '#kit/net.ts';
+import { askSecret } from '../ask-secret.ts';
 import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
 import { probeDevice } from '../wire/device-probe.ts';
 import { findingLines } from '../wire/findings-text.ts';
 import { probePlatform } from '../wire/platform-probe.ts';
 import { decode, recorded } from '../wire/recorded.ts';
-import { readSecret } from '../wire/secret-input.ts';
 import { inventoryOf, type Inventory, targetOf } from '../wire/target.ts';
 
 const FOUND = 1;
@@ -63,7 +63,7 @@ async function checkPlatform(context: Context, place: { readonly address: string
   if (inventory !== undefined) assertFree(id, inventory);
   const localAddress = new LocalAddresses(systemClock).sourceFor(place.address);
   if (localAddress === undefined) throw new GatewayError('BAD_REQUEST', { address: place.address, why: 'there is no route to it' });
-  const secret = password ? await readSecret(context, `password of ${id} at ${place.address}: `) : undefined;
+  const secret = password ? await askSecret(context, `password of ${id} at ${place.address}`) : undefined;
   const { rows, messages } = await probePlatform({ ...place, transport: transport === 'udp' ? 'UDP' : 'TCP', id, peerId, password: secret, localAddress, signal: context.signal, onStep: asks => context.progress(asks) });
   const findings = validate(messages, decode, systemClock.wall()).filter(({ by }) => by !== 'us');
   return { peer: `${bracketed(place.address)}:${place.port}`, as: 'platform', points: rows, findings };

@@ -2,15 +2,11 @@
  * What configd offers over its RPC socket: the one configuration with its revisions, and the audit log. It alone writes
  * gateway.yaml; vlink and apid ask it. Secrets never leave it: they read as `***`. Times are wall milliseconds.
  */
-export interface Author {
-  /** Unix user or API user. */
-  readonly user: string;
-  readonly via: 'cli' | 'api' | 'system';
-  /** Where from: the SSH client or the HTTP peer; null on the console. */
-  readonly address: string | null;
-}
+import type { AuditAuthor, AuditLine } from '#core/audit/chain.ts';
+import type { Json as PlainJson } from '#core/config/json.ts';
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type Author = AuditAuthor;
+export type Json = PlainJson;
 
 /** A place in the document: `upstreams[city].port`; entries of a list by their key (name, id) or by index; dots and brackets may be blanks. */
 export type ConfigPath = string;
@@ -70,23 +66,7 @@ export interface CommitResult {
   readonly confirmByWallMs: number | null;
 }
 
-export interface AuditEntry {
-  readonly sequence: number;
-  readonly atWallMs: number;
-  /** Milliseconds since boot: a changed clock shows. */
-  readonly monotonicMs: number;
-  readonly author: Author;
-  /** `config.commit`, `ptz`, `login` ... */
-  readonly action: string;
-  /** What it was done to. */
-  readonly target: string;
-  readonly before: Json;
-  readonly after: Json;
-  readonly result: 'done' | 'refused' | 'failed';
-  readonly detail: string;
-  /** HMAC-SHA256 over the entry and the hash before it, under a key that only configd opens; entries of versions before: plain SHA-256. */
-  readonly hash: string;
-}
+export type AuditEntry = AuditLine;
 
 export interface ConfigdRequests {
   status(params: Record<string, never>): ConfigdStatus;

@@ -15,14 +15,18 @@ const LINE = /^(\{.*),"hash":"([0-9a-f]{64})"\}$/s;
 export type Sha256 = (text: string) => string;
 
 export interface AuditAuthor {
+  /** Unix user or API user. */
   readonly user: string;
   readonly via: 'cli' | 'api' | 'system';
+  /** Where from: the SSH client or the HTTP peer; null on the console. */
   readonly address: string | null;
 }
 
 export interface AuditFacts {
   readonly author: AuditAuthor;
+  /** `config.commit`, `ptz`, `login` ... */
   readonly action: string;
+  /** What it was done to. */
   readonly target: string;
   readonly before: Json;
   readonly after: Json;
@@ -33,7 +37,9 @@ export interface AuditFacts {
 export interface AuditLine extends AuditFacts {
   readonly sequence: number;
   readonly atWallMs: number;
+  /** Milliseconds since boot: a changed clock shows. */
   readonly monotonicMs: number;
+  /** HMAC-SHA256 over the entry and the hash before it, under a key that only configd opens; entries of versions before: plain SHA-256. */
   readonly hash: string;
 }
 

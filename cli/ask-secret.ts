@@ -1,8 +1,8 @@
 /** A secret: typed without echo, or the first line of what is piped in. Never an argument: others see those. */
 import { GatewayError } from '#core/result.ts';
-import type { Context } from '../command.ts';
-import { Interrupted } from '../interrupted.ts';
-import type { Terminal } from '../terminal.ts';
+import type { Context } from './command.ts';
+import { Interrupted } from './interrupted.ts';
+import type { Terminal } from './terminal.ts';
 
 const MAX_SECRET = 4096;
 
