@@ -2,13 +2,15 @@
 import { execFile } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import t, { type Test } from 'tap';
 import { Accounts } from '#kit/accounts.ts';
 import { COMMANDS } from '../../cli/commands.ts';
 import { ptySession } from '../rig/pty-session.ts';
 import { type FakeDaemons, fakeDaemons } from './fake-daemons.ts';
 import { type Spoken, vlink } from './spoken.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
 
 const VLINK = join(import.meta.dirname, '../../cli/vlink');
 const DEVICE = '34020000001110000001';
@@ -32,9 +34,11 @@ function machine(test: Test): Machine {
 /** On a machine of its own: these users and groups, and the daemons where they belong. */
 function on({ directory }: Machine, daemons: FakeDaemons, user: keyof typeof USERS | 'root', argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Spoken> {
   const uid = user === 'root' ? 0 : USERS[user];
+  // The sources stand where only root may look, when they were checked out so: others see them under another directory.
+  const execPath = join('/run/checkout', relative(ROOT, process.execPath));
   // What watches the processes of a test by NODE_OPTIONS writes beside the sources, where other users may not.
-  const script = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && mount -t tmpfs none /run && mkdir /run/viewlink && mount --bind "$2" /run/viewlink && shift 2 && unset NODE_OPTIONS && exec "$@"';
-  const command = ['-m', 'sh', '-c', script, 'sh', directory, daemons.directory, process.execPath, join(import.meta.dirname, 'as-user.ts'), String(uid), String(uid), ...argv];
+  const script = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && mount -t tmpfs none /run && mkdir /run/viewlink && mount --bind "$2" /run/viewlink && mkdir /run/upper /run/work /run/checkout && mount -t overlay overlay -o "lowerdir=$3,upperdir=/run/upper,workdir=/run/work" /run/checkout && shift 3 && unset NODE_OPTIONS && exec "$@"';
+  const command = ['-m', 'sh', '-c', script, 'sh', directory, daemons.directory, ROOT, execPath, '/run/checkout/test/cli/as-user.ts', String(uid), String(uid), ...argv];
   return new Promise(resolve => {
     execFile('unshare', command, { env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', ...env }, cwd: directory, timeout: 60_000 }, (error, out, err) => resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, out, err }));
   });
