@@ -110,7 +110,7 @@ await t.test('why an inlet does not play; its sub-stream is a stream of its own'
   const wrong = '34020000001310000504';
   const rtspPort = await freePort();
   await using rig = await openRig([inlet(DOOR, source.rtsp.bareUrl, { subUrl: sub.rtsp.bareUrl }), inlet(AWAY, `rtsp://127.0.0.1:${await freePort()}/x`), inlet(wrong, source.rtsp.bareUrl, { password: 'wrong' })], { sections: { outlets: { address: '127.0.0.1', rtspPort, tokenKey: 'k'.repeat(32) } } });
-  await until('the camera is there', async () => (await statusOf(rig, DOOR)) === 'ON', 10_000);
+  await until('both cameras are there', async () => (await statusOf(rig, DOOR)) === 'ON' && (await statusOf(rig, wrong)) === 'ON', 10_000);
   const why = (channel: string) => rig.rpc.call('why', { channel, probe: true }, { timeoutMs: 60_000 });
   t.match(await why(AWAY), { verdict: 'broken', firstBroken: 'register', steps: [{}, { says: /does not answer at rtsp:\/\/127.0.0.1:\d+\/x over tcp: .*ECONNREFUSED/ }] });
   t.match((await why(wrong)).steps.at(-1), { step: 'invite', verdict: 'broken', says: /refused the user or password/ });
