@@ -21,7 +21,7 @@ import { processFigures } from '#kit/process-figures.ts';
 import type { Random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import { STATE_VERSION } from '#kit/store-rows.ts';
-import { Heartbeats } from './heartbeats.ts';
+import { type HeartbeatPath, Heartbeats } from './heartbeats.ts';
 import { KeepalivedLink } from './keepalived-link.ts';
 import { Replication } from './replication.ts';
 import { RoleFile } from './role-file.ts';
@@ -57,6 +57,7 @@ export class ClusterNode {
   readonly #heartbeats: Heartbeats;
   readonly #replication: Replication;
   readonly #self: SelfWatch;
+  readonly #witness: Witness | undefined;
   readonly #changes: ClusterReport['changes'][number][] = [];
   readonly #counters: Record<string, number> = {};
   #timer: Disposable | undefined;
@@ -77,7 +78,7 @@ export class ClusterNode {
     const { term, active } = this.#role.kept;
     const resumes = active && hasAddress(cluster.sipAddress);
     this.#boot = random.hex(BOOT_BYTES);
-    this.#watch = new PeerWatch({ ownBoot: this.#boot, peerName: peer.name, paths: this.#paths.length, deadMs: DEAD_MS });
+    this.#watch = new PeerWatch({ ownBoot: this.#boot, peerName: peer.name, paths: this.#paths.length, streamPath: this.#paths.length - 1, deadMs: DEAD_MS });
     const timing = { ...ROLE_TIMING, holdDownMs: cluster.holdDownS * 1000 };
     this.#automaton = new RoleAutomaton({ name: own.name, peerName: peer.name, hasWitness: cluster.witness.address !== '', stateVersion: STATE_VERSION, term, resumes, timing }, clock.now());
     const files = clusterFiles(rpc.directory);
@@ -86,8 +87,8 @@ export class ClusterNode {
     writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
     this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
     this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
-    this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
-    if (cluster.witness.address !== '') closer.use(new Witness({ ...cluster.witness, local: own.lan, clock, onChange: reachable => this.#feed({ type: 'witness', reachable }) }));
+    this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
+    if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: bareAddress(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));
     closer.defer(() => this.#close());
   }
 
@@ -120,15 +121,16 @@ export class ClusterNode {
     };
   }
 
-  get #paths(): readonly { readonly local: string; readonly remote: string }[] {
-    return [{ local: this.#own.link, remote: this.#peer.link }, { local: this.#own.lan, remote: this.#peer.lan }];
+  get #paths(): readonly HeartbeatPath[] {
+    const { link, lan } = this.#own;
+    return [{ path: 'link', local: link, remote: this.#peer.link }, { path: 'lan', local: lan, remote: this.#peer.lan }, { path: 'stream', local: lan, remote: this.#peer.lan }];
   }
 
   #peerReport(): ClusterReport['peer'] {
     const { alive, beat, hearsUs, paths } = this.#watch.view(this.#options.clock.now());
     return {
       node: this.#peer.name, alive, hearsUs, role: beat?.role ?? null, term: beat?.term ?? null, fitness: beat?.fitness ?? null, loadPercent: beat?.load ?? null, release: beat?.version ?? null,
-      paths: paths.map((path, index) => ({ path: index === 0 ? 'link' : 'lan', ...this.#paths[index]!, alive: path.alive, ageMs: path.ageMs === null ? null : Math.round(path.ageMs), beats: path.beats })),
+      paths: paths.map((path, index) => ({ ...this.#paths[index]!, alive: path.alive, ageMs: path.ageMs === null ? null : Math.round(path.ageMs), beats: path.beats })),
     };
   }
 
@@ -154,6 +156,7 @@ export class ClusterNode {
     if (this.#closed) return;
     const { clock } = this.#options;
     this.#timer = clock.schedule(addMs(clock.now(), BEAT_EVERY_MS), () => {
+      this.#witness?.step(this.#watch.view(clock.now()).silentMs, this.#automaton.vrrp === 'master');
       this.#feed({ type: 'tick' });
       this.#beat();
       this.#beatAgain();
@@ -282,4 +285,5 @@ export class ClusterNode {
   }
 }
 
-const hasAddress = (placed: string): boolean => Object.values(networkInterfaces()).some(each => each!.some(({ address }) => address === placed.replace(/\/\d+$/, '')));
+const bareAddress = (placed: string): string => placed.replace(/\/\d+$/, '');
+const hasAddress = (placed: string): boolean => Object.values(networkInterfaces()).some(each => each!.some(({ address }) => address === bareAddress(placed)));

@@ -5,7 +5,8 @@ import type { SipdDuty } from './sipd.ts';
 export type NodeRole = 'standby' | 'active' | 'isolated' | 'maintenance';
 
 export interface ClusterPathRow {
-  readonly path: 'link' | 'lan';
+  /** `stream`: over TCP on the service network, where datagrams may be filtered. */
+  readonly path: 'link' | 'lan' | 'stream';
   readonly local: string;
   readonly remote: string;
   readonly alive: boolean;

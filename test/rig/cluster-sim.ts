@@ -2,6 +2,7 @@
 import { type Heartbeat, encodeHeartbeat, parseHeartbeat } from '#core/cluster/heartbeat.ts';
 import { PeerWatch } from '#core/cluster/peer-watch.ts';
 import { ROLE_TIMING, RoleAutomaton, type RoleInput, type RoleOutput, type VrrpState } from '#core/cluster/role.ts';
+import { WitnessWatch } from '#core/cluster/witness-watch.ts';
 import { ms } from '#core/units.ts';
 import type { Dice } from '../../scripts/lib/dice.ts';
 
@@ -9,7 +10,9 @@ export const BEAT_MS = 50;
 export const DEAD_MS = 300;
 const STEP_MS = 5;
 const ADVERT_MS = 100;
-const PATHS = 2;
+const PATHS = 3;
+/** Keeps what it cannot deliver; here it loses it, as the others do. */
+const STREAM_PATH = 2;
 /** keepalived speaks over this one. */
 const VRRP_PATH = 1;
 /** The cheapest that depends on every character. */
@@ -30,6 +33,7 @@ export class SimNode {
   readonly name: string;
   automaton!: RoleAutomaton;
   watch!: PeerWatch;
+  witnessed!: WitnessWatch;
   readonly log: { readonly at: number; readonly output: RoleOutput }[] = [];
   /** `frozen`: its kernel goes on answering for what it owned, nothing else does. */
   state: 'up' | 'dead' | 'frozen' = 'up';
@@ -61,8 +65,12 @@ export class ClusterSim {
   now = 0;
   readonly nodes = [new SimNode(0), new SimNode(1)] as const;
   /** loss[from][path] */
-  readonly loss = [[0, 0], [0, 0]];
+  readonly loss = [[0, 0, 0], [0, 0, 0]];
+  /** Whom the witness answers at the address of the pair: who announced it last over a network that reaches it. */
+  #announced: number | undefined;
   readonly #options: SimOptions;
+  /** Of a question to the witness, or of its answer. */
+  witnessLoss = 0;
   /** Longest time that both owned the addresses, and for how long now. */
   longestOverlapMs = 0;
   #overlapMs = 0;
@@ -84,8 +92,9 @@ export class ClusterSim {
     node.state = 'up';
     node.vrrp = 'fault';
     const boot = `${node.index}${node.boots}`.padStart(16, '0');
-    node.watch = new PeerWatch({ ownBoot: boot, peerName: this.nodes[other]!.name, paths: PATHS, deadMs: DEAD_MS });
+    node.watch = new PeerWatch({ ownBoot: boot, peerName: this.nodes[other]!.name, paths: PATHS, streamPath: STREAM_PATH, deadMs: DEAD_MS });
     node.automaton = new RoleAutomaton({ name: node.name, peerName: this.nodes[other]!.name, hasWitness: this.#options.hasWitness ?? true, stateVersion: this.#options.stateVersions?.[node.index] ?? 1, term: node.term, timing: ROLE_TIMING }, ms(this.now));
+    node.witnessed = new WitnessWatch();
     node.beatAt = this.now;
   }
 
@@ -105,7 +114,7 @@ export class ClusterSim {
 
   /** Both directions of one path, or of all, or one direction only. */
   cut(loss: number, { path, from }: { readonly path?: number; readonly from?: number } = {}): void {
-    for (const each of [0, 1]) for (const p of [0, 1]) if ((path ?? p) === p && (from ?? each) === each) this.loss[each]![p] = loss;
+    for (const each of [0, 1]) for (let p = 0; p < PATHS; p++) if ((path ?? p) === p && (from ?? each) === each) this.loss[each]![p] = loss;
   }
 
   feed(node: SimNode, input: RoleInput): RoleOutput[] {
@@ -138,7 +147,7 @@ export class ClusterSim {
 
   #step(node: SimNode): void {
     if (this.now - node.beatAt >= BEAT_MS) {
-      this.feed(node, { type: 'witness', reachable: node.witness });
+      this.#askWitness(node);
       this.feed(node, { type: 'fitness', value: node.fitness });
       this.feed(node, { type: 'tick' });
       this.#beat(node);
@@ -149,6 +158,15 @@ export class ClusterSim {
       node.vrrpAt = this.now + ADVERT_MS;
       this.#advert(node, false);
     }
+  }
+
+  /** It answers at once. */
+  #askWitness(node: SimNode): void {
+    const now = ms(this.now);
+    for (const from of node.witnessed.step(node.watch.view(now).silentMs, node.vrrp === 'master', now)) {
+      if (node.witness && !this.#options.dice.hits(this.witnessLoss) && (from === 'node' || this.#announced === node.index)) node.witnessed.answered(from, now);
+    }
+    this.feed(node, { type: 'witness', ...node.witnessed.view(now) });
   }
 
   #beat(node: SimNode): void {
@@ -170,6 +188,7 @@ export class ClusterSim {
 
   #setVrrp(node: SimNode, state: VrrpState): void {
     node.vrrp = state;
+    if (state === 'master' && node.witness) this.#announced = node.index;
     node.vrrpAt = state === 'backup' ? this.now + 2 * ADVERT_MS + 40 : this.now;
     this.feed(node, { type: 'vrrp', state });
   }

@@ -15,8 +15,10 @@ import type { Heartbeat } from './heartbeat.ts';
 const MAX_PAST_BOOTS = 64;
 /** Our counters that an answer may repeat: the last so many. */
 const FRESH_COUNTERS = 512;
+/** On a path that keeps what it could not deliver: half a second of beats on all paths. */
+const PROMPT_COUNTERS = 32;
 
-export type BeatVerdict = 'taken' | 'unproven' | 'replayed' | 'ours' | 'stranger';
+export type BeatVerdict = 'taken' | 'unproven' | 'replayed' | 'late' | 'ours' | 'stranger';
 
 export interface PathView {
   /** Null: nothing was ever heard here. */
@@ -43,6 +45,8 @@ export interface PeerWatchOptions {
   readonly ownBoot: string;
   readonly peerName: string;
   readonly paths: number;
+  /** The one of them that keeps what it cannot deliver, and brings it later; undefined: none. */
+  readonly streamPath?: number;
   /** A path without a beat for so long is dead. */
   readonly deadMs: number;
 }
@@ -90,9 +94,10 @@ export class PeerWatch {
     if (beat.boot === this.#options.ownBoot) return 'ours';
     if (beat.name !== this.#options.peerName || beat.path >= this.#paths.length) return 'stranger';
     if (this.#pastBoots.includes(beat.boot)) return 'replayed';
-    if (beat.boot !== this.#boot && !this.#proves(beat)) return this.#unproven(beat, now);
+    if (beat.boot !== this.#boot && !this.#proves(beat, FRESH_COUNTERS)) return this.#unproven(beat, now);
     const path = this.#paths[beat.path]!;
     if (beat.boot === this.#boot && beat.counter <= path.lastCounter) return 'replayed';
+    if (beat.path === this.#options.streamPath && !this.#proves(beat, PROMPT_COUNTERS)) return 'late';
     if (beat.boot !== this.#boot) this.#changeBoot(beat.boot);
     path.lastCounter = beat.counter;
     path.at = now;
@@ -119,8 +124,8 @@ export class PeerWatch {
   }
 
   /** Only who hears us now can know a counter that we gave out a moment ago. */
-  #proves({ heard }: Heartbeat): boolean {
-    return heard !== null && heard.boot === this.#options.ownBoot && heard.counter <= this.#sent && heard.counter > this.#sent - FRESH_COUNTERS;
+  #proves({ heard }: Heartbeat, within: number): boolean {
+    return heard !== null && heard.boot === this.#options.ownBoot && heard.counter <= this.#sent && heard.counter > this.#sent - within;
   }
 
   #unproven(beat: Heartbeat, now: Ms): BeatVerdict {

@@ -24,9 +24,11 @@ export interface RoleTiming {
   /** The peer must be so much fitter for so long. */
   readonly fitterBy: number;
   readonly fitterMs: number;
+  /** Who gave way because the network knows the address somewhere else waits so long for a word of the peer. */
+  readonly elsewhereMs: number;
 }
 
-export const ROLE_TIMING: RoleTiming = { settleMs: 500, holdDownMs: 60_000, holdSilenceMs: 5000, patienceMs: 1000, giveBackMs: 2000, demoteMs: 500, stallMs: 1000, deafMs: 100, fitterBy: 20, fitterMs: 2000 };
+export const ROLE_TIMING: RoleTiming = { settleMs: 500, holdDownMs: 60_000, holdSilenceMs: 5000, patienceMs: 1000, giveBackMs: 2000, demoteMs: 500, stallMs: 1000, deafMs: 100, fitterBy: 20, fitterMs: 2000, elsewhereMs: 600_000 };
 
 export interface RoleOptions {
   readonly name: string;
@@ -47,9 +49,13 @@ export interface RoleFacts {
   readonly term: number;
   readonly vrrp: VrrpState;
   readonly witness: boolean;
+  /** The witness answers the address of the pair somewhere else. */
+  readonly elsewhere: boolean;
   readonly fitness: number;
   readonly settledAt: Ms;
   readonly lostAt: Ms | undefined;
+  /** The role was left to a peer that only the witness knows of. */
+  readonly yieldedAt: Ms | undefined;
   readonly leavingSince: Ms | undefined;
   readonly nobodySince: Ms | undefined;
   readonly fitterSince: Ms | undefined;

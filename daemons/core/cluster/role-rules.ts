@@ -6,11 +6,12 @@ import type { RoleFacts, RoleOptions } from './role-facts.ts';
 
 /** Two that differ by less are equally fit. */
 const FITNESS_STEP = 10;
+export const ELSEWHERE = 'the witness answers the address of the pair somewhere else';
 
 /** Why keepalived must not take the addresses now; null when it may. Of a node that is not active. */
 export function whyVeto(facts: RoleFacts, peer: PeerView, options: RoleOptions, now: Ms): string | null {
-  const { role, fitness, settledAt, leavingSince, witness } = facts;
-  const { peerName, stateVersion, hasWitness } = options;
+  const { role, fitness, settledAt, leavingSince, witness, yieldedAt } = facts;
+  const { peerName, stateVersion, hasWitness, timing } = options;
   if (role === 'maintenance') return 'maintenance';
   if (now < settledAt) return 'starting';
   if (fitness === 0) return 'this node is not fit';
@@ -18,6 +19,7 @@ export function whyVeto(facts: RoleFacts, peer: PeerView, options: RoleOptions, 
   if (peer.claimsActive && !gives(peer)) return `${peerName} is active`;
   if (peer.beat !== null && peer.beat.stateVersion > stateVersion) return `${peerName} writes state that this release cannot read`;
   if (hasWitness && !peer.alive && !witness) return 'neither the other node nor the witness answers';
+  if (yieldedAt !== undefined && !peer.alive && now - yieldedAt < timing.elsewhereMs) return `${peerName} has the address and is not heard`;
   if (isHeldDown(facts, peer, options, now)) return `hold-down: the role was lost ${Math.round((now - facts.lostAt!) / 1000)} s ago`;
   return peer.alive && !gives(peer) ? whyAfter(facts, peer.beat!, options, now) : null;
 }
@@ -42,10 +44,11 @@ function isPreferred(ours: number, theirs: number, { name, peerName }: RoleOptio
 }
 
 /** Why the active one is active no more; null when it is. */
-export function whyStepDown({ vrrp, term, fitness, witness, settledAt, deafSince }: RoleFacts, peer: PeerView, options: RoleOptions, now: Ms): string | null {
-  const { hasWitness, peerName } = options;
+export function whyStepDown(facts: RoleFacts, peer: PeerView, options: RoleOptions, now: Ms): string | null {
+  const { vrrp, term, fitness, deafSince } = facts;
+  const { peerName } = options;
   if (vrrp !== 'master') return vrrp === 'stopped' ? 'keepalived is gone' : `keepalived is in ${vrrp.toUpperCase()}`;
-  if (!peer.alive) return hasWitness && !witness && now >= settledAt ? 'neither the other node nor the witness answers' : null;
+  if (!peer.alive) return whyAlone(facts, options, now);
   const beat = peer.beat!;
   if (beat.role === 'active' && !beat.leaving) {
     if (beat.term > term) return `${peerName} is active with term ${beat.term}`;
@@ -53,6 +56,13 @@ export function whyStepDown({ vrrp, term, fitness, witness, settledAt, deafSince
   }
   if (deafSince !== undefined && now - deafSince >= options.timing.deafMs) return `${peerName} does not hear us and takes over`;
   return null;
+}
+
+/** The peer is heard on no path: only the witness can tell that the role is not ours any more. */
+function whyAlone({ witness, elsewhere, settledAt }: RoleFacts, { hasWitness }: RoleOptions, now: Ms): string | null {
+  if (!hasWitness || now < settledAt) return null;
+  if (elsewhere) return ELSEWHERE;
+  return witness ? null : 'neither the other node nor the witness answers';
 }
 
 /** Why an order to give the role over cannot be followed. */

@@ -7,7 +7,8 @@
  *      ^ | ^                                                                       | |
  *      | | |  keepalived says BACKUP, FAULT or nothing; the peer is active with    | |
  *      | | |  a higher term, or equal and better; the peer hears us no more and    | |
- *      | | |  takes over; this node stood still: demote, veto, hold-down           | |
+ *      | | |  takes over; this node stood still; the peer is not heard, and the    | |
+ *      | | |  witness answers the address somewhere else: demote, veto, hold-down  | |
  *      | | +-----------------------------------------------------------------------+ |
  *      | |    `switch`, or much less fit than the peer: demote, then veto, `leaving` |
  *      | |  neither peer nor witness: demote, veto                                   |
@@ -15,13 +16,18 @@
  *      | +-- one of them is back ------+
  *      +---- `maintenance off` -- MAINTENANCE <-- `maintenance on`, as with `switch`
  *
+ * Both alive, both with the witness, and no path between them: the standby cannot tell that from a death and takes over. The witness
+ * then answers the address of the pair to it alone, by which the other one knows and leaves it the role. It does not take it again before
+ * it hears the peer, or `elsewhereMs` have passed: what was written meanwhile is not here.
+ *
  * `handle` is called with `tick` at every heartbeat; there is no other deadline.
  */
 import { type Ms, addMs } from '../units.ts';
 import type { ClusterRole } from './heartbeat.ts';
 import type { PeerView } from './peer-watch.ts';
 import type { RoleFacts, RoleOptions, VrrpState } from './role-facts.ts';
-import { whyNotLeave, whyStepDown, whyVeto } from './role-rules.ts';
+import { ELSEWHERE, whyNotLeave, whyStepDown, whyVeto } from './role-rules.ts';
+import type { WitnessView } from './witness-watch.ts';
 
 export { ROLE_TIMING, type RoleOptions, type RoleTiming, type VrrpState } from './role-facts.ts';
 
@@ -30,7 +36,7 @@ export type RoleInput =
   /** A heartbeat was taken. */
   | { readonly type: 'peer' }
   | { readonly type: 'vrrp'; readonly state: VrrpState }
-  | { readonly type: 'witness'; readonly reachable: boolean }
+  | ({ readonly type: 'witness' } & WitnessView)
   | { readonly type: 'fitness'; readonly value: number }
   | { readonly type: 'switch' }
   | { readonly type: 'maintenance'; readonly on: boolean }
@@ -64,8 +70,8 @@ export class RoleAutomaton {
     this.#options = options;
     this.#lastAt = now;
     this.#facts = {
-      role: options.resumes === true ? 'active' : 'standby', term: options.term, vrrp: options.resumes === true ? 'master' : 'stopped', witness: false, fitness: 0, settledAt: addMs(now, options.timing.settleMs),
-      lostAt: undefined, leavingSince: undefined, nobodySince: undefined, fitterSince: undefined, deafSince: undefined, activeSince: options.resumes === true ? now : undefined,
+      role: options.resumes === true ? 'active' : 'standby', term: options.term, vrrp: options.resumes === true ? 'master' : 'stopped', witness: false, elsewhere: false, fitness: 0, settledAt: addMs(now, options.timing.settleMs),
+      lostAt: undefined, yieldedAt: undefined, leavingSince: undefined, nobodySince: undefined, fitterSince: undefined, deafSince: undefined, activeSince: options.resumes === true ? now : undefined,
     };
     if (options.resumes === true) this.#veto = null;
   }
@@ -127,7 +133,7 @@ export class RoleAutomaton {
       case 'vrrp':
         return this.#know({ vrrp: input.state });
       case 'witness':
-        return this.#know({ witness: input.reachable });
+        return this.#know({ witness: input.reachable, elsewhere: input.elsewhere });
       case 'fitness':
         return this.#know({ fitness: input.value });
       case 'switch':
@@ -150,8 +156,8 @@ export class RoleAutomaton {
     const nobody = this.role !== 'active' && !peer.claimsActive;
     const fitter = peer.alive && peer.beat!.role === 'standby' && peer.hearsUs && peer.beat!.fitness >= this.fitness + this.#options.timing.fitterBy;
     const deaf = peer.alive && peer.beat!.candidate && peer.beat!.witness && !peer.hearsUs;
-    const { nobodySince, fitterSince, deafSince } = this.#facts;
-    this.#know({ nobodySince: nobody ? (nobodySince ?? now) : undefined, fitterSince: fitter ? (fitterSince ?? now) : undefined, deafSince: deaf ? (deafSince ?? now) : undefined });
+    const { nobodySince, fitterSince, deafSince, yieldedAt } = this.#facts;
+    this.#know({ yieldedAt: peer.alive ? undefined : yieldedAt, nobodySince: nobody ? (nobodySince ?? now) : undefined, fitterSince: fitter ? (fitterSince ?? now) : undefined, deafSince: deaf ? (deafSince ?? now) : undefined });
   }
 
   #asActive(peer: PeerView, now: Ms): void {
@@ -188,7 +194,7 @@ export class RoleAutomaton {
   }
 
   #stepDown(why: string, now: Ms): void {
-    this.#know({ lostAt: now, activeSince: undefined });
+    this.#know({ lostAt: now, activeSince: undefined, yieldedAt: why === ELSEWHERE ? now : undefined });
     this.#demotingSince = undefined;
     this.#enter('standby', why);
     this.#outputs.push({ type: 'demote', why });

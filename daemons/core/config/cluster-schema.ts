@@ -23,7 +23,7 @@ export const clusterSchema = z.strictObject({
   interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go'),
   sipAddress: placed.default('').describe('SIP address of the pair with prefix, on the active node; sip.listen names it too'),
   routerId: z.int().min(1).max(255).default(51).describe('VRRP router ID, unique on the service network'),
-  heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks'),
+  heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks, and TCP port on the service network'),
   redisPort: port.default(7601).describe('TCP port of the replicated state, on the link'),
   witness: z
     .strictObject({
@@ -31,7 +31,7 @@ export const clusterSchema = z.strictObject({
       port: port.default(22).describe('a TCP connection to this port is tried; one that is refused is an answer too'),
     })
     .prefault({})
-    .describe('a node that reaches neither the other one nor the witness is never active'),
+    .describe('a node that reaches neither the other one nor the witness is never active; where both reach it and not each other, the one that it answers at the SIP address is'),
   holdDownS: z.int().min(1).max(3600).default(60).describe('a node that lost the active role does not take it again within this time while the other one has it'),
 });
 

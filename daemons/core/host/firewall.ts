@@ -123,7 +123,7 @@ function input(config: GatewayConfig): readonly string[] {
 /** Heartbeats, state, and the protocol that moves the addresses (VRRP is an IP protocol of its own). */
 function betweenNodes({ cluster }: GatewayConfig, pair: NetworkSet): readonly string[] {
   const single = (port: number): readonly PortRange[] => [{ first: port, last: port }];
-  return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', single(cluster.redisPort)), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];
+  return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', [...single(cluster.heartbeatPort), ...single(cluster.redisPort)]), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];
 }
 
 /** We are nobody's way through. */

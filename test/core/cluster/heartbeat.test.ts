@@ -101,6 +101,17 @@ t.test('what was recorded is not believed after a restart of the peer, nor after
   t.match(later.view(ms(400)), { claimsActive: false });
 });
 
+t.test('what waited in a stream while the way was closed says nothing of now', async t => {
+  const watch = new PeerWatch({ ownBoot: A, peerName: 'b', paths: 3, streamPath: 2, deadMs: 300 });
+  watch.nextCounter();
+  t.equal(watch.receive(beatOf({ path: 2, role: 'active' }), ms(0)), 'taken');
+  for (let sent = 0; sent < 40; sent++) watch.nextCounter();
+  t.equal(watch.receive(beatOf({ path: 2, counter: 2, role: 'active' }), ms(2000)), 'late');
+  t.match(watch.view(ms(2000)), { alive: false, claimsActive: false });
+  t.equal(watch.receive(beatOf({ path: 1, counter: 2 }), ms(2000)), 'taken', 'a datagram is as old as its way is long');
+  t.equal(watch.receive(beatOf({ path: 2, counter: 3, heard: { boot: A, counter: 41, ageMs: 0 } }), ms(2010)), 'taken');
+});
+
 t.test('fitness', async t => {
   const well = { sipd: true, mediad: { up: 2, configured: 2 }, links: { up: 3, known: 3 }, diskFreePercent: 50, inSync: true };
   t.same(fitnessOf(well), { value: 100, lacks: [] });
