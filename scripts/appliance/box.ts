@@ -1,41 +1,44 @@
 /** An appliance as it comes out of the carton: started, its first questions answered, somebody logged in as root on its console. */
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Site } from './site.ts';
-import { Vm } from './vm.ts';
+import { stringify } from 'yaml';
+import type { CaseContext } from './case.ts';
+import { addressOf, PREFIX, type Site } from './site.ts';
+import { gatewayConfig } from './surroundings.ts';
+import { layerIn, varsIn, Vm } from './vm.ts';
 
 export const USER = 'engineer';
 /** Of a machine that lives for minutes and listens on nothing outside of its namespace. */
 export const PASSWORD = 'for this test only';
+export const BOOT_LIMIT_MS = 900_000;
+const SLOW_MS = 600_000;
 
 export interface BoxOptions {
-  readonly work: string;
   readonly name: string;
-  readonly disk: string;
   readonly site: Site;
-  readonly tap?: number;
-  readonly address: string;
+  readonly index?: number;
+  /** Default: the image as built. */
+  readonly disk?: string;
+  readonly vars?: string | undefined;
   readonly extra?: readonly string[];
   readonly memoryMb?: number;
 }
 
-export function createBox({ work, name, disk, site, tap = 0, extra = [], memoryMb }: BoxOptions): Vm {
+export function createBox({ work, disk }: CaseContext, { name, site, index = 0, extra = [], ...rest }: BoxOptions): Vm {
   const folder = join(work, name);
   mkdirSync(folder, { recursive: true });
-  return new Vm({ folder, disk, netns: site.name, extra: [...site.plug(tap), ...extra], ...(memoryMb !== undefined && { memoryMb }), echo: text => appendFileSync(join(folder, 'console.log'), text, 'latin1') });
+  return new Vm({ folder, disk, ...rest, extra: [...site.plug(index), ...extra], echo: text => appendFileSync(join(folder, 'console.log'), text, 'latin1') });
 }
 
-const BOOT_LIMIT_MS = 600_000;
-
-/** The questions of the first start. */
-export async function answerQuestions(vm: Vm, name: string, address: string): Promise<void> {
+/** The questions of the first start. `sshKey`: one line, or nothing. */
+export async function answerQuestions(vm: Vm, name: string, address: string, sshKey = ''): Promise<void> {
   const answers: readonly (readonly [RegExp, string])[] = [
     [/Name of this node.*: /, name],
-    [/Management address.*: /, `${address}/24`],
+    [/Management address.*: /, `${address}/${PREFIX}`],
     [/Gateway.*: /, ''],
     [/Time server.*: /, ''],
     [/User name.*: /, USER],
-    [/SSH public key.*: /, ''],
+    [/SSH public key.*: /, sshKey],
     [/Password for the console.*: /, PASSWORD],
   ];
   for (const [question, answer] of answers) {
@@ -45,28 +48,57 @@ export async function answerQuestions(vm: Vm, name: string, address: string): Pr
   await vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
 }
 
-/** A gateway with one platform above and cameras from the namespace; the daemons are told to begin. */
-export async function configure(vm: Vm, address: string, host: string): Promise<void> {
-  const yaml = [
-    'sip:',
-    '  id: "34020000002000000001"',
-    '  listen:',
-    `    - { transport: udp, address: ${address}, port: 5060 }`,
-    'devices:',
-    '  admit:',
-    `    - { networks: ["${host}/32"], digest: false }`,
-    'upstreams:',
-    '  - name: city',
-    '    id: "33010000002000000001"',
-    `    address: ${host}`,
-    '    port: 5061',
-    '    localId: "34020000002000000001"',
-    '    password: above',
-    '',
-  ].join('\n');
-  await vm.must(`printf %s ${JSON.stringify(Buffer.from(yaml).toString('base64'))} | base64 -d >/tmp/gateway.yaml`);
-  await vm.must('install -o viewlink-configd -g viewlink -m 640 /tmp/gateway.yaml /etc/viewlink/gateway.yaml');
-  await vm.must('vlink config check');
-  await vm.must('systemctl start viewlink.target', BOOT_LIMIT_MS);
-  await vm.must('for i in $(seq 100); do vlink show devices >/dev/null 2>&1 && exit 0; sleep 1; done; vlink show devices', BOOT_LIMIT_MS);
+/** Puts a text into a file of the machine. */
+export async function putFile(vm: Vm, path: string, text: string): Promise<void> {
+  await vm.must(`base64 -d >${path} <<'END'\n${Buffer.from(text).toString('base64').replaceAll(/.{1,200}/g, '$&\n')}END`);
+}
+
+/** The daemons answer, and take over this configuration. */
+export async function configure(vm: Vm, config: Readonly<Record<string, unknown>>): Promise<void> {
+  await putFile(vm, '/run/gateway.yaml', stringify(config));
+  await vm.must('systemctl start viewlink.target', SLOW_MS);
+  await daemonsAnswer(vm);
+  await vm.must('vlink config load /run/gateway.yaml && vlink config commit --restart --reason "first configuration"', SLOW_MS);
+  await daemonsAnswer(vm);
+}
+
+export async function daemonsAnswer(vm: Vm): Promise<void> {
+  await vm.must('for i in $(seq 300); do vlink config history --json >/dev/null 2>&1 && vlink show devices --json >/dev/null 2>&1 && vlink show health --json >/dev/null 2>&1 && break; sleep 1; done; vlink show devices --json >/dev/null', SLOW_MS);
+}
+
+export async function shutDown(vm: Vm): Promise<void> {
+  vm.type('systemctl poweroff\n');
+  await vm.ended(SLOW_MS);
+}
+
+const keptIn = (context: CaseContext): string => join(context.built, 'answered');
+
+/** What this machine has become, for the cases after this one to begin with: its first start takes minutes. */
+export async function keepAnswered(context: CaseContext, vm: Vm): Promise<void> {
+  await shutDown(vm);
+  const kept = keptIn(context);
+  rmSync(kept, { recursive: true, force: true });
+  mkdirSync(`${kept}.new`, { recursive: true });
+  copyFileSync(layerIn(vm.folder), layerIn(`${kept}.new`));
+  copyFileSync(varsIn(vm.folder), varsIn(`${kept}.new`));
+  renameSync(`${kept}.new`, kept);
+}
+
+/** A machine whose questions were answered and whose gateway is configured, with somebody logged in. */
+export async function readyBox(context: CaseContext, options: Omit<BoxOptions, 'disk' | 'vars' | 'index'>): Promise<Vm> {
+  const kept = keptIn(context);
+  if (!existsSync(layerIn(kept)) || statSync(layerIn(kept)).mtimeMs < statSync(context.disk).mtimeMs) await makeAnswered(context, options.site);
+  const vm = createBox(context, { ...options, disk: layerIn(kept), vars: varsIn(kept) });
+  vm.start();
+  await vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
+  await daemonsAnswer(vm);
+  return vm;
+}
+
+async function makeAnswered(context: CaseContext, site: Site): Promise<void> {
+  await using vm = createBox(context, { name: 'first', site });
+  vm.start();
+  await answerQuestions(vm, 'node-a', addressOf(0));
+  await configure(vm, gatewayConfig(addressOf(0)));
+  await keepAnswered(context, vm);
 }

@@ -1,37 +1,57 @@
 /** From power on to a picture: first questions, configuration, cameras below, a platform above, and the root stays read-only. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { answerQuestions, configure, createBox } from './box.ts';
-import { type Case, startTime } from './case.ts';
-import { HOST, Site } from './site.ts';
+import { answerQuestions, configure, createBox, keepAnswered, USER } from './box.ts';
+import { type Case, type CaseContext, startTime } from './case.ts';
+import { addressOf, Site } from './site.ts';
+import { camerasSeen, comparePicture, gatewayConfig, openCamera, openPlatform } from './surroundings.ts';
+import { run, type Vm } from './vm.ts';
 
-const ADDRESS = '10.9.0.2';
-const ROOT = join(import.meta.dirname, '../..');
-const PLAY_S = 15;
+const ADDRESS = addressOf(0);
+const CAMERAS = 2;
 
 export default {
   name: 'boot',
-  help: 'first start, questions, units, a picture from camera to platform',
-  async run({ work, disk, say, check }) {
-    using site = new Site('vl-boot', 1);
-    await using vm = createBox({ work, name: 'vm', disk, site, address: ADDRESS });
+  help: 'first start, questions, units, SSH, a picture from camera to platform',
+  async run(context) {
+    const { work, say, check } = context;
+    using site = new Site(1);
+    const key = join(work, 'key');
+    run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+    await using vm = createBox(context, { name: 'vm', site });
     vm.start();
-    await answerQuestions(vm, 'node-a', ADDRESS);
+    await answerQuestions(vm, 'node-a', ADDRESS, readFileSync(`${key}.pub`, 'utf8').trim());
+    say('the questions are answered');
     say(await startTime(vm));
-    check((await vm.run('touch /usr/x')).code !== 0, 'the root is read-only');
-    check((await vm.must('findmnt -no FSTYPE /etc')) === 'overlay', 'changes of /etc go to the data partition');
-    check((await vm.must('getent shadow root | cut -d: -f2')).startsWith('*') || (await vm.must('getent shadow root | cut -d: -f2')).startsWith('!'), 'root has no password');
-    await configure(vm, ADDRESS, HOST);
-    const failed = await vm.must('systemctl --failed --no-legend --plain');
-    check(failed === '', `no unit failed ${failed}`);
-    const units = await vm.must("systemctl list-units --plain --no-legend 'viewlink-*.service' --state=active | awk '{print $1}'");
-    say(`active: ${units.split('\n').join(' ')}`);
-    site.spawn(join(ROOT, 'scripts/camera'), ['--platform', `${ADDRESS}:5060`, '--address', HOST, '--channels', '2'], () => undefined);
-    await vm.must("for i in $(seq 120); do vlink show channels --json | grep -q 34020000001320000001 && exit 0; sleep 1; done; exit 1", 600_000);
-    say('a camera is registered and its catalogue is here');
-    const lines = await site.output(join(ROOT, 'scripts/platform'), ['--id', '33010000002000000001', '--address', HOST, '--port', '5061', '--password', 'above', '--catalog', '--play', 'first', '--seconds', String(PLAY_S)]);
-    say(lines.slice(-6).join(' | '));
-    const pictures = Math.max(0, ...lines.flatMap(line => [...line.matchAll(/(\d+) (?:frames|pictures)/g)].map(match => Number(match[1]))));
-    check(pictures >= PLAY_S * 10, `${pictures} pictures in ${PLAY_S} s at the platform`);
+    await looks(vm, context);
+    await configure(vm, gatewayConfig(ADDRESS));
+    await units(vm, context);
+    const ssh = (...command: readonly string[]): string => execFileSync('ssh', ['-i', key, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `${USER}@${ADDRESS}`, ...command], { encoding: 'utf8', timeout: 120_000 });
+    check(ssh('vlink', 'show', 'upstreams').includes('city'), 'with the key, vlink over SSH');
+    await using platform = await openPlatform();
+    await using camera = await openCamera(ADDRESS, CAMERAS);
+    const [first] = await camerasSeen(platform, CAMERAS);
+    say(`camera ${camera.device.id} is registered, and the platform has its catalogue`);
+    await comparePicture(context, platform, first!, 'picture');
+    check(ssh('vlink', 'show', 'devices').includes(camera.device.id), 'the device is shown');
     check((await vm.must("journalctl -b -p 3 --no-pager -q -u 'viewlink-*' | tail -5")) === '', 'no error in the journal of the daemons');
+    await keepAnswered(context, vm);
+    check(true, 'it switches itself off');
   },
 } satisfies Case;
+
+async function looks(vm: Vm, { check }: CaseContext): Promise<void> {
+  check((await vm.run('touch /usr/x')).code !== 0, 'the root is read-only');
+  check((await vm.must('findmnt -no FSTYPE /etc')) === 'overlay', 'changes of /etc go to the data partition');
+  check(/^[*!]/.test(await vm.must('getent shadow root | cut -d: -f2')), 'root has no password');
+  check(Number(await vm.must('findmnt -bno SIZE /data')) > 2e9, 'the data partition has taken the rest of the disk');
+}
+
+async function units(vm: Vm, { say, check }: CaseContext): Promise<void> {
+  check((await vm.must('systemctl is-active viewlink.target')) === 'active', 'viewlink.target is reached');
+  const failed = await vm.must('systemctl --failed --no-legend --plain');
+  check(failed === '', `no unit failed ${failed}`);
+  const active = await vm.must("systemctl list-units --plain --no-legend 'viewlink-*.service' --state=active | awk '{print $1}'");
+  say(`active: ${active.split('\n').join(' ')}`);
+}

@@ -7,6 +7,8 @@ export interface CaseContext {
   /** Disk image as built, and the folder with bundle and keys beside it. */
   readonly disk: string;
   readonly built: string;
+  /** How often the plug is pulled. */
+  readonly cuts: number;
   /** A line of the transcript, with the time since the case began. */
   say(text: string): void;
   /** As `say`; the case fails unless `holds`. */

@@ -1,45 +1,60 @@
-/** image/test: the built image in virtual machines, without the processor's help, so a start takes a minute. See image/test --help. */
-import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+/** image/test: the built image in virtual machines, without the processor's help, so a start takes minutes. See image/test --help. */
+import { appendFileSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock as clock } from '#kit/clock.ts';
+import { enterWorld } from '../lab/pair.ts';
 import type { Case } from './case.ts';
 import boot from './case-boot.ts';
 import hardware from './case-hardware.ts';
 import power from './case-power.ts';
 import update from './case-update.ts';
 
-const CASES: readonly Case[] = [boot, hardware, update, power];
+const CASES: readonly Case[] = [boot, update, power, hardware];
+const USAGE = `image/test [--built FOLDER] [--cuts N] [--keep] [CASE...]
+${CASES.map(({ name, help }) => `  ${name.padEnd(10)} ${help}`).join('\n')}
+What was seen goes to FOLDER/transcript.txt too (FOLDER: .cache/image when left out). --keep: the machines of a case that went well stay.
+`;
 
-const { values, positionals } = parseArgs({ options: { built: { type: 'string', default: '.cache/image' }, keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { built: { type: 'string', default: '.cache/image' }, cuts: { type: 'string', default: '20' }, keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  allowPositionals: true,
+});
 const wanted = CASES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-if (values.help || wanted.length < positionals.length) {
-  process.stdout.write(`image/test [--built FOLDER] [--keep] [CASE...]\n${CASES.map(({ name, help }) => `  ${name.padEnd(10)} ${help}`).join('\n')}\n`);
-  process.exit(values.help ? 0 : 64);
-}
 const disk = join(values.built, 'disk.img');
-if (!existsSync(disk)) {
+if (values.help || wanted.length < positionals.length) {
+  process.stdout.write(USAGE);
+  process.exitCode = values.help ? 0 : 64;
+} else if (!existsSync(disk)) {
   process.stderr.write(`${disk} is not there: image/build first\n`);
-  process.exit(66);
+  process.exitCode = 66;
+} else if (enterWorld()) {
+  let failed = 0;
+  for (const one of wanted) if (!(await holds(one))) failed++;
+  process.stdout.write(`${wanted.length - failed} passed, ${failed} failed\n`);
+  process.exit(failed === 0 ? 0 : 1);
 }
 
-let failed = 0;
-for (const one of wanted) {
+async function holds(one: Case): Promise<boolean> {
+  const built = realpathSync(values.built);
   const work = mkdtempSync(`/var/tmp/viewlink-${one.name}-`);
   const began = clock.now();
-  const say = (text: string): void => void process.stdout.write(`${one.name} ${((clock.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}\n`);
-  const check = (holds: boolean, text: string): void => {
-    say(`${holds ? 'ok' : 'NOT OK'}  ${text}`);
-    if (!holds) throw new Error(text);
+  const say = (text: string): void => {
+    const line = `${one.name} ${((clock.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}\n`;
+    process.stdout.write(line);
+    appendFileSync(join(built, 'transcript.txt'), line);
+  };
+  const check = (isSo: boolean, text: string): void => {
+    say(`${isSo ? 'ok' : 'NOT OK'}  ${text}`);
+    if (!isSo) throw new Error(text);
   };
   try {
-    await one.run({ work, disk: realpathSync(disk), built: realpathSync(values.built), say, check });
+    await one.run({ work, disk: realpathSync(disk), built, cuts: Number(values.cuts), say, check });
     say('passed');
     if (!values.keep) rmSync(work, { recursive: true });
+    return true;
   } catch (error) {
-    failed++;
     say(`FAILED: ${error instanceof Error ? error.message : String(error)}\nleft for a look: ${work}`);
+    return false;
   }
 }
-process.stdout.write(`${wanted.length - failed} passed, ${failed} failed\n`);
-process.exit(failed === 0 ? 0 : 1);

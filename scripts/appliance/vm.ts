@@ -11,16 +11,23 @@ import { addMs } from '#core/units.ts';
 
 const FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
 const FIRMWARE_VARS = '/usr/share/OVMF/OVMF_VARS_4M.fd';
+/** Larger than the image: the data partition has something to grow into. */
+const DISK_SIZE = '6G';
 const KEPT_CHARS = 4_000_000;
+
+/** What a machine leaves in its folder, for others to begin with. */
+export const layerIn = (folder: string): string => join(folder, 'disk.qcow2');
+export const varsIn = (folder: string): string => join(folder, 'vars.fd');
 
 export interface VmOptions {
   /** Folder for what belongs to this machine. */
   readonly folder: string;
+  /** Raw, or a layer that another machine left (.qcow2). */
   readonly disk: string;
+  /** What the firmware remembers, as another machine left it. */
+  readonly vars?: string | undefined;
   readonly memoryMb?: number;
   readonly cpus?: number;
-  /** Network namespace in which it runs. */
-  readonly netns?: string;
   /** More arguments of QEMU: drives, network. */
   readonly extra?: readonly string[];
   /** Everything that the console says, as it comes. */
@@ -45,28 +52,30 @@ export class Vm {
   constructor(options: VmOptions) {
     this.#options = options;
     mkdirSync(options.folder, { recursive: true });
-    if (!existsSync(this.#layer)) run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', options.disk, '-F', 'raw', this.#layer, '6G']);
-    if (!existsSync(this.#vars)) copyFileSync(FIRMWARE_VARS, this.#vars);
+    if (!existsSync(this.#layer)) run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', options.disk, '-F', options.disk.endsWith('.qcow2') ? 'qcow2' : 'raw', this.#layer, DISK_SIZE]);
+    if (!existsSync(this.#vars)) copyFileSync(options.vars ?? FIRMWARE_VARS, this.#vars);
   }
 
   get #layer(): string {
-    return join(this.#options.folder, 'disk.qcow2');
+    return layerIn(this.#options.folder);
   }
   get #vars(): string {
-    return join(this.#options.folder, 'vars.fd');
+    return varsIn(this.#options.folder);
   }
   get #qmp(): string {
     return join(this.#options.folder, 'qmp.sock');
   }
 
+  get folder(): string {
+    return this.#options.folder;
+  }
+
   start(): void {
-    const { memoryMb = 1536, cpus = 2, extra = [], netns } = this.#options;
+    const { memoryMb = 1536, cpus = 2, extra = [] } = this.#options;
     this.#seen = this.#console.length;
-    const [program, ...before] = [...(netns === undefined ? [] : ['ip', 'netns', 'exec', netns]), 'qemu-system-x86_64'];
     const child = spawn(
-      program,
+      'qemu-system-x86_64',
       [
-        ...before,
         ...['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem', '-machine', 'q35', '-smp', String(cpus), '-m', String(memoryMb)],
         ...['-nographic', '-nodefaults', '-serial', 'stdio', '-monitor', 'none', '-qmp', `unix:${this.#qmp},server=on,wait=off`, '-no-reboot'],
         ...['-device', 'i6300esb', '-action', 'watchdog=reset'],
