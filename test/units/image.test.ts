@@ -1,0 +1,143 @@
+/** The parts of the appliance that need no machine: which slot the boot loader takes, and what the first questions make of their answers. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+
+const IMAGE = join(import.meta.dirname, '../../image');
+const read = (path: string): string => readFileSync(join(IMAGE, path), 'utf8');
+
+function workFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'vl-image-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+type GrubEnv = Readonly<Record<string, string>>;
+const FRESH: GrubEnv = { ORDER: 'A B', A_OK: '1', B_OK: '0', A_TRY: '0', B_TRY: '0', A_STARTS: '0', B_STARTS: '0' };
+
+/** The language of GRUB is that of a shell, but for `set` and `menuentry`: the choice itself runs here as it stands in the file. */
+function chooser(): string {
+  const [choice] = read('boot/grub.cfg').split('if [ "$chosen" = "A" ]; then set other');
+  const stubs = 'set() { eval "${1%%=*}=\\${1#*=}"; }\nserial() { :; }\nterminal_input() { :; }\nterminal_output() { :; }\nsave_env() { shift 2; for name in "$@"; do echo "$name=${!name}"; done; }\nload_env() { eval "$GIVEN"; }\n';
+  return `${stubs}${choice!.replace('set timeout=@TIMEOUT@', '')}\necho "chosen=$chosen"\n`;
+}
+
+const CHOOSER = chooser();
+
+/** One start: which slot, and what the boot loader remembers afterwards. */
+function start(before: GrubEnv): { readonly slot: string; readonly env: GrubEnv } {
+  const given = Object.entries(before).map(([name, value]) => `${name}='${value}'`).join('\n');
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', CHOOSER], { encoding: 'utf8', env: { PATH: '/usr/bin:/bin', GIVEN: given } });
+  if (status !== 0) throw new Error(stderr);
+  const after = Object.fromEntries(stdout.trim().split('\n').map(line => line.split(/=(.*)/s).slice(0, 2) as [string, string]));
+  const { chosen, ...env } = after;
+  return { slot: chosen!, env: { ...before, ...env } };
+}
+
+/** What the check of a slot does when all is well, and what an update does to the slot that it has written. */
+const confirm = (env: GrubEnv, slot: string, version: string): GrubEnv => ({ ...env, [`${slot}_OK`]: '1', [`${slot}_TRY`]: '0', [`${slot}_CONFIRMED`]: version, [`${slot}_STARTS`]: '0' });
+const installed = (env: GrubEnv, slot: string): GrubEnv => ({ ...env, ORDER: slot === 'A' ? 'A B' : 'B A', [`${slot}_OK`]: '1', [`${slot}_TRY`]: '0', [`${slot}_CONFIRMED`]: '', [`${slot}_STARTS`]: '0' });
+
+/** Starts one after another with nobody who confirms. */
+function starts(env: GrubEnv, count: number): string {
+  let slots = '';
+  for (let index = 0; index < count; index++) {
+    const one = start(env);
+    slots += one.slot;
+    env = one.env;
+  }
+  return slots;
+}
+
+t.test('the boot loader: a new slot has one start, one that worked three, and the machine is never dark', async t => {
+  t.equal(starts(FRESH, 4), 'AAAA', 'an image as built has no other slot');
+  const worked = confirm(start(FRESH).env, 'A', '1');
+  t.match(worked, { A_TRY: '0', A_STARTS: '0' });
+  const updated = installed(worked, 'B');
+  t.equal(starts(updated, 2), 'BA', 'not confirmed: back');
+  t.equal(starts(updated, 5), 'BAAAB', 'cuts during every start: the new one once, the old one three times, then from the beginning');
+  const both = confirm(start(updated).env, 'B', '2');
+  t.equal(starts(both, 4), 'BBBA', 'one that worked survives two cuts during its start');
+  t.equal(starts({ ...both, B_OK: '0' }, 2), 'AA', 'one that was marked bad is not taken');
+  t.equal(start({}).slot, 'A', 'a boot loader that lost its memory');
+  t.equal(start({ ...FRESH, A_OK: '0' }).slot, 'A', 'nothing is good: rather try than stay dark');
+});
+
+t.test('GRUB itself can read both files', async t => {
+  const folder = workFolder(t);
+  for (const name of ['grub.cfg', 'embedded.cfg']) {
+    writeFileSync(join(folder, name), read(`boot/${name}`).replace('@TIMEOUT@', '2').replace('@ARGUMENTS@', 'quiet'));
+    const { status, stderr } = spawnSync('grub-script-check', [join(folder, name)], { encoding: 'utf8' });
+    t.equal(status, 0, `${name} ${stderr}`);
+  }
+});
+
+/** A machine of its own for the wizard: this one under a layer that goes with it. Its cards are folders. */
+const STAGE = `set -e
+mount -t tmpfs stage "$STAGE"
+mkdir "$STAGE"/{upper,work,root}
+mount -t overlay -o "lowerdir=/,upperdir=$STAGE/upper,workdir=$STAGE/work" root "$STAGE/root"
+cd "$STAGE/root"
+mount --rbind /dev dev; mount -t proc proc proc; mount -t tmpfs sys sys; mount -t tmpfs run run
+mkdir -p data boot/efi/viewlink var/home etc/systemd/network etc/chrony/sources.d
+for card in $CARDS; do mkdir -p "sys/class/net/$card/device"; done
+echo 1.0 >etc/viewlink-image; echo viewlink-1234 >etc/hostname
+cp "$IMAGE/rootfs/etc/systemd/network/80-viewlink-first.network" etc/systemd/network/
+cp "$IMAGE/rootfs/usr/lib/viewlink/appliance/setup" setup
+for group in viewlink-admin systemd-journal sudo; do grep -q "^$group:" etc/group || echo "$group:x:$((900 + RANDOM % 90)):" >>etc/group; done
+[ -z "$SEED" ] || printf %s "$SEED" >boot/efi/viewlink/seed.conf
+chroot . /setup >said 2>&1 || { cat said; exit 1; }
+for file in etc/hostname etc/systemd/network/*viewlink* etc/chrony/sources.d/viewlink.sources; do [ ! -f "$file" ] || printf '== %s\\n%s\\n' "\${file##*/}" "$(cat "$file")"; done
+printf '== user\\n%s %s\\n' "$(chroot . id -nG engineer)" "$(sed -n 's/^engineer:\\(.\\).*/\\1/p' etc/shadow)"
+printf '== key\\n%s\\n' "$(cat var/home/engineer/.ssh/authorized_keys 2>/dev/null)"
+ls data boot/efi/viewlink
+echo '== said'; cat said
+`;
+
+interface Wizard {
+  readonly cards?: string;
+  readonly seed?: string;
+  readonly answers?: readonly string[];
+}
+
+/** The first questions with these answers: everything that they left behind, as text. */
+function wizard(t: Test, { cards = 'enp1s0', seed = '', answers = [] }: Wizard): string {
+  const stage = workFolder(t);
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', '--uts', '--net', 'bash', '-c', STAGE], { encoding: 'utf8', input: answers.map(line => `${line}\n`).join(''), timeout: 30_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TERM: 'dumb', STAGE: stage, IMAGE, CARDS: cards, SEED: seed } });
+  if (status !== 0) throw new Error(`${stdout}\n${stderr}`);
+  return stdout;
+}
+
+t.test('the first questions: what is not usable is asked again', async t => {
+  const text = wizard(t, { answers: ['Node A', 'node-a', '10.97.0.1', '10.97.0.1/33', '10.297.0.1/24', '10.97.0.1/24', '10.97.0.254', 'not a host!', '10.97.0.253', 'root', 'engineer', 'ssh-rsa nonsense', '', 'short', '', 'long enough for once'] });
+  t.match(text, '== hostname\nnode-a\n');
+  t.match(text, '[Match]\nName=enp1s0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.97.0.1/24\nGateway=10.97.0.254\n');
+  t.match(text, '== viewlink.sources\nserver 10.97.0.253 iburst');
+  t.match(text, /== user\nengineer .*sudo.* \$/);
+  t.equal(text.match(/That is not usable here\./g)?.length, 8);
+  t.match(text, 'A key or a password is needed.');
+  t.notMatch(text, /80-viewlink-first|long enough/);
+  t.match(text, /^configured$/m);
+});
+
+t.test('the answers may come from the boot partition: bonded, with a key, nothing asked', async t => {
+  const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNWuEQvw/hFulb1NbHCCIsMs0Tgi0hd2UYenXPbtJDO engineer';
+  const seed = ['HOSTNAME_IS=node-b', 'MANAGEMENT=10.200.30.4/22', 'GATEWAY=', 'NICS=bond', 'NTP=', 'ADMIN=engineer', `SSH_KEY=${key}`, ''].join('\r\n');
+  const text = wizard(t, { cards: 'enp1s0 enp2s0', seed });
+  t.match(text, 'Name=bond0\nKind=bond\n\n[Bond]\nMode=active-backup');
+  t.match(text, '[Match]\nName=enp1s0 enp2s0\n\n[Network]\nBond=bond0');
+  t.match(text, '[Match]\nName=bond0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.200.30.4/22\n');
+  t.match(text, `== key\n${key}\n`);
+  t.match(text, /== user\nengineer .* !/, 'no password');
+  t.notMatch(text, 'seed.conf', 'and it is gone afterwards');
+});
+
+t.test('two cards apart, and a seed of which one answer is wrong', async t => {
+  const seed = 'HOSTNAME_IS=node-c\nNICS=two\nMANAGEMENT=dhcp\nSERVICE=10.98.0.700/24\nNTP=\nADMIN=engineer\nSSH_KEY=\nADMIN_PASSWORD=long enough for once\n';
+  const text = wizard(t, { cards: 'enp1s0 enp2s0', seed, answers: ['10.98.0.7/24'] });
+  t.match(text, 'seed.conf: SERVICE is not usable');
+  t.match(text, '[Match]\nName=enp1s0\n\n[Network]\nLinkLocalAddressing=ipv6\nDHCP=yes');
+  t.match(text, '[Match]\nName=enp2s0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.98.0.7/24');
+});
