@@ -25,6 +25,7 @@ import snapshot from './do/snapshot.ts';
 import supportBundle from './do/support-bundle.ts';
 import top from './do/top.ts';
 import trace from './do/trace.ts';
+import { approvals, approve, resetPassword, unlock } from './do/user.ts';
 import why from './do/why.ts';
 import alarms from './show/alarms.ts';
 import api from './show/api.ts';
@@ -43,6 +44,7 @@ import rules from './show/rules.ts';
 import sessions from './show/sessions.ts';
 import transcoders from './show/transcoders.ts';
 import upstreams from './show/upstreams.ts';
+import users from './show/users.ts';
 import versions from './show/version.ts';
 import view from './show/view.ts';
 
@@ -58,6 +60,8 @@ export const COMMANDS: readonly Command[] = [
   transcoders,
   counters,
   api,
+  users,
+  approvals,
   bans,
   firewall,
   versions,
@@ -83,6 +87,9 @@ export const COMMANDS: readonly Command[] = [
   clusterSwitch,
   clusterMaintenance,
   apiFirstPassword,
+  unlock,
+  resetPassword,
+  approve,
   configure,
   configShow,
   set,

@@ -18,6 +18,7 @@ export const GROUP_HELP: Readonly<Record<string, string>> = {
   ban: 'addresses that are shut out',
   api: 'the HTTP interface',
   cluster: 'the pair of nodes',
+  user: 'users of the HTTP interface',
 };
 
 /** Two columns that stand straight with Chinese words. */

@@ -1,5 +1,10 @@
 /** Chinese for the titles of tables. */
 export const TITLES_ZH: Readonly<Record<string, string>> = {
+  BY: '由谁',
+  READY: '是否就绪',
+  ROLES: '角色',
+  USER: '用户',
+  'WAITS FOR': '待同意',
   ACCESSED: '被点播过',
   ADDRESS: '地址',
   AGE: '已持续',

@@ -1,5 +1,6 @@
 /** Chinese for arguments and options. */
 export const VALUES_ZH: Readonly<Record<string, string>> = {
+  'name of the user, as vlink show users has it': '用户名，与 vlink show users 所示一致',
   'print the raw answer as JSON': '以 JSON 输出原始结果',
   'only channels of this device ID': '仅此设备编码的通道',
   'on or off': 'on（开）或 off（关）',

@@ -2,12 +2,14 @@
  * Who is at the door: passwords, tokens, certificates (faults.md 7). One log-in:
  *
  *   password --right--> access token (minutes, memory) + refresh token (hours, used once) --refresh--> new ones of the same family
- *            --wrong--> counted for the user and the address; five in ten minutes lock both for ten minutes
+ *            --wrong--> counted (core/access/login-guard): who guesses is locked out, and nobody else
  *   a refresh token that comes a second time was stolen by somebody: its whole family ends
  */
 import { LOGIN_RULE, LockOut } from '#core/access/lock-out.ts';
+import { type Attempt, KNOWN_SITE_MS, LoginGuard } from '#core/access/login-guard.ts';
 import { type Access, ROLES } from '#core/access/roles.ts';
 import { passwordProblem } from '#core/api/password-rules.ts';
+import { siteOf } from '#core/host/site.ts';
 import { TokenBook } from '#core/api/token-book.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -16,7 +18,7 @@ import type { Random } from '#kit/random.ts';
 import { type Caller, accessesOf } from './caller.ts';
 import { DoorError } from './failure.ts';
 import type { Passwords } from './passwords.ts';
-import type { UserRow, UserStore } from './user-store.ts';
+import type { TokenRow, UserRow, UserStore } from './user-store.ts';
 
 const TOKEN_BYTES = 32;
 /** Kinds are told by how they begin, so that a secret scanner finds one that was lost. */
@@ -61,7 +63,9 @@ interface Session {
 export class Doorman {
   readonly #deps: DoormanDeps;
   readonly #tokens = new TokenBook<Session>();
-  readonly #lockOut = new LockOut(LOGIN_RULE);
+  readonly #guard = new LoginGuard();
+  /** Of who is in already: strangers have no part in it. */
+  readonly #ownMistakes = new LockOut(LOGIN_RULE);
 
   constructor(deps: DoormanDeps) {
     this.#deps = deps;
@@ -91,7 +95,7 @@ export class Doorman {
     const kept = token.startsWith(API_TOKEN) ? store.token(hash) : undefined;
     if (kept?.kind !== 'api' || (kept.expiresAtWallMs !== null && kept.expiresAtWallMs <= clock.wall())) return undefined;
     const user = store.user(kept.user);
-    return user === undefined || user.disabled ? undefined : callerOf(user, address, { how: 'token', tokenHash: hash, limit: kept.accesses });
+    return user === undefined || user.disabled ? undefined : callerOf(user, address, { how: 'token', tokenHash: hash, limit: limitOf(kept) });
   }
 
   hashOf(token: string): string {
@@ -105,17 +109,19 @@ export class Doorman {
   /** UNAUTHENTICATED, whatever is wrong; LOCKED_OUT. */
   async login(name: string, password: string, address: string): Promise<Tokens> {
     const { clock, store, passwords } = this.#deps;
-    this.#refuseLocked(name, address);
+    const attempt: Attempt = { user: name, address, isKnown: store.knowsSite(name, siteOf(address) ?? address, clock.wall() - KNOWN_SITE_MS) };
+    this.#refuseLocked(attempt);
     if (passwords.isBusy) throw new DoorError('TOO_MANY_REQUESTS', { retryAfterS: 1 });
     const user = store.user(name);
     const right = await passwords.verify(password, user?.passwordHash ?? null);
     // Whoever tried while this one was looked at may have locked it.
-    this.#refuseLocked(name, address);
+    this.#refuseLocked(attempt);
     if (!right || user === undefined || user.disabled) {
-      for (const key of keysOf(name, address)) this.#lockOut.fail(key, clock.now());
+      this.#guard.fail(attempt, clock.now());
       throw new DoorError('UNAUTHENTICATED', { why: 'wrong name or password' });
     }
-    for (const key of keysOf(name, address)) this.#lockOut.succeed(key, clock.now());
+    this.#guard.succeed(attempt, clock.now());
+    store.putSite(name, siteOf(address) ?? address, clock.wall());
     store.put({ ...user, lastLoginWallMs: clock.wall() });
     return this.#issue(user, this.#deps.random.hex(8));
   }
@@ -145,14 +151,14 @@ export class Doorman {
     this.#deps.onEnd(user);
   }
 
-  /** Ends every log-in of this user, and begins a new one. A wrong old password counts like one at the door. */
-  async changePassword(name: string, before: string, after: string, address: string): Promise<Tokens> {
+  /** Ends every log-in of this user, and begins a new one. LOCKED_OUT after too many wrong old ones. */
+  async changePassword(name: string, before: string, after: string): Promise<Tokens> {
     const { store, passwords, clock } = this.#deps;
     const user = store.user(name);
     if (user === undefined) throw new DoorError('UNAUTHENTICATED');
-    this.#refuseLocked(name, address);
+    refuse(this.#ownMistakes.lockedForMs(name, clock.now()));
     if (!(await passwords.verify(before, user.passwordHash))) {
-      for (const key of keysOf(name, address)) this.#lockOut.fail(key, clock.now());
+      this.#ownMistakes.fail(name, clock.now());
       throw new DoorError('UNAUTHENTICATED', { why: 'wrong password' });
     }
     const problem = passwordProblem(after, name, before);
@@ -178,7 +184,7 @@ export class Doorman {
     const waits = users.length === 1 && only!.mustChangePassword && only!.lastLoginWallMs === null && only!.name === FIRST_USER;
     if (users.length > 0 && (!waits || isKnown)) return undefined;
     const password = oneTimePassword(random);
-    store.put({ name: FIRST_USER, kind: 'person', roles: ['admin', 'security'], channels: ['*'], passwordHash: await passwords.hash(password), mustChangePassword: true, disabled: false, certificateSha256: null, createdAtWallMs: clock.wall(), lastLoginWallMs: null });
+    store.put({ name: FIRST_USER, kind: 'person', roles: ['admin', 'security'], waiting: null, channels: ['*'], passwordHash: await passwords.hash(password), mustChangePassword: true, disabled: false, certificateSha256: null, createdAtWallMs: clock.wall(), lastLoginWallMs: null });
     return password;
   }
 
@@ -188,19 +194,36 @@ export class Doorman {
     const [accessToken, refreshToken] = [this.newToken(ACCESS_TOKEN), this.newToken(REFRESH_TOKEN)];
     this.#tokens.issue(this.hashOf(accessToken), user.name, { family, user: user.name }, tokenMinutes * 60_000, clock.now());
     const nowWallMs = clock.wall();
-    store.putToken({ hash: this.hashOf(refreshToken), kind: 'refresh', user: user.name, label: family, accesses: null, used: false, createdAtWallMs: nowWallMs, expiresAtWallMs: nowWallMs + refreshHours * HOUR_MS }, nowWallMs);
+    store.putToken({ hash: this.hashOf(refreshToken), kind: 'refresh', user: user.name, label: family, accesses: null, reach: null, used: false, createdAtWallMs: nowWallMs, expiresAtWallMs: nowWallMs + refreshHours * HOUR_MS }, nowWallMs);
     return { accessToken, expiresInS: tokenMinutes * 60, refreshToken, mustChangePassword: user.mustChangePassword, roles: user.roles };
   }
 
-  #refuseLocked(name: string, address: string): void {
-    const lockedMs = Math.max(...keysOf(name, address).map(key => this.#lockOut.lockedForMs(key, this.#deps.clock.now())));
-    if (lockedMs > 0) throw new DoorError('LOCKED_OUT', { retryAfterS: Math.ceil(lockedMs / 1000) });
+  /** Who is locked out of this name now. */
+  locksOf(name: string): ReturnType<LoginGuard['locksOf']> {
+    return this.#guard.locksOf(name, this.#deps.clock.now());
+  }
+
+  /** How many locks there were. */
+  unlock(name: string): number {
+    const { clock } = this.#deps;
+    const own = this.#ownMistakes.isLocked(name, clock.now()) ? 1 : 0;
+    this.#ownMistakes.forget(name);
+    return own + this.#guard.unlock(name, clock.now());
+  }
+
+  #refuseLocked(attempt: Attempt): void {
+    refuse(this.#guard.lockedForMs(attempt, this.#deps.clock.now()));
   }
 }
 
-export const FIRST_USER = 'admin';
+function refuse(lockedMs: number): void {
+  if (lockedMs > 0) throw new DoorError('LOCKED_OUT', { retryAfterS: Math.ceil(lockedMs / 1000) });
+}
 
-const keysOf = (name: string, address: string): readonly string[] => [`user ${name}`, `address ${address}`];
+/** Null: all that its user may. */
+const limitOf = ({ accesses, reach }: TokenRow): readonly Access[] | null => (reach === null ? accesses : (accesses ?? reach).filter(access => reach.includes(access)));
+
+export const FIRST_USER = 'admin';
 
 /** Without letters and digits that look alike: 80 bits. */
 const ALPHABET = 'abcdefghjkmnpqrstuvwxyz23456789'.padEnd(32, 'A');

@@ -2,7 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApidRequests, ApidStatus } from '#contracts/apid.ts';
+import type { Author } from '#contracts/configd.ts';
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
+import { EVERY_ROLE, rolesWithin } from '#core/access/appointment.ts';
+import { mayDo } from '#core/access/roles.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SourceBuckets } from '#core/rate-limit.ts';
 import { GatewayError } from '#core/result.ts';
@@ -16,8 +19,10 @@ import type { Log } from '#kit/log.ts';
 import { isWildcard, ownAddress } from '#kit/net.ts';
 import { systemRandom as random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
+import type { RpcPeer } from '#kit/rpc-peers.ts';
 import { createApp } from './app.ts';
 import { Audit } from './audit.ts';
+import { maySee } from './caller.ts';
 import { Daemons } from './daemons.ts';
 import { Doorman, FIRST_USER } from './doorman.ts';
 import { EventHub } from './event-hub.ts';
@@ -27,6 +32,7 @@ import { Leases } from './leases.ts';
 import { Listeners } from './listeners.ts';
 import { openApi } from './openapi.ts';
 import { Passwords } from './passwords.ts';
+import { type By, People } from './people.ts';
 import type { Services } from './services.ts';
 import { type TlsMaterial, endsSoon, loadTls, ownTls } from './tls.ts';
 import { UserStore } from './user-store.ts';
@@ -53,15 +59,16 @@ export class Gate {
     const counters = new Counters();
     const users = closer.use(new UserStore(this.#directory, clock, log));
     const passwords = new Passwords(random);
-    const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api, onEnd: user => streams.lookAgain(user) });
+    const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api, onEnd: user => this.#lookAgain(user) });
     const events = new EventHub(clock, random);
     const webhooks = closer.use(new Webhooks({ clock, hashes, log, counters, events, node: () => this.#config.node.name }));
     const leases = closer.use(new Leases(clock, () => daemons, log));
     const daemons = new Daemons({ directory: config.rpc.directory, instances: config.media.instances, events, log, onSipdUp: () => void leases.resume() }, closer);
     closer.defer(() => leases.closeAll());
     const streams = closer.use(new Streams(clock, events, counters));
+    const people = new People({ clock, random, users, passwords, doorman });
     this.#services = {
-      clock, random, log, counters, daemons, users, passwords, doorman, events, streams, webhooks, leases,
+      clock, random, log, counters, daemons, users, people, passwords, doorman, events, streams, webhooks, leases,
       audit: new Audit(daemons, counters, log),
       config: () => this.#config,
       openApi,
@@ -142,8 +149,27 @@ export class Gate {
     await this.#listeners.configure(() => void (this.#tls = this.#config.api.listen.some(({ tls }) => tls) ? this.#newMaterial() : undefined));
   }
 
+  /** A user is not what he was: what goes on for him ends, where he may not have it any more. */
+  #lookAgain(user: string): void {
+    const { streams, leases, users } = this.#services;
+    streams.lookAgain(user);
+    const row = users.user(user);
+    leases.lookAgain(user, ({ deviceId, channelId }) => row !== undefined && !row.disabled && mayDo(row.roles, 'watch') && maySee(row, deviceId, channelId));
+  }
+
   handlers(reload: (params: ReloadParams) => Promise<ReloadAnswer>): RpcHandlers<ApidRequests> {
-    return { status: () => this.#status(), takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory), counters: () => ({ ...this.#services.counters.snapshot(), ...processFigures() }), reload };
+    const { people, doorman, counters } = this.#services;
+    return {
+      status: () => this.#status(),
+      takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory),
+      users: () => people.summaries(),
+      unlockUser: ({ name }) => ({ locks: doorman.unlock(people.found(name).name) }),
+      resetPassword: async ({ author, name }, peer) => ({ password: await people.resetPassword(name, consoleBy(author, peer)), waiting: people.found(name).waiting?.roles ?? [] }),
+      waitingRoles: () => people.waiting(),
+      approveRoles: ({ author, name }, peer) => ({ roles: people.approve(name, null, consoleBy(author, peer)).roles }),
+      counters: () => ({ ...counters.snapshot(), ...processFigures() }),
+      reload,
+    };
   }
 
   #status(): ApidStatus {
@@ -166,5 +192,7 @@ export class Gate {
     return api.certificateFile === '' ? ownTls({ directory: this.#directory, name: node.name, addresses, clock, random }) : loadTls(api.certificateFile, api.keyFile);
   }
 }
+
+const consoleBy = ({ user }: Author, { rights }: RpcPeer): By => ({ user, via: 'cli', roles: rights === 'all' ? EVERY_ROLE : rolesWithin(rights) });
 
 const newRate = ({ api }: GatewayConfig): SourceBuckets => new SourceBuckets(api.requestsPerS, random.int(MAX_SEED));

@@ -89,6 +89,11 @@ export class Leases implements Disposable {
     if (this.#leases.delete(leaseId)) await this.#daemons().sipd.call('closeOutlet', { leaseId }).catch((error: unknown) => this.#log.info({ leaseId, why: String(error) }, 'api.lease-lost'));
   }
 
+  /** Those of this user that he may not have any more. */
+  lookAgain(user: string, mayKeep: (lease: Lease) => boolean): void {
+    for (const lease of this.rows) if (lease.user === user && !mayKeep(lease)) void this.close(lease.leaseId);
+  }
+
   async #open({ leaseId, instance, deviceId, channelId, streamNumber, user }: Lease): Promise<void> {
     await this.#daemons().sipd.call('openOutlet', { leaseId, instance, deviceId, channelId, streamNumber, label: `api ${user}` }, { timeoutMs: OPEN_TIMEOUT_MS });
   }

@@ -11,6 +11,7 @@ import type { Doorman } from './doorman.ts';
 import type { EventHub } from './event-hub.ts';
 import type { Leases } from './leases.ts';
 import type { Passwords } from './passwords.ts';
+import type { People } from './people.ts';
 import type { Streams } from './event-streams.ts';
 import type { UserStore } from './user-store.ts';
 import type { Webhooks } from './webhooks.ts';
@@ -22,6 +23,7 @@ export interface Services {
   readonly counters: Counters;
   readonly daemons: Daemons;
   readonly users: UserStore;
+  readonly people: People;
   readonly passwords: Passwords;
   readonly doorman: Doorman;
   readonly audit: Audit;

@@ -9,6 +9,8 @@ export interface UserRow {
   readonly name: string;
   readonly kind: 'person' | 'platform';
   readonly roles: readonly Role[];
+  /** Roles that another person must agree to (core/access/appointment). */
+  readonly waiting: Waiting | null;
   readonly channels: readonly string[];
   /** Null: logs in by certificate or API token only. */
   readonly passwordHash: string | null;
@@ -20,6 +22,13 @@ export interface UserRow {
   readonly lastLoginWallMs: number | null;
 }
 
+/** `by` gave them, or a log-in to whom has them, last at `sinceWallMs`. */
+export interface Waiting {
+  readonly roles: readonly Role[];
+  readonly by: string;
+  readonly sinceWallMs: number;
+}
+
 /** `refresh`: used once; its family is one log-in. `api`: lives until it is revoked or over. */
 export interface TokenRow {
   readonly hash: string;
@@ -29,6 +38,8 @@ export interface TokenRow {
   readonly label: string;
   /** Null: all that its user may. */
   readonly accesses: readonly Access[] | null;
+  /** What who made it could give: more it never is, whatever its user becomes. Null: a refresh token. */
+  readonly reach: readonly Access[] | null;
   /** A refresh token that was used: seen again, its family is revoked. */
   readonly used: boolean;
   readonly createdAtWallMs: number;
@@ -44,7 +55,13 @@ const MIGRATIONS = [
       CREATE INDEX tokensOfUser ON tokens (user);
     `,
   },
+  {
+    version: 2,
+    sql: 'CREATE TABLE sites (user TEXT NOT NULL, site TEXT NOT NULL, seenAtWallMs REAL NOT NULL, PRIMARY KEY (user, site)) STRICT, WITHOUT ROWID;',
+  },
 ];
+/** Where one user logged in from; the one that was seen longest ago goes. */
+const MAX_SITES = 32;
 /** Refresh tokens of one user; the one that ends first goes. */
 const MAX_REFRESH = 50;
 
@@ -84,17 +101,30 @@ export class UserStore implements Disposable {
   delete(name: string): void {
     this.#database.transaction(() => {
       this.#statements.dropTokensOf.run(name);
+      this.#statements.dropSites.run(name);
       this.#statements.drop.run(name);
     })();
   }
 
+  /** That he logged in from there. */
+  putSite(user: string, site: string, nowWallMs: number): void {
+    this.#database.transaction(() => {
+      this.#statements.putSite.run(user, site, nowWallMs);
+      this.#statements.trimSites.run(user, user, MAX_SITES);
+    })();
+  }
+
+  knowsSite(user: string, site: string, sinceWallMs: number): boolean {
+    return this.#statements.site.get(user, site, sinceWallMs) !== undefined;
+  }
+
   token(hash: string): TokenRow | undefined {
     const row = this.#statements.token.get(hash);
-    return row && (JSON.parse(row.json) as TokenRow);
+    return row && tokenOf(row);
   }
 
   tokensOf(user: string): TokenRow[] {
-    return this.#statements.tokensOf.all(user).map(row => JSON.parse((row).json) as TokenRow);
+    return this.#statements.tokensOf.all(user).map(tokenOf);
   }
 
   putToken(token: TokenRow, nowWallMs: number): void {
@@ -123,7 +153,9 @@ interface Stored {
   readonly json: string;
 }
 
-const userOf = ({ json }: Stored): UserRow => JSON.parse(json) as UserRow;
+/** What an earlier release wrote has not all of it. */
+const userOf = ({ json }: Stored): UserRow => ({ waiting: null, ...(JSON.parse(json) as Omit<UserRow, 'waiting'>) });
+const tokenOf = ({ json }: Stored): TokenRow => ({ reach: null, ...(JSON.parse(json) as Omit<TokenRow, 'reach'>) });
 
 function prepareAll(database: SqliteDatabase) {
   const sql = (text: string) => database.prepare<unknown[], Stored>(text);
@@ -133,6 +165,10 @@ function prepareAll(database: SqliteDatabase) {
     byCertificate: sql('SELECT json FROM users WHERE certificateSha256 = ?'),
     put: sql('INSERT INTO users (name, certificateSha256, json) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET certificateSha256 = excluded.certificateSha256, json = excluded.json'),
     drop: sql('DELETE FROM users WHERE name = ?'),
+    putSite: sql('INSERT OR REPLACE INTO sites (user, site, seenAtWallMs) VALUES (?, ?, ?)'),
+    trimSites: sql('DELETE FROM sites WHERE user = ? AND site NOT IN (SELECT site FROM sites WHERE user = ? ORDER BY seenAtWallMs DESC LIMIT ?)'),
+    site: sql("SELECT '' AS json FROM sites WHERE user = ? AND site = ? AND seenAtWallMs >= ?"),
+    dropSites: sql('DELETE FROM sites WHERE user = ?'),
     token: sql('SELECT json FROM tokens WHERE hash = ?'),
     tokensOf: sql("SELECT json FROM tokens WHERE user = ? AND kind = 'api' ORDER BY label"),
     putToken: sql('INSERT OR REPLACE INTO tokens (hash, user, kind, label, expiresAtWallMs, json) VALUES (?, ?, ?, ?, ?, ?)'),

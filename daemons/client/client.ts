@@ -31,6 +31,11 @@ export interface ApiToken {
   readonly expiresAtWallMs: number | null;
 }
 
+export interface Approved {
+  readonly name: string;
+  readonly roles: readonly Role[];
+}
+
 export interface AuditEntry {
   readonly sequence: number;
   /** milliseconds since 1970 */
@@ -269,6 +274,11 @@ export interface Totals {
   readonly playing: number;
 }
 
+export interface Unlocked {
+  /** how many there were */
+  readonly locks: number;
+}
+
 export interface Upstream {
   readonly name: string;
   readonly id: string;
@@ -292,6 +302,8 @@ export interface User {
   readonly name: string;
   readonly kind: 'person' | 'platform';
   readonly roles: readonly Role[];
+  /** roles that an admin must agree to, and who gave them */
+  readonly waiting: { readonly roles: readonly Role[]; readonly by: string; readonly sinceWallMs: number } | null;
   /** device or channel IDs or prefixes that it may see; *: all */
   readonly channels: readonly string[];
   readonly hasPassword: boolean;
@@ -324,6 +336,18 @@ export interface ViewRow {
   readonly channelId: string | null;
   readonly permitted: readonly string[];
   readonly atTimes: readonly string[];
+}
+
+export interface WaitingRoles {
+  readonly name: string;
+  readonly holds: readonly Role[];
+  readonly roles: readonly Role[];
+  readonly by: string;
+  /** milliseconds since 1970 */
+  readonly sinceWallMs: number;
+  readonly hasOwnPassword: boolean;
+  readonly certificateSha256: string | null;
+  readonly lastLoginWallMs: number | null;
 }
 
 export interface Webhook {
@@ -617,12 +641,12 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'GET', path: `/api/v1/users` });
   }
 
-  /** A person, who gets a password that must be changed at the first log-in, or a platform, which has a certificate or tokens. POST /api/v1/users, needs: security. */
+  /** A person, who gets a password that must be changed at the first log-in, or a platform, which has a certificate or tokens; roles beyond your own wait for an admin. POST /api/v1/users, needs: security. */
   createUser(body: { readonly name: string; readonly kind: 'person' | 'platform'; readonly roles: readonly Role[]; readonly channels?: readonly string[] }): Promise<NewUser> {
     return this.json({ method: 'POST', path: `/api/v1/users`, body });
   }
 
-  /** Other roles or channels, or shut out for a while; its log-ins end. PATCH /api/v1/users/{user}, needs: security. */
+  /** Other roles or channels, or shut out for a while; its log-ins end; roles beyond your own wait for an admin. PATCH /api/v1/users/{user}, needs: security. */
   updateUser(user: string, body: { readonly roles?: readonly Role[]; readonly channels?: readonly string[]; readonly disabled?: boolean }): Promise<User> {
     return this.json({ method: 'PATCH', path: `/api/v1/users/${part(user)}`, body });
   }
@@ -632,7 +656,7 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'DELETE', path: `/api/v1/users/${part(user)}` });
   }
 
-  /** A password that must be changed at the first log-in; the old one and every log-in end. POST /api/v1/users/{user}/password, needs: security. */
+  /** A password that must be changed at the first log-in; the old one and every log-in end; roles beyond your own wait for an admin. POST /api/v1/users/{user}/password, needs: security. */
   resetPassword(user: string): Promise<OneTimePassword> {
     return this.json({ method: 'POST', path: `/api/v1/users/${part(user)}/password` });
   }
@@ -647,7 +671,7 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'GET', path: `/api/v1/users/${part(user)}/tokens` });
   }
 
-  /** A token for a program; it is shown once. POST /api/v1/users/{user}/tokens, needs: security. */
+  /** A token for a program; it is shown once, and never may more than operator, viewer and your own roles. POST /api/v1/users/{user}/tokens, needs: security. */
   createToken(user: string, body: { readonly name: string; readonly accesses?: readonly Access[] | null; readonly expiresAtWallMs?: number | null }): Promise<NewToken> {
     return this.json({ method: 'POST', path: `/api/v1/users/${part(user)}/tokens`, body });
   }
@@ -655,5 +679,20 @@ export class ViewLinkClient extends Transport {
   /** A token of a program ends. DELETE /api/v1/users/{user}/tokens/{token}, needs: security. */
   deleteToken(user: string, token: string): Promise<null> {
     return this.json({ method: 'DELETE', path: `/api/v1/users/${part(user)}/tokens/${part(token)}` });
+  }
+
+  /** Who was locked out after wrong passwords may try again, and so may the addresses they came from. POST /api/v1/users/{user}/unlock, needs: security. */
+  unlockUser(user: string): Promise<Unlocked> {
+    return this.json({ method: 'POST', path: `/api/v1/users/${part(user)}/unlock` });
+  }
+
+  /** Roles that a security officer gave and that wait for an admin. GET /api/v1/approvals, needs: configure. */
+  listWaitingRoles(): Promise<readonly WaitingRoles[]> {
+    return this.json({ method: 'GET', path: `/api/v1/approvals` });
+  }
+
+  /** The roles that wait come into force; not by who gave them, and once their holder has a password of his own. POST /api/v1/approvals/{user}, needs: configure. */
+  approveRoles(user: string, body: { readonly sinceWallMs: number }): Promise<Approved> {
+    return this.json({ method: 'POST', path: `/api/v1/approvals/${part(user)}`, body });
   }
 }

@@ -10,6 +10,11 @@ import type { RpcAccess } from './rpc-peers.ts';
 export const apidAccess: RpcAccess<ApidRequests> = {
   status: 'read',
   takeFirstPassword: 'daemons',
+  users: 'security',
+  unlockUser: 'security',
+  resetPassword: 'security',
+  waitingRoles: 'configure',
+  approveRoles: 'configure',
   counters: 'read',
   reload: 'configure',
 };

@@ -9,7 +9,7 @@ export const CONFIGD_REQUEST_BYTES = 64 * 1024 * 1024;
 const MAX_STEPS = 100_000;
 const MAX_CONFIRM_MINUTES = 24 * 60;
 
-const author = z.strictObject({ user: z.string().min(1).max(128), via: z.enum(['cli', 'api', 'system']), address: z.string().max(128).nullable() });
+export const author = z.strictObject({ user: z.string().min(1).max(128), via: z.enum(['cli', 'api', 'system']), address: z.string().max(128).nullable() });
 const path = z.string().max(1024);
 const reason = z.string().max(1000);
 const json: z.ZodType<Json> = z.json();

@@ -5,6 +5,7 @@ import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { MAX_FPS, MAX_KBPS, MIN_KBPS, RENDITION_AUDIO, RENDITION_VIDEO } from '#core/media/rendition.ts';
 import { MAX_SNAPSHOT_WIDTH, MIN_SNAPSHOT_WIDTH } from '#core/media/snapshot-plan.ts';
+import { author } from './request-schemas-configd.ts';
 import { controlSchemas } from './request-schemas-controls.ts';
 import { reloadSchema } from './reload.ts';
 import type { RpcSchemas } from './rpc.ts';
@@ -91,4 +92,16 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   reload: reloadSchema,
 };
 
-export const apidRequestSchemas: RpcSchemas<ApidRequests> = { status: nothing, takeFirstPassword: nothing, counters: nothing, reload: reloadSchema };
+const ofUser = z.strictObject({ author, name: z.string().min(1).max(64) });
+
+export const apidRequestSchemas: RpcSchemas<ApidRequests> = {
+  status: nothing,
+  takeFirstPassword: nothing,
+  users: nothing,
+  unlockUser: ofUser,
+  resetPassword: ofUser,
+  waitingRoles: nothing,
+  approveRoles: ofUser,
+  counters: nothing,
+  reload: reloadSchema,
+};

@@ -33,8 +33,8 @@ const GATEWAY_ERROR = -32000;
 
 export type ParamsOf<Requests, Method extends keyof Requests> = Requests[Method] extends (params: infer Params) => unknown ? Params : never;
 export type AnswerOf<Requests, Method extends keyof Requests> = Requests[Method] extends (params: never) => infer Answer ? Answer : never;
-/** What a daemon implements: the contract's methods, plain or asynchronous. */
-export type RpcHandlers<Requests> = { readonly [Method in keyof Requests]: (params: ParamsOf<Requests, Method>) => AnswerOf<Requests, Method> | Promise<AnswerOf<Requests, Method>> };
+/** What a daemon implements: the contract's methods, plain or asynchronous. Most need not know who asks: what he may was looked at. */
+export type RpcHandlers<Requests> = { readonly [Method in keyof Requests]: (params: ParamsOf<Requests, Method>, peer: RpcPeer) => AnswerOf<Requests, Method> | Promise<AnswerOf<Requests, Method>> };
 /** One schema a method: what comes over the socket is checked once, here. */
 export type RpcSchemas<Requests> = { readonly [Method in keyof Requests]: z.ZodType<ParamsOf<Requests, Method>> };
 
@@ -101,7 +101,7 @@ function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<R
       if (isDeeperThan(params, MAX_JSON_DEPTH)) throw new GatewayError('BAD_REQUEST', { method, why: 'nested too deep' });
       const checked = validate[name].safeParse(params ?? {});
       if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: z.prettifyError(checked.error) });
-      return await handlers[name](checked.data as ParamsOf<Requests, keyof Requests>);
+      return await handlers[name](checked.data as ParamsOf<Requests, keyof Requests>, peer);
     } catch (error) {
       if (error instanceof GatewayError) return new ResponseError(GATEWAY_ERROR, error.message, { code: error.code, detail: error.detail });
       log.error({ err: error, method }, 'rpc.handler-bug');

@@ -25,6 +25,7 @@ import { RedisMirror } from '#kit/redis-mirror.ts';
 import { answerReload } from '#kit/reload.ts';
 import { sipdRequestSchemas } from '#kit/request-schemas.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
+import type { RpcPeer } from '#kit/rpc-peers.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
 import { Gateway, type GatewayHandlers } from './gateway.ts';
 
@@ -68,7 +69,7 @@ export class Duty implements AsyncDisposable {
 
   /** Of a standby, everything but its duty is NODE_STANDBY. */
   handlers(): RpcHandlers<SipdRequests> {
-    const methods = (Object.keys(sipdRequestSchemas) as (keyof SipdRequests)[]).map(method => [method, (params: never) => this.#serving(method as keyof GatewayHandlers)(params)]);
+    const methods = (Object.keys(sipdRequestSchemas) as (keyof SipdRequests)[]).map(method => [method, (params: never, peer: RpcPeer) => this.#serving(method as keyof GatewayHandlers)(params, peer)]);
     const served = Object.fromEntries(methods) as GatewayHandlers;
     return { ...served, duty: () => this.duty, promote: ({ term }) => this.promote(term), demote: () => this.demote(), reload: params => this.#answerReload(params) };
   }

@@ -100,7 +100,7 @@ export const loginRoutes: readonly Route[] = [
     answer: tokens,
     async handle({ services, caller, body, note }) {
       note({ target: caller.user });
-      return await services.doorman.changePassword(caller.user, body.password, body.newPassword, caller.address);
+      return await services.doorman.changePassword(caller.user, body.password, body.newPassword);
     },
   }),
 ];

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { AuditEntry, Author, CandidateReport, CommitResult, ConfigChange, ConfigIssue, ConfigdStatus, EditStep, Json, RevisionRow } from '#contracts/configd.ts';
 import type { AlarmRow, HealthReport, HistorySeries, MetricInfo, Sample } from '#contracts/healthd.ts';
-import type { WebhookRow } from '#contracts/apid.ts';
+import type { WaitingRoles, WebhookRow } from '#contracts/apid.ts';
 import { access, role, wallMs } from './common.ts';
 
 const text = z.string().nullable();
@@ -83,6 +83,7 @@ export const user = z
     name: z.string(),
     kind: z.enum(['person', 'platform']),
     roles: z.array(role),
+    waiting: z.strictObject({ roles: z.array(role), by: z.string(), sinceWallMs: wallMs }).nullable().describe('roles that an admin must agree to, and who gave them'),
     channels: z.array(z.string()).describe('device or channel IDs or prefixes that it may see; *: all'),
     hasPassword: z.boolean(),
     mustChangePassword: z.boolean(),
@@ -92,6 +93,10 @@ export const user = z
     lastLoginWallMs: wallMs.nullable(),
   })
   .meta({ id: 'User' });
+
+export const waitingRoles: z.ZodType<WaitingRoles> = z
+  .strictObject({ name: z.string(), holds: z.array(role), roles: z.array(role), by: z.string(), sinceWallMs: wallMs, hasOwnPassword: z.boolean(), certificateSha256: text, lastLoginWallMs: wallMs.nullable() })
+  .meta({ id: 'WaitingRoles' });
 
 export const apiToken = z.strictObject({ name: z.string(), accesses: z.array(access).nullable().describe('null: all that its user may'), createdAtWallMs: wallMs, expiresAtWallMs: wallMs.nullable() }).meta({ id: 'ApiToken' });
 

@@ -64,4 +64,17 @@ export class LockOut {
   succeed(who: string, now: Ms): void {
     if (!this.isLocked(who, now)) this.#failures.delete(who);
   }
+
+  /** All that are locked now. */
+  locked(now: Ms): readonly string[] {
+    return [...this.#failures].flatMap(([who, { lockedUntil }]) => (lockedUntil > now ? [who] : []));
+  }
+
+  forget(who: string): void {
+    this.#failures.delete(who);
+  }
+
+  forgetAll(which: (who: string) => boolean): void {
+    for (const who of [...this.#failures.keys()]) if (which(who)) this.forget(who);
+  }
 }

@@ -1,7 +1,10 @@
 import { X509Certificate, createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import { appoint, reachOf, rolesWithin, withNewLogin } from '#core/access/appointment.ts';
 import { LOGIN_RULE, LockOut } from '#core/access/lock-out.ts';
+import { LoginGuard } from '#core/access/login-guard.ts';
+import { ACCESS_OF, ROLES, type Role } from '#core/access/roles.ts';
 import { API_STATUS, API_WORDS, failureOf } from '#core/api/api-errors.ts';
 import { EventRing } from '#core/api/event-ring.ts';
 import { passwordProblem } from '#core/api/password-rules.ts';
@@ -26,6 +29,43 @@ t.test('lock-out: five wrong passwords in ten minutes, for ten minutes; a right 
   t.notOk(guard.isLocked('other', ms(8000)));
   for (let i = 0; i < 5; i++) guard.fail('slow', ms(700_000 + i * 601_000));
   t.notOk(guard.isLocked('slow', ms(700_000 + 4 * 601_000)), 'five over a long time are none');
+});
+
+t.test('log-ins: who guesses is locked out where he is, and nobody else', async t => {
+  const guard = new LoginGuard();
+  const from = (address: string, user = 'chen', isKnown = false) => ({ user, address, isKnown });
+  for (let i = 0; i < 5; i++) guard.fail(from('10.0.0.1'), ms(i));
+  t.ok(guard.lockedForMs(from('10.0.0.1'), ms(10)) > 590_000);
+  t.equal(guard.lockedForMs(from('10.0.0.2'), ms(10)), 0);
+  t.equal(guard.lockedForMs(from('10.0.0.1', 'li'), ms(10)), 0);
+  for (let i = 0; i < 5; i++) guard.fail(from(`2001:db8::${i + 1}`), ms(20));
+  t.ok(guard.lockedForMs(from('2001:db8::99'), ms(21)) > 0, 'an IPv6 customer is one');
+  for (let i = 0; i < 20; i++) guard.fail(from('10.0.0.3', `user${i}`), ms(30));
+  t.ok(guard.lockedForMs(from('10.0.0.3', 'li'), ms(31)) > 0, 'one who goes through the names');
+  for (let i = 0; i < 40; i++) guard.fail(from(`10.1.0.${i}`), ms(40));
+  t.ok(guard.lockedForMs(from('10.9.9.9'), ms(41)) > 0);
+  t.equal(guard.lockedForMs(from('10.9.9.9', 'chen', true), ms(41)), 0, 'where he was before he may');
+  t.match(guard.locksOf('chen', ms(41)), { sites: ['10.0.0.1', '2001:db8::/64'] });
+  t.equal(guard.unlock('chen', ms(41)), 3);
+  for (const address of ['10.0.0.1', '2001:db8::1', '10.9.9.9']) t.equal(guard.lockedForMs(from(address), ms(42)), 0);
+  t.ok(guard.lockedForMs(from('10.0.0.3', 'li'), ms(42)) > 0, 'who guesses at others stays out');
+  for (let i = 0; i < 60; i++) guard.fail(from('10.0.0.7', 'wu', true), ms(50));
+  t.equal(guard.lockedForMs(from('10.0.0.8', 'wu'), ms(51)), 0, 'his own mistakes lock him nowhere else');
+});
+
+t.test('nobody makes anybody more than he is: neither by roles nor by log-ins nor by tokens', async t => {
+  t.same(appoint(['viewer', 'admin'], [], ['security']), { roles: ['viewer'], waiting: ['admin'] });
+  t.same(appoint(['viewer', 'admin'], ['admin'], ['security']), { roles: ['viewer', 'admin'], waiting: [] }, 'what he has he keeps');
+  t.same(withNewLogin({ roles: ['admin', 'operator'], waiting: [] }, ['security']), { roles: ['operator'], waiting: ['admin'] });
+  t.same(rolesWithin(ACCESS_OF.admin), ['admin', 'operator', 'viewer']);
+  const someRoles = fc.subarray([...ROLES]);
+  fc.assert(
+    fc.property(someRoles, someRoles, someRoles, (own, held, given) => {
+      const fresh = withNewLogin(appoint(given, held, own), own);
+      const beyond = fresh.roles.flatMap((role: Role) => ACCESS_OF[role]).filter(access => !reachOf(own).includes(access));
+      return beyond.length === 0 && fresh.roles.length + fresh.waiting.length === given.length;
+    }),
+  );
 });
 
 t.test('passwords: length first; what everybody tries, and the own name, are none', async t => {
