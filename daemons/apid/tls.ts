@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import { wallMs } from '#core/units.ts';
-import { certificate, toBeSigned } from '#core/x509/self-signed.ts';
+import { certificate, toBeSigned } from '#core/x509/certificate.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Random } from '#kit/random.ts';
 

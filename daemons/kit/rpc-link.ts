@@ -6,17 +6,20 @@
  *                      ^  | refused      | dispose           |
  *                      |  v              v                   |
  *                      waiting <----- (closed)               |
- *                      ^       back-off doubles              |
+ *                      ^       back-off doubles, and begins  |
+ *                      |       anew after a steady connection|
  *                      +-------------------------------------+
  */
 import { GatewayError } from '#core/result.ts';
-import { addMs } from '#core/units.ts';
+import { type Ms, NEVER, addMs } from '#core/units.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { connectRpc, type AnswerOf, type ParamsOf, type RpcClient } from './rpc.ts';
 
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2000;
+/** One that is closed earlier was never worth anything: something before the daemon took it. */
+const STEADY_MS = 1000;
 
 export interface RpcLinkOptions<Requests, Event> {
   readonly onEvent?: (event: Event) => void;
@@ -36,6 +39,7 @@ export class RpcLink<Requests, Event = never> implements AsyncDisposable {
   #retry: Disposable | undefined;
   #trying: Promise<void> = Promise.resolve();
   #waitMs = FIRST_WAIT_MS;
+  #upAt: Ms = NEVER;
   #closed = false;
 
   constructor(path: string, options: RpcLinkOptions<Requests, Event>) {
@@ -74,9 +78,9 @@ export class RpcLink<Requests, Event = never> implements AsyncDisposable {
       client = await connectRpc<Requests, Event>(this.path, { ...(onEvent && { onEvent }), onClose: () => this.#onClose(client), clock: this.#clock });
       if (this.#closed) return void (await client[Symbol.asyncDispose]());
       this.#client = client;
+      this.#upAt = this.#clock.now();
       log.info({ socket: this.path }, 'rpc.link-up');
       await onUp?.(client);
-      this.#waitMs = FIRST_WAIT_MS;
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       log.debug({ socket: this.path, why: error.message }, 'rpc.link-failed');
@@ -91,6 +95,7 @@ export class RpcLink<Requests, Event = never> implements AsyncDisposable {
     if (this.#closed) return;
     this.#options.log.warn({ socket: this.path }, 'rpc.link-down');
     this.#options.onDown?.();
+    if (this.#clock.now() - this.#upAt >= STEADY_MS) this.#waitMs = FIRST_WAIT_MS;
     this.#retryLater();
   }
 

@@ -3,9 +3,8 @@
  * (`MediadRequests`): each takes one parameter object and answers one value; events are notifications to every client.
  * Failures travel as GatewayError; anything else that a handler throws is a bug and crashes the unit (design.md 4.9).
  */
-import { chmod, mkdir, rename, stat, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { unlink } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { createMessageConnection, ParameterStructures, ResponseError, type MessageConnection } from 'vscode-jsonrpc/node';
 import { z } from 'zod';
 import { MAX_JSON_DEPTH, isDeeperThan } from '#core/json-depth.ts';
@@ -17,6 +16,7 @@ import type { Log } from './log.ts';
 import { peersAreKnown } from './peer-credentials.ts';
 import { admit, refusalOf, type RpcAccess, type RpcPeer } from './rpc-peers.ts';
 import { FrameReader, FrameWriter } from './rpc-frames.ts';
+import { inodeOf, publishSocket } from './socket-file.ts';
 
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
@@ -120,34 +120,12 @@ function raiseBug(error: unknown): void {
   });
 }
 
-/** Binds beside the path and renames over it, so that no client ever meets a half-made socket. */
-async function publishSocket(server: Server, path: string, mode: number): Promise<number | undefined> {
-  await mkdir(dirname(path), { recursive: true });
-  if (await isServed(path)) throw new GatewayError('BAD_REQUEST', { socket: path, why: 'another process serves it' });
-  const temporary = join(dirname(path), `.${process.pid}.${(socketCount += 1)}`);
-  await unlink(temporary).catch(() => undefined);
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(temporary, resolve));
-  await chmod(temporary, mode);
-  await rename(temporary, path);
-  return inodeOf(path);
-}
-let socketCount = 0;
-
 /** Once a process: that roles are not looked at must not pass in silence. */
 function warnOfStrangers(path: string, log: Log): void {
   if (!warned) log.warn({ socket: path, why: 'no peer-credentials.node, or a user namespace of its own (PrivateUsers=): who may open the socket may do everything' }, 'rpc.peers-unknown');
   warned = true;
 }
 let warned = false;
-
-const inodeOf = (path: string): Promise<number | undefined> => stat(path).then(found => found.ino, () => undefined);
-
-function isServed(path: string): Promise<boolean> {
-  return new Promise(resolve => {
-    const socket = connect(path);
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false)).once('connect', () => socket.destroy());
-  });
-}
 
 export interface RpcClientOptions<Event> {
   readonly onEvent?: (event: Event) => void;

@@ -11,7 +11,7 @@ import type { ApidRequests } from '#contracts/apid.ts';
 import { ACCESS_OF, ROLES, type Role } from '#core/access/roles.ts';
 import { formatPtz } from '#core/gb/ptz.ts';
 import { wallMs } from '#core/units.ts';
-import { certificate, toBeSigned } from '#core/x509/self-signed.ts';
+import { certificate, toBeSigned } from '#core/x509/certificate.ts';
 import { systemRandom } from '#kit/random.ts';
 import { connectRpc } from '#kit/rpc.ts';
 import { Passwords } from '../../daemons/apid/passwords.ts';

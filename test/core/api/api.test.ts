@@ -14,7 +14,7 @@ import { isForbiddenTarget, webhookHostProblem } from '#core/api/webhook-target.
 import { MAX_QUEUED, WebhookLine, type WebhookOutput } from '#core/api/webhook-line.ts';
 import { HTTP_STATUS } from '#core/result.ts';
 import { NEVER, ms, wallMs } from '#core/units.ts';
-import { certificate, toBeSigned } from '#core/x509/self-signed.ts';
+import { certificate, toBeSigned } from '#core/x509/certificate.ts';
 
 t.test('lock-out: five wrong passwords in ten minutes, for ten minutes; a right one forgives what came before', async t => {
   const guard = new LockOut(LOGIN_RULE);

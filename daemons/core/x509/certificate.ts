@@ -1,4 +1,7 @@
-/** A certificate that vouches for itself (RFC 5280, ECDSA over P-256): so that the API speaks TLS before anybody has brought a better one. */
+/**
+ * Certificates (RFC 5280, ECDSA over P-256): one that vouches for itself, so that the API speaks TLS before anybody has brought a
+ * better one, and those of a pair, which the pair's own authority vouches for.
+ */
 import { concatBytes } from '../bytes.ts';
 import { BEIJING_OFFSET_MS, formatGbTime } from '../gb/gb-time.ts';
 import { type WallMs, wallMs } from '../units.ts';
@@ -35,20 +38,25 @@ export interface CertificateParts {
   readonly notAfter: WallMs;
   /** SubjectPublicKeyInfo of the key, DER. */
   readonly publicKey: Uint8Array;
+  /** Name of the authority that signs; without it the certificate signs itself, and may sign others. */
+  readonly issuer?: string;
 }
 
+/** "No well-defined end" (4.1.2.5): the trust ends some other way than by the calendar. */
+export const NO_END: WallMs = wallMs(253_402_300_799_000);
+
 /** What is signed, DER. */
-export function toBeSigned({ name, addresses, serial, notBefore, notAfter, publicKey }: CertificateParts): Uint8Array {
-  const subject = tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, tlv(OBJECT_ID, COMMON_NAME), tlv(UTF8, ascii(name)))));
+export function toBeSigned({ name, addresses, serial, notBefore, notAfter, publicKey, issuer }: CertificateParts): Uint8Array {
+  const subject = distinguished(name);
   const names = tlv(SEQUENCE, tlv(primitive(DNS_NAME), ascii(name)), ...addresses.map(address => tlv(primitive(IP_ADDRESS), address)));
-  const extensions = tlv(SEQUENCE, extension(SUBJECT_ALT_NAME, names), extension(BASIC_CONSTRAINTS, tlv(SEQUENCE, tlv(BOOLEAN, Uint8Array.of(0xff))), true));
+  const extensions = tlv(SEQUENCE, extension(SUBJECT_ALT_NAME, names), extension(BASIC_CONSTRAINTS, issuer === undefined ? tlv(SEQUENCE, tlv(BOOLEAN, Uint8Array.of(0xff))) : tlv(SEQUENCE), true));
   return tlv(
     SEQUENCE,
     tlv(constructed(0), tlv(INTEGER, Uint8Array.of(2))),
     // Positive, and no needless zero before it.
     tlv(INTEGER, Uint8Array.of(0x40 | (serial[0]! & 0x3f), ...serial.subarray(1))),
     tlv(SEQUENCE, tlv(OBJECT_ID, ECDSA_SHA256)),
-    subject,
+    issuer === undefined ? subject : distinguished(issuer),
     tlv(SEQUENCE, time(notBefore), time(notAfter)),
     subject,
     publicKey,
@@ -58,6 +66,8 @@ export function toBeSigned({ name, addresses, serial, notBefore, notAfter, publi
 
 /** The certificate, DER. `signature`: ECDSA with SHA-256 over `signed`, DER. */
 export const certificate = (signed: Uint8Array, signature: Uint8Array): Uint8Array => tlv(SEQUENCE, signed, tlv(SEQUENCE, tlv(OBJECT_ID, ECDSA_SHA256)), tlv(BIT_STRING, Uint8Array.of(0), signature));
+
+const distinguished = (name: string): Uint8Array => tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, tlv(OBJECT_ID, COMMON_NAME), tlv(UTF8, ascii(name)))));
 
 function extension(id: Uint8Array, value: Uint8Array, critical = false): Uint8Array {
   return tlv(SEQUENCE, tlv(OBJECT_ID, id), ...(critical ? [tlv(BOOLEAN, Uint8Array.of(0xff))] : []), tlv(OCTET_STRING, value));
