@@ -20,9 +20,11 @@ const CHANGES: readonly Column<ClusterReport['changes'][number]>[] = [
 
 const ours = ({ node, role, term, fitness, lacks, veto }: ClusterReport): string => `${node} is ${role}, term ${term}, fitness ${fitness}${lacks.length === 0 ? '' : ` (${lacks.join('; ')})`}${veto === null ? '' : `: ${veto}`}`;
 
+const GATES: Readonly<Record<ClusterReport['peer']['gate'], string>> = { open: '', silent: ': its daemons are NOT reached over the link', unpaired: ': the two are NOT paired, see vlink cluster pair' };
+
 function theirs({ peer }: ClusterReport): string {
   if (!peer.alive) return `${peer.node} is not heard`;
-  return `${peer.node} is ${peer.role}, term ${peer.term}, fitness ${peer.fitness}, load ${peer.loadPercent} %, release ${peer.release}${peer.hearsUs ? '' : ': it does not hear us'}`;
+  return `${peer.node} is ${peer.role}, term ${peer.term}, fitness ${peer.fitness}, load ${peer.loadPercent} %, release ${peer.release}${peer.hearsUs ? '' : ': it does not hear us'}${GATES[peer.gate]}`;
 }
 
 function facts({ keepalived, addresses, witness, state, heldDownMs }: ClusterReport): string {
@@ -35,7 +37,7 @@ function facts({ keepalived, addresses, witness, state, heldDownMs }: ClusterRep
 }
 
 /** Both live, one of them is active, and it could be the other one at once. */
-const isWell = ({ role, peer, state, fitness, witness }: ClusterReport): boolean => peer.alive && peer.hearsUs && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
+const isWell = ({ role, peer, state, fitness, witness }: ClusterReport): boolean => peer.alive && peer.hearsUs && peer.gate === 'open' && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
 
 export default defineCommand({
   path: 'cluster show',

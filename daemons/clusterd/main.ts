@@ -4,7 +4,7 @@
  * Closing order, newest first; roles and addresses stay as they are, so that it can be started anew under a working pair:
  *   1. the RPC server: vlink sees us go
  *   2. the beat: nothing is decided any more
- *   3. the witness, then the sockets of heartbeats
+ *   3. the witness, then the way to the daemons of the other node, then the sockets of heartbeats
  *   4. links to sipd and mediad, then to Redis
  *   5. the pipe of keepalived
  */

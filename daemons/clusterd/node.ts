@@ -23,6 +23,7 @@ import type { RpcHandlers } from '#kit/rpc.ts';
 import { STATE_VERSION } from '#kit/store-rows.ts';
 import { type HeartbeatPath, Heartbeats } from './heartbeats.ts';
 import { KeepalivedLink } from './keepalived-link.ts';
+import { PeerGate, trustOf } from './peer-gate.ts';
 import { Replication } from './replication.ts';
 import { RoleFile } from './role-file.ts';
 import { SelfWatch } from './self-watch.ts';
@@ -57,6 +58,7 @@ export class ClusterNode {
   readonly #heartbeats: Heartbeats;
   readonly #replication: Replication;
   readonly #self: SelfWatch;
+  readonly #gate: PeerGate;
   readonly #witness: Witness | undefined;
   readonly #changes: ClusterReport['changes'][number][] = [];
   readonly #counters: Record<string, number> = {};
@@ -88,6 +90,7 @@ export class ClusterNode {
     this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
     this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
+    this.#gate = closer.use(new PeerGate({ runDirectory: rpc.directory, instances: config.media.instances, own: own.link, peer: peer.link, port: cluster.gatePort, clock, log }, trustOf(state.directory, own.name, peer.name, log)));
     if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: bareAddress(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));
     closer.defer(() => this.#close());
   }
@@ -102,7 +105,7 @@ export class ClusterNode {
       report: () => this.report(),
       switchOver: () => this.#order({ type: 'switch' }),
       maintenance: ({ on }) => this.#order({ type: 'maintenance', on }),
-      counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])), ...processFigures() }),
+      counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])), ...this.#gate.counters(), ...processFigures() }),
     };
   }
 
@@ -129,7 +132,7 @@ export class ClusterNode {
   #peerReport(): ClusterReport['peer'] {
     const { alive, beat, hearsUs, paths } = this.#watch.view(this.#options.clock.now());
     return {
-      node: this.#peer.name, alive, hearsUs, role: beat?.role ?? null, term: beat?.term ?? null, fitness: beat?.fitness ?? null, loadPercent: beat?.load ?? null, release: beat?.version ?? null,
+      node: this.#peer.name, alive, hearsUs, role: beat?.role ?? null, term: beat?.term ?? null, fitness: beat?.fitness ?? null, loadPercent: beat?.load ?? null, release: beat?.version ?? null, gate: this.#gate.state,
       paths: paths.map((path, index) => ({ ...this.#paths[index]!, alive: path.alive, ageMs: path.ageMs === null ? null : Math.round(path.ageMs), beats: path.beats })),
     };
   }
@@ -158,6 +161,7 @@ export class ClusterNode {
     this.#timer = clock.schedule(addMs(clock.now(), BEAT_EVERY_MS), () => {
       this.#witness?.step(this.#watch.view(clock.now()).silentMs, this.#automaton.vrrp === 'master');
       this.#feed({ type: 'tick' });
+      void this.#gate.heard(this.#watch.view(clock.now()).paths[0]!.ageMs);
       this.#beat();
       this.#beatAgain();
     });

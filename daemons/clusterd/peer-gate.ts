@@ -9,10 +9,11 @@
  * Unpaired nothing listens on the link. Silent, it does: who comes has the certificate of the other node, or is nobody.
  */
 import { peerTargets } from '#core/cluster/peer-target.ts';
+import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import { Counters } from '#kit/counters.ts';
 import type { Log } from '#kit/log.ts';
-import type { PairTrust } from '#kit/pair-trust.ts';
+import { type PairTrust, readTrust, trustPath } from '#kit/pair-trust.ts';
 import { PeerDoor } from './peer-door.ts';
 import { PeerSockets } from './peer-sockets.ts';
 
@@ -89,4 +90,17 @@ export class PeerGate implements AsyncDisposable {
     this.#trust = trust;
     if (trust !== undefined) this.#door = new PeerDoor({ runDirectory, targets: this.#targets, address: own, port, peerAddress: peer, trust, counters: this.#counters, clock, log });
   }
+}
+
+/** Of this pair, or undefined. What cannot be used is told of and keeps no node from its work. */
+export function trustOf(stateDirectory: string, own: string, peer: string, log: Log): PairTrust | undefined {
+  try {
+    const trust = readTrust(trustPath(stateDirectory));
+    if (trust === undefined || (trust.own === own && trust.peer === peer)) return trust;
+    log.error({ own: trust.own, peer: trust.peer, why: 'paired under other names' }, 'gate.not-trusted');
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    log.error({ why: error.message }, 'gate.not-trusted');
+  }
+  return undefined;
 }

@@ -42,6 +42,8 @@ export interface ClusterReport {
     readonly fitness: number | null;
     readonly loadPercent: number | null;
     readonly release: string | null;
+    /** The way to its daemons: `unpaired`: the two do not know each other; `silent`: it is not heard on the link. */
+    readonly gate: 'unpaired' | 'silent' | 'open';
     readonly paths: readonly ClusterPathRow[];
   };
   /** The last changes of our role, newest first. */

@@ -17,6 +17,8 @@ import type { ClusterReport, ClusterdRequests } from '#contracts/clusterd.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
+import { newPairTrust, trustPath, writeTrust } from '#kit/pair-trust.ts';
+import { systemRandom } from '#kit/random.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { pause } from '../simulators/common/names.ts';
 import { DaemonProcess } from './daemon-process.ts';
@@ -128,6 +130,7 @@ export class PairLab implements AsyncDisposable {
     const witness = createServer(socket => socket.destroy());
     opening.defer(() => witness.close());
     await new Promise<void>(resolve => witness.listen(WITNESS_PORT, WORLD, resolve));
+    for (const [i, half] of newPairTrust(['a', 'b'], systemRandom).entries()) writeTrust(trustPath(join(nodes[i]!.directory, 'state')), half);
     for (const node of nodes) await startNode(node, config, opening);
     return new PairLab(nodes, opening.release());
   }

@@ -13,6 +13,7 @@
  *   the other node            passes to what a pair needs
  *   whatever else             dropped and counted
  */
+import { pairOf } from '../config/cluster-schema.ts';
 import type { GatewayConfig } from '../config/schema.ts';
 import { banElements, type ShutOut } from './ban-file.ts';
 import { matches, type NetworkSet, networkSet, portText, type PortRange, setLines } from './nft-text.ts';
@@ -121,9 +122,12 @@ function input(config: GatewayConfig): readonly string[] {
 }
 
 /** Heartbeats, state, and the protocol that moves the addresses (VRRP is an IP protocol of its own). */
-function betweenNodes({ cluster }: GatewayConfig, pair: NetworkSet): readonly string[] {
+function betweenNodes(config: GatewayConfig, pair: NetworkSet): readonly string[] {
+  const { cluster } = config;
+  const { v4, v6 } = networkSet([pairOf(config)?.peer.link ?? []].flat());
+  const link = [...v4.map(address => `ip saddr ${address}`), ...v6.map(address => `ip6 saddr ${address}`)];
   const single = (port: number): readonly PortRange[] => [{ first: port, last: port }];
-  return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', [...single(cluster.heartbeatPort), ...single(cluster.redisPort)]), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];
+  return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', [...single(cluster.heartbeatPort), ...single(cluster.redisPort)]), ...link.map(from => `    ${from} tcp dport { ${cluster.gatePort} } accept`), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];
 }
 
 /** We are nobody's way through. */

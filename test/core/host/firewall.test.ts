@@ -92,7 +92,8 @@ t.test('the other node of a pair comes in to what a pair needs', async t => {
   const nodes = [{ name: 'a', link: '192.168.7.1', lan: '10.0.0.1' }, { name: 'b', link: '192.168.7.2', lan: '10.0.0.2' }];
   const text = firewallText(withHost({}, { node: { name: 'a' }, cluster: { nodes, key: 'x'.repeat(32) } }), []);
   t.match(text, /set pair4 \{[^}]*elements = \{ 10\.0\.0\.2, 192\.168\.7\.2 \}/);
-  for (const rule of ['udp dport { 7600 }', 'tcp dport { 7600, 7601 }', 'meta l4proto 112']) t.ok(text.includes(`ip saddr @pair4 ${rule} accept`), rule);
+  for (const rule of ['udp dport { 7600 }', 'tcp dport { 7600-7601 }', 'meta l4proto 112']) t.ok(text.includes(`ip saddr @pair4 ${rule} accept`), rule);
+  t.ok(text.includes('    ip saddr 192.168.7.2 tcp dport { 7602 } accept\n'), 'its daemons, from the link only');
   t.equal(nftSays([text]), '');
 });
 
