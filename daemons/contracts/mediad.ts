@@ -35,7 +35,7 @@ export interface OpenSourceParams {
   readonly transport: LegTransport;
   /** Local address to bind and to declare in SDP. */
   readonly localAddress: string;
-  /** UDP, in range mode: this port and no other, because the peer sends there already. PORTS_EXHAUSTED when it is taken. */
+  /** Not TCP active, in range mode: this port and no other, because the peer knows it. PORTS_EXHAUSTED when it is taken. */
   readonly localPort?: number | undefined;
   /** SSRC that we ask for in y=. */
   readonly ssrc: number;
@@ -73,7 +73,9 @@ export interface OpenSinkParams {
   readonly localAddress: string;
   /** As of a source. */
   readonly localPort?: number | undefined;
-  /** RTP sequence number of the first packet; default: by chance. UDP only. */
+  /** TCP active: its connection of before a takeover left from here, and the peer may hold it still: not from there. */
+  readonly formerPort?: number | undefined;
+  /** RTP sequence number of the first packet; default: by chance. */
   readonly firstSequence?: number | undefined;
   /** Where the media goes (UDP, TCP active), or who may connect (TCP passive). */
   readonly remote: Endpoint;
@@ -307,7 +309,7 @@ export interface MediadRequests {
   startSink(params: StartSinkParams): null;
   /** What the source sends, once that is clear; nulls when it is not within this time. */
   sourceTracks(params: { readonly bridgeId: string; readonly withinMs: number }): SourceTracks;
-  /** RTP sequence number that comes next, of each UDP sink that has sent something, by sinkId. */
+  /** RTP sequence number that comes next, of each sink that has sent something, by sinkId. */
   sinkMarks(params: Record<string, never>): Readonly<Record<string, number>>;
   closeSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
   /** Closes the source and every sink. */
@@ -378,5 +380,7 @@ export type MediadEvent =
   /** Somebody publishes this inlet to this instance, or it answers when it is asked; and no more. */
   | { readonly type: 'inlet-online'; readonly inletId: string; readonly remote: Endpoint }
   | { readonly type: 'inlet-offline'; readonly inletId: string; readonly why: string }
+  /** Over TCP. */
+  | { readonly type: 'sink-connected'; readonly bridgeId: string; readonly sinkId: string }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
   | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' | 'transcode-failed' };

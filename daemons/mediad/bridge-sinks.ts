@@ -88,13 +88,14 @@ export class BridgeSinks {
     this.#sinks.set(params.sinkId, sink);
     this.#admit(sink);
     try {
-      const { transport, localPort, firstSequence, ssrc, payloadType, connectTimeoutMs } = params;
+      const { transport, localPort, formerPort, firstSequence, ssrc, payloadType, connectTimeoutMs } = params;
       const leg = await OPEN_SINK[transport]({
         plane: this.#plane,
         bridgeId: this.#bridgeId,
         transport,
         localAddress,
         localPort,
+        formerPort,
         firstSequence,
         remote,
         ssrc,
@@ -211,6 +212,7 @@ export class BridgeSinks {
 
   #onReady(sink: Sink): void {
     if (sink.state !== 'connecting') return;
+    if (sink.params.transport !== 'udp') this.#plane.emit({ type: 'sink-connected', bridgeId: this.#bridgeId, sinkId: sink.params.sinkId });
     if (this.#needsUnits(sink)) return this.#convert(sink);
     // A stream that begins brings its first key picture by itself.
     if (!this.#fanOutOf(sink).ready(sink, this.#plane.clock.now()) && this.#gate!.keyPictures > 0) this.#options.onKeyPictureWanted('join');

@@ -99,6 +99,7 @@ export interface SinkLegOptions {
   readonly transport: LegTransport;
   readonly localAddress: string;
   readonly localPort?: number | undefined;
+  readonly formerPort?: number | undefined;
   readonly firstSequence?: number | undefined;
   /** Checked: media may go there. */
   readonly remote: Endpoint;

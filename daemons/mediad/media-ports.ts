@@ -66,9 +66,10 @@ export interface MediaPorts {
   /** `port`: this one, where each leg has its own. */
   udpSource(address: string, ssrc: number, handlers: UdpSourceHandlers, port?: number): Promise<UdpSourcePort>;
   udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers, port?: number): Promise<UdpSinkPort>;
-  listenSource(address: string, ssrc: number, handlers: ListenHandlers): Promise<SourceListener>;
-  listenSink(address: string, remote: Endpoint, handlers: ListenHandlers): Promise<LegListener>;
-  dialFrom(address: string): Promise<DialPort>;
+  listenSource(address: string, ssrc: number, handlers: ListenHandlers, port?: number): Promise<SourceListener>;
+  listenSink(address: string, remote: Endpoint, handlers: ListenHandlers, port?: number): Promise<LegListener>;
+  /** `former`: beside this one, from which the peer may hold a connection still. */
+  dialFrom(address: string, former?: number): Promise<DialPort>;
   close(): Promise<void>;
 }
 
@@ -128,16 +129,16 @@ export class RangePorts implements MediaPorts {
     };
   }
 
-  async listenSource(address: string, _ssrc: number, handlers: ListenHandlers): Promise<SourceListener> {
-    return { ...(await this.#listen(address, handlers)), expect: () => undefined };
+  async listenSource(address: string, _ssrc: number, handlers: ListenHandlers, wanted?: number): Promise<SourceListener> {
+    return { ...(await this.#listen(address, handlers, wanted)), expect: () => undefined };
   }
 
-  listenSink(address: string, _remote: Endpoint, handlers: ListenHandlers): Promise<LegListener> {
-    return this.#listen(address, handlers);
+  listenSink(address: string, _remote: Endpoint, handlers: ListenHandlers, wanted?: number): Promise<LegListener> {
+    return this.#listen(address, handlers, wanted);
   }
 
-  async #listen(address: string, { mayConnect, onConnection, onRefused }: ListenHandlers): Promise<LegListener> {
-    const { lease, bound: server } = await this.#pool.bind(port => openTcp(address, port));
+  async #listen(address: string, { mayConnect, onConnection, onRefused }: ListenHandlers, wanted?: number): Promise<LegListener> {
+    const { lease, bound: server } = await this.#pool.bind(port => openTcp(address, port), wanted);
     server.on('connection', socket => {
       const from = normalizeIp(socket.remoteAddress ?? '') ?? '';
       if (mayConnect(from)) return onConnection(socket);
@@ -148,15 +149,16 @@ export class RangePorts implements MediaPorts {
     return { local: { address, port: lease.port }, stop: () => void stop(), close: () => stop().then(lease.release) };
   }
 
-  /** Listens once to see that the number is free; the connection itself binds it again. */
-  async dialFrom(address: string): Promise<DialPort> {
-    const { lease } = await this.#pool.bind(port =>
-      openTcp(address, port).then(server => {
-        server.on('connection', stranger => stranger.destroy());
-        return closeServer(server);
-      }),
-    );
-    return { local: { address, port: lease.port }, localPort: lease.port, close: async () => lease.release() };
+  /** Listens once to see that the number is free; the connection itself binds it again. Beside a former port is the other one of its pair. */
+  async dialFrom(address: string, former?: number): Promise<DialPort> {
+    const beside = former === undefined ? 0 : (former ^ 1) & 1;
+    const { lease } = await this.#pool.bind(async port => {
+      const server = await openTcp(address, port + beside);
+      server.on('connection', stranger => stranger.destroy());
+      await closeServer(server);
+    }, former === undefined ? undefined : former & ~1);
+    const port = lease.port + beside;
+    return { local: { address, port }, localPort: port, close: async () => lease.release() };
   }
 
   async close(): Promise<void> {}

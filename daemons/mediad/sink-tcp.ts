@@ -47,13 +47,17 @@ abstract class TcpSink implements SinkLeg, Flushable {
   constructor(options: SinkLegOptions) {
     this.options = options;
     this.payloadType = options.payloadType;
-    this.#numbering = new SinkNumbering(options.plane.random.int(0x8000));
+    this.#numbering = new SinkNumbering(options.firstSequence ?? options.plane.random.int(0x8000));
     this.#queue = new ViewerQueue(options.whole);
   }
 
   abstract readonly local: Endpoint;
   protected abstract stopConnecting(): void;
   protected abstract releasePort(): Promise<void>;
+
+  get nextSequence(): number | undefined {
+    return this.#numbering.next;
+  }
 
   start(): void {
     this.started = true;
@@ -161,7 +165,7 @@ class ActiveTcpSink extends TcpSink {
   #dial: Dial | undefined;
 
   async open(): Promise<void> {
-    this.#port = await this.options.plane.ports.dialFrom(this.options.localAddress);
+    this.#port = await this.options.plane.ports.dialFrom(this.options.localAddress, this.options.formerPort);
   }
 
   get local(): Endpoint {
@@ -196,7 +200,7 @@ class PassiveTcpSink extends TcpSink {
   #limit: Disposable | undefined;
 
   async open(): Promise<void> {
-    const { plane, localAddress, remote, peer, bridgeId, counters } = this.options;
+    const { plane, localAddress, localPort, remote, peer, bridgeId, counters } = this.options;
     this.#listener = await plane.ports.listenSink(localAddress, remote, {
       mayConnect: address => (peer.latch === 'nat' ? peer.isAllowed(address) : address === remote.address),
       onConnection: socket => this.#accept(socket),
@@ -204,7 +208,7 @@ class PassiveTcpSink extends TcpSink {
         counters.drop('wrong-source');
         plane.strays.note(bridgeId, this.local.port, address, port, 'wrong-source');
       },
-    });
+    }, localPort);
   }
 
   get local(): Endpoint {

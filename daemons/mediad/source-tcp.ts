@@ -176,7 +176,7 @@ class PassiveTcpSource extends TcpSource {
   #listener!: SourceListener;
 
   async open(): Promise<void> {
-    const { plane, localAddress, ssrc, intake } = this.options;
+    const { plane, localAddress, localPort, ssrc, intake } = this.options;
     this.#listener = await plane.ports.listenSource(localAddress, ssrc, {
       mayConnect: address => this.mayConnect(address),
       onConnection: socket => this.offer(socket),
@@ -184,7 +184,7 @@ class PassiveTcpSource extends TcpSource {
         intake.counters.drop('wrong-source');
         plane.strays.note(intake.bridgeId, this.local.port, address, port, 'wrong-source');
       },
-    });
+    }, localPort);
     intake.localPort = this.local.port;
   }
 

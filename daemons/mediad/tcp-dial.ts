@@ -1,6 +1,6 @@
 /**
  * A connection that we make: the first try at once and three more a second apart (GB/T 28181-2022 annex D asks for them), each from the
- * leg's own port when it has one.
+ * leg's own port when it has one. Where the system still holds a connection of the dead from there to the same peer, it picks another one.
  */
 import { connect, type Socket } from 'node:net';
 import type { Endpoint } from '#contracts/mediad.ts';
@@ -29,24 +29,29 @@ export class Dial implements Disposable {
   readonly #options: DialOptions;
   readonly #giveUpAt: Ms;
   #tries = 0;
+  #localPort: number | undefined;
   #socket: Socket | undefined;
   #timer: Disposable | undefined;
   #done = false;
 
   constructor(options: DialOptions) {
     this.#options = options;
+    this.#localPort = options.localPort;
     this.#giveUpAt = addMs(options.clock.now(), options.withinMs);
     this.#try();
   }
 
   #try(): void {
-    const { clock, remote, localAddress, localPort, onConnected } = this.#options;
+    const { clock, remote, localAddress, onConnected } = this.#options;
+    const localPort = this.#localPort;
     this.#tries++;
     const socket = connect({ host: remote.address, port: remote.port, localAddress, ...(localPort === undefined ? {} : { localPort }), noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
     this.#socket = socket;
-    const failed = (): void => {
+    const failed = (error?: NodeJS.ErrnoException): void => {
       socket.destroy();
-      this.#retry();
+      const isHeld = error?.code === 'EADDRNOTAVAIL' && localPort !== undefined;
+      if (isHeld) this.#localPort = undefined;
+      this.#retry(isHeld ? 0 : RETRY_AFTER_MS);
     };
     const now = clock.now();
     const limit = addMs(now, Math.min(ATTEMPT_MS, this.#giveUpAt - now));
@@ -63,11 +68,11 @@ export class Dial implements Disposable {
     });
   }
 
-  #retry(): void {
+  #retry(afterMs: number): void {
     if (this.#done) return;
     this.#timer?.[Symbol.dispose]();
     const { clock, onFailed } = this.#options;
-    const at = addMs(clock.now(), RETRY_AFTER_MS);
+    const at = addMs(clock.now(), afterMs);
     if (this.#tries > RETRIES || at >= this.#giveUpAt) {
       this.#done = true;
       onFailed();

@@ -5,7 +5,7 @@
  *            promote(term): what has arrived is taken, addresses are bound, sessions go on
  *   STANDBY ----------------------------------------------------------------------------> ACTIVE
  *      ^                                                                                     |
- *      +-------------- demote, or refused by Redis: sockets close, bridges here end ---------+
+ *      +--- demote, or refused by Redis: sockets close; bridges here end a moment later (farewell.ts) --+
  */
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { SipdDuty, SipdRequests } from '#contracts/sipd.ts';
@@ -27,6 +27,7 @@ import { sipdRequestSchemas } from '#kit/request-schemas.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import type { RpcPeer } from '#kit/rpc-peers.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
+import { Farewell } from './farewell.ts';
 import { Gateway, type GatewayHandlers } from './gateway.ts';
 
 /** keepalived tells of an address in the moment that it adds it. */
@@ -54,6 +55,7 @@ export interface DutyOptions {
 export class Duty implements AsyncDisposable {
   readonly #options: DutyOptions;
   readonly #place: RedisPlace;
+  readonly #farewell: Farewell;
   #follower: RedisFollower | undefined;
   #active: Active | undefined;
   #promoting = false;
@@ -64,6 +66,7 @@ export class Duty implements AsyncDisposable {
   constructor(options: DutyOptions) {
     this.#options = options;
     this.#place = { host: '127.0.0.1', port: options.cluster.redisPort, password: redisPassword(options.cluster.key ?? '') };
+    this.#farewell = new Farewell(clock, options.log);
     this.#follow();
   }
 
@@ -117,6 +120,7 @@ export class Duty implements AsyncDisposable {
     this.#closed = true;
     await this.#changing;
     await this.#letGo(false);
+    await this.#farewell.now();
     await this.#follower?.[Symbol.asyncDispose]();
   }
 
@@ -135,6 +139,7 @@ export class Duty implements AsyncDisposable {
   async #takeUp(term: number): Promise<void> {
     const { store, log, config, onActive } = this.#options;
     const beganAt = clock.now();
+    this.#farewell[Symbol.dispose]();
     const complete = await this.#follower?.drain();
     await this.#follower?.[Symbol.asyncDispose]();
     this.#follower = undefined;
@@ -173,8 +178,7 @@ export class Duty implements AsyncDisposable {
     this.#active = undefined;
     if (active === undefined) return;
     this.#options.log.warn({ term: active.term }, 'duty.standby');
-    // Said, and not waited for: the addresses may be elsewhere already.
-    if (endsMedia) void active.gateway.media.abandon();
+    if (endsMedia) this.#farewell.begin(active.gateway.media.held);
     await active.closer[Symbol.asyncDispose]();
     await this.#within(SETTLE_MS, active.mirror.settle());
     await active.mirror[Symbol.asyncDispose]();

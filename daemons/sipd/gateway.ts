@@ -191,7 +191,7 @@ export class Gateway {
   async start({ takesOver = false }: { readonly takesOver?: boolean } = {}): Promise<void> {
     this.inlets.configure();
     this.#forgetStrangers();
-    this.relay.restore();
+    this.relay.restore(takesOver);
     this.subscriptions.restore();
     const routes = new Routes({ ...this, clock, log: this.#log, config: () => this.#config });
     this.endpoint.onRequest = incoming => routes.request(incoming);
@@ -204,6 +204,7 @@ export class Gateway {
     if (takesOver) this.media.revival = (instance, client) => this.#revive(instance, client);
     await this.media.start();
     this.media.revival = undefined;
+    this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
     this.views.configure();
     this.bandwidth.configure();
@@ -281,8 +282,9 @@ export class Gateway {
   async #revive(instance: string, client: RpcClient<MediadRequests>): Promise<void> {
     const revived = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
     if (revived.length > 0) this.#log.warn({ instance, bridges: revived.length }, 'bridges.revived');
+    this.relay.onMediaRevived(instance, revived);
     // What was lost meanwhile is behind the next key picture.
-    for (const bridgeId of revived) this.#keyPictures.onMediaEvent({ type: 'key-picture-wanted', bridgeId, why: 'loss' });
+    for (const { bridgeId } of revived) this.#keyPictures.onMediaEvent({ type: 'key-picture-wanted', bridgeId, why: 'loss' });
   }
 
   /** Channels of devices that the configuration admits no more. */

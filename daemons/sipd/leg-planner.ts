@@ -77,7 +77,7 @@ export class LegPlanner {
       counters.add(`relay.next-leg.${because}`);
       log.info({ bridgeId: source.bridgeId, because, deviceId: choice.deviceId, channelId: choice.channelId, transport: choice.transport }, 'source.next-leg');
     }
-    return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber, history }, config());
+    return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber, history }, config(), because === 'cut');
   }
 
   candidate(way: ChannelRef, path: InvitePath): SourceCandidate {

@@ -178,9 +178,9 @@ export class MediaPool implements AsyncDisposable {
     return (await this.#askAll('sinkMarks', {})).map(({ name, answer }) => ({ name, marks: answer }));
   }
 
-  /** Ends every bridge that is ours: another node has opened it anew. */
-  async abandon(): Promise<void> {
-    await Promise.all(this.#instances.flatMap(({ link, bridges }) => (link.up ? [...bridges].map(bridgeId => link.call('closeBridge', { bridgeId }).catch(error => this.#ignoreGone(error))) : [])));
+  /** Every bridge that is ours, by the socket of its instance. */
+  get held(): ReadonlyMap<string, readonly string[]> {
+    return new Map(this.#instances.map(({ link, bridges }) => [link.path, [...bridges]]));
   }
 
   async closeSource(instance: string, bridgeId: string, legId: string): Promise<void> {

@@ -92,6 +92,17 @@ export function readCameraAnswer(plan: LegPlan, body: Uint8Array, own: readonly 
   return { usable: true, answer: parsed.value, remote, ssrc, payloadType: payload.payloadType, format, formatParameters: parsed.value.media.fmtp.get(payload.payloadType), nack: plan.nack === true && parsed.value.media.nack };
 }
 
+/** Where an upstream wants the media after our re-INVITE with the same SDP; without one of its own: where it was. */
+export function readReturn({ transport, ssrc, remote, allowed }: Pick<ViewerPlan, 'transport' | 'ssrc' | 'remote' | 'allowed'>, body: Uint8Array, own: readonly string[]): ViewerPlan['remote'] | string {
+  if (body.length === 0) return remote;
+  const parsed = parseGbSdp(body);
+  if (!parsed.ok) return parsed.error.why;
+  const agreed = readAnswer({ transport, ssrc, payloads: OFFERED }, parsed.value);
+  if (!agreed.ok) return agreed.error.why;
+  const { address, port } = agreed.value;
+  return checkMediaTarget(address, transport === 'tcp-active' ? port : null, { allowed, own, transport: 'tcp' }) ?? { address, port };
+}
+
 /** Pictures or sound of a source in the first codec that an upstream takes; undefined where that cannot be made, or nothing is transcoded. */
 export function fitFor(servable: readonly Payload[], codecs: readonly (string | null)[], { maxJobs }: Pick<GatewayConfig['transcode'], 'maxJobs'>): Fit | undefined {
   if (maxJobs === 0) return undefined;
@@ -129,7 +140,8 @@ export interface LegNames {
   readonly history: History | undefined;
 }
 
-export function planLeg(device: DeviceReach, { channelId, transport }: { readonly channelId: string; readonly transport: MediaTransport }, names: LegNames, config: GatewayConfig): LegPlan {
+/** `again`: the camera still closes the session that it is asked for anew. */
+export function planLeg(device: DeviceReach, { channelId, transport }: { readonly channelId: string; readonly transport: MediaTransport }, names: LegNames, config: GatewayConfig, again = false): LegPlan {
   const { media } = config.devices;
   return {
     ...names,
@@ -144,6 +156,6 @@ export function planLeg(device: DeviceReach, { channelId, transport }: { readonl
     allowed: [device.target.address, ...device.config.mediaNetworks],
     silenceMs: media.silenceS * 1000,
     nack: device.isOurs && transport === 'udp' && config.media.loss.nack,
-    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000, busyRetryMs: names.history !== undefined && device.config.busyRetry ? BUSY_RETRY_MS : undefined },
+    timing: { inviteTimeoutMs: media.inviteTimeoutS * 1000, firstPacketMs: media.firstPacketS * 1000, busyRetryMs: again || (names.history !== undefined && device.config.busyRetry) ? BUSY_RETRY_MS : undefined },
   };
 }

@@ -162,9 +162,9 @@ export class RelaySources implements Disposable {
   }
 
   /** Takes one up that a restart left; throws when it cannot be read. */
-  restore(stored: ReturnType<SessionStore['sources']>[number]): Source {
+  restore(stored: ReturnType<SessionStore['sources']>[number], takesOver: boolean): Source {
     const { endpoint, ssrcs, media, attempts } = this.#deps;
-    const source = Source.restore(stored, state => endpoint.restoreDialog(state), this.#world);
+    const source = Source.restore(stored, state => endpoint.restoreDialog(state), this.#world, takesOver);
     for (const leg of source.legs) {
       ssrcs.adopt(leg.plan.legId, leg.plan.ssrc);
       attempts.began(leg, source);

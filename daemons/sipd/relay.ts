@@ -19,13 +19,14 @@ import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { EventFeed } from './event-feed.ts';
 import { type HeldSource, type HoldOptions, RelayHolders } from './relay-holders.ts';
-import { type Asked, type Refused, fitFor, readInvite, refusal, sentTo } from './relay-plan.ts';
+import { type Asked, type Refused, fitFor, readInvite, readReturn, refusal, sentTo } from './relay-plan.ts';
 import { upstreamAnswer } from './relay-sdp.ts';
 import { Recordings } from './recordings.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
+import type { Revived } from './revival.ts';
 import type { Source } from './source.ts';
 import { SsrcLeases } from './ssrc-leases.ts';
-import { Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
+import { type StoredViewer, Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
 
 const MARK_OCTETS = 8;
 /** Below half, so that a receiver sees no wrap at once (RFC 3550 5.1). */
@@ -193,6 +194,21 @@ export class Relay implements AsyncDisposable {
     for (const viewer of this.viewers) if (viewer.source.instance === instance) viewer.resume();
   }
 
+  /** After a takeover, before the media process counts as attached: these bridges were opened anew in it. Cameras over TCP are asked again, upstreams over TCP connect again. */
+  onMediaRevived(instance: string, revived: readonly Revived[]): void {
+    const byBridge = new Map(revived.map(each => [each.bridgeId, each]));
+    for (const viewer of this.viewers) {
+      const anew = byBridge.get(viewer.source.bridgeId);
+      if (viewer.source.instance === instance) viewer.revived(anew !== undefined, anew?.sinks.get(viewer.plan.sinkId));
+    }
+    for (const source of this.sources) if (source.instance === instance) source.revived(byBridge.get(source.bridgeId)?.cut === true);
+  }
+
+  /** After a takeover: whose bridge is not known by now has none. */
+  allKnown(): void {
+    for (const source of this.sources) source.revived(false);
+  }
+
   deviceOffline(deviceId: string, why: string): void {
     this.#sources.deviceOffline(deviceId, why);
   }
@@ -236,13 +252,14 @@ export class Relay implements AsyncDisposable {
    * After a restart, before the media pool is started: takes every stored session up as it was. The pool then tells which bridges
    * are gone; those sessions end on both sides. A row that cannot be read is dropped with a word: it must not keep the daemon down.
    */
-  restore(): void {
+  restore(takesOver: boolean): void {
     const { media, store, log } = this.#deps;
     let resumed = 0;
+    const viewers = store.viewers();
     for (const stored of store.sources()) {
-      const source = this.#orDropped(stored.plan.bridgeId, () => this.#sources.restore(stored));
+      const source = this.#orDropped(stored.plan.bridgeId, () => this.#sources.restore(stored, takesOver));
       if (source === undefined) continue;
-      resumed += this.#restoreViewers(source, stored.playback);
+      resumed += this.#restoreViewers(source, viewers.get(source.bridgeId) ?? [], stored.playback, takesOver);
       if (!media.has(source.instance)) source.feed({ type: 'media-lost' });
       const { address, pushes } = this.#deps.config().outlets;
       if (address !== '' || pushes.length > 0) this.#holders.keepForClaims(source);
@@ -261,12 +278,12 @@ export class Relay implements AsyncDisposable {
     }
   }
 
-  #restoreViewers(source: Source, playback: PlaybackPosition | undefined): number {
-    const { store, endpoint, clock, config } = this.#deps;
+  #restoreViewers(source: Source, viewers: readonly StoredViewer[], playback: PlaybackPosition | undefined, takesOver: boolean): number {
+    const { endpoint, clock, config } = this.#deps;
     let count = 0;
-    for (const stored of store.viewersOf(source.bridgeId)) {
+    for (const stored of viewers) {
       const upstream = config().upstreams.find(each => each.name === stored.plan.upstream);
-      const viewer = this.#orDropped(stored.plan.sinkId, () => Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now()));
+      const viewer = this.#orDropped(stored.plan.sinkId, () => Viewer.restore(stored, source, endpoint.restoreDialog(stored.dialog), this.#viewerWorld(upstream, undefined), clock.now(), takesOver));
       if (viewer === undefined) continue;
       if (stored.plan.ssrcIsOurs) this.ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
@@ -293,10 +310,15 @@ export class Relay implements AsyncDisposable {
   }
 
   #viewerWorld(upstream: UpstreamConfig | undefined, asked: Asked | undefined): ViewerWorld {
-    const { media, log, store, counters } = this.#deps;
+    const { media, clock, log, store, counters } = this.#deps;
+    const keep = (viewer: Viewer): void => {
+      const stored = viewer.stored();
+      if (stored !== null) store.putViewer(stored);
+    };
     return {
       media,
       log,
+      returns: { clock, readAnswer: (viewer, body) => readReturn(viewer.plan, body, this.ownAddresses()), changed: keep },
       answer: (viewer, local, payload) => upstreamAnswer(viewer.plan, viewer.rendition, viewer.source.answer, local, asked!, payload),
       fit: codecs => {
         const fit = fitFor(asked!.payloads, codecs, this.#deps.config().transcode);
@@ -307,8 +329,7 @@ export class Relay implements AsyncDisposable {
       sent: viewer => sentTo(viewer.plan, viewer.source.answer),
       answered: viewer => {
         counters.add('relay.answered');
-        const stored = viewer.stored();
-        if (stored !== null) store.putViewer(stored);
+        keep(viewer);
         this.#deps.events.say(() => ({ type: 'session-began', ...sessionOf(viewer) }));
       },
       steer: (viewer, incoming) => void this.recordings.steer(viewer, incoming),

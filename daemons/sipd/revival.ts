@@ -1,10 +1,10 @@
 /**
  * After a takeover: the bridges of the dead node anew, on the addresses that have come here, with the ports, SSRCs and peers that
  * they had. UDP legs go on as if nothing had been, and nobody is asked anything; their numbers go on behind a gap that a receiver takes
- * for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a sink that connects does it again, any other
- * leg over TCP is lost, and its session ends as with any dead media process.
+ * for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera is asked anew (leg-cut of
+ * core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same (core/gb/sink-return).
  */
-import type { MediadRequests } from '#contracts/mediad.ts';
+import type { Endpoint, MediadRequests } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import type { RpcClient } from '#kit/rpc.ts';
@@ -12,9 +12,20 @@ import type { SessionStore } from './session-store.ts';
 import type { StoredSource } from './source.ts';
 import type { StoredLeg } from './source-leg.ts';
 import type { StoredViewer } from './viewer.ts';
+import { reopenedSink } from './sink-reopening.ts';
 
-/** Without a mark a session is younger than the time between two of them. More than is sent between two marks and in the gap of a takeover, less than MAX_DROPOUT of RFC 3550. */
-const SEQUENCE_MARGIN = 2000;
+/** A sink that stands again: where it is now, and the RTP number that it begins with. */
+export interface RevivedSink {
+  readonly local: Endpoint;
+  readonly firstSequence: number | undefined;
+}
+
+/** A bridge that stands again. `cut`: its source is to be asked anew. `sinks`: by sinkId. */
+export interface Revived {
+  readonly bridgeId: string;
+  readonly cut: boolean;
+  readonly sinks: ReadonlyMap<string, RevivedSink>;
+}
 
 export interface RevivalDeps {
   readonly store: SessionStore;
@@ -24,23 +35,27 @@ export interface RevivalDeps {
 }
 
 /** Answers the bridges that stand again. What cannot be opened is left out: the pool tells of it as lost. */
-export async function reviveBridges({ store, instance, client, log }: RevivalDeps): Promise<readonly string[]> {
+export async function reviveBridges({ store, instance, client, log }: RevivalDeps): Promise<readonly Revived[]> {
   const { bridges } = await client.call('listBridges', {});
   const present = new Set(bridges.map(({ bridgeId }) => bridgeId));
   const marks = store.marks(instance);
+  const viewers = store.viewers();
   const gone = store.sources().filter(source => source.instance === instance && !present.has(source.plan.bridgeId));
-  const revived = await Promise.all(gone.map(source => reviveOne(source, store, marks, client, log)));
-  return revived.filter(bridgeId => bridgeId !== undefined);
+  const revived = await Promise.all(gone.map(source => reviveOne(source, viewers.get(source.plan.bridgeId) ?? [], marks, client, log)));
+  return revived.filter(each => each !== undefined);
 }
 
-async function reviveOne(source: StoredSource, store: SessionStore, marks: Readonly<Record<string, number>>, client: RpcClient<MediadRequests>, log: Log): Promise<string | undefined> {
+async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[], marks: Readonly<Record<string, number>>, client: RpcClient<MediadRequests>, log: Log): Promise<Revived | undefined> {
   const { bridgeId } = source.plan;
   const leg = source.legs.find(({ plan }) => plan.legId === source.runningLegId);
-  if (leg?.media === undefined || leg.plan.transport !== 'udp') return undefined;
+  if (leg?.media === undefined) return undefined;
+  const cut = leg.plan.transport !== 'udp';
+  // Nobody knows how much of a recording was sent.
+  if (cut && source.plan.history !== undefined) return undefined;
   try {
     await openSource(bridgeId, leg, client);
-    await Promise.all(store.viewersOf(bridgeId).map(viewer => openSink(viewer, marks[viewer.plan.sinkId], client, log)));
-    return bridgeId;
+    const sinks = await Promise.all(viewers.map(viewer => openSink(viewer, marks[viewer.plan.sinkId], client, log)));
+    return { bridgeId, cut, sinks: new Map(sinks.flat()) };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     log.error({ bridgeId, why: error.message }, 'bridge.not-revived');
@@ -49,24 +64,27 @@ async function reviveOne(source: StoredSource, store: SessionStore, marks: Reado
   }
 }
 
+/** Of a leg over TCP only the place, for the one that takes over: nobody connects to it. */
 async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, client: RpcClient<MediadRequests>): Promise<void> {
   const { legId, transport, ssrc, ssrcPolicy, allowed, latch, silenceMs, deviceId, channelId } = plan;
-  await client.call('openSource', { bridgeId, legId, transport, localAddress: local.address, localPort: local.port, ssrc, peer: { allowed, latch }, silenceMs, label: `${deviceId}/${channelId}` });
+  const common = { bridgeId, legId, localAddress: local.address, ssrc, peer: { allowed, latch }, silenceMs, label: `${deviceId}/${channelId}` };
+  await client.call('openSource', { ...common, transport: transport === 'udp' ? transport : 'tcp-passive', localPort: local.port });
+  if (transport !== 'udp') return;
   await client.call('connectSource', { bridgeId, legId, ssrcPolicy, ...media! });
 }
 
 /** And starts it: its ACK came long ago. */
-async function openSink({ plan, bridgeId, media }: StoredViewer, mark: number | undefined, client: RpcClient<MediadRequests>, log: Log): Promise<void> {
-  const { sinkId, transport, localAddress, remote, ssrc, allowed, connectTimeoutMs, pictures, nack, firstSequence, upstream, mappedId } = plan;
-  const reached = mark ?? firstSequence;
-  if (media === undefined || transport === 'tcp-passive') return;
-  const numbers = transport === 'udp' ? { localPort: media.local.port, firstSequence: reached === undefined ? undefined : (reached + SEQUENCE_MARGIN) & 0xffff } : {};
-  const { payloadType, format, rendition } = media;
+async function openSink(viewer: StoredViewer, mark: number | undefined, client: RpcClient<MediadRequests>, log: Log): Promise<[sinkId: string, sink: RevivedSink][]> {
+  const params = reopenedSink(viewer, { mark });
+  if (params === undefined) return [];
+  const { bridgeId, sinkId, localAddress, firstSequence } = params;
   try {
-    await client.call('openSink', { bridgeId, sinkId, transport, localAddress: media.local.address, ...numbers, remote, ssrc, payloadType, format, rendition, peer: { allowed, latch: 'strict' }, connectTimeoutMs, pictures, nack, label: `${upstream}/${mappedId}` });
+    const { local } = await client.call('openSink', params);
     await client.call('startSink', { bridgeId, sinkId });
+    return [[sinkId, { local, firstSequence }]];
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     log.error({ bridgeId, sinkId, localAddress, why: error.message }, 'sink.not-revived');
+    return [];
   }
 }

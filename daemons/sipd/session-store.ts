@@ -20,8 +20,9 @@ export class SessionStore {
     return this.#rows<StoredSource>(SOURCE);
   }
 
-  viewersOf(bridgeId: string): StoredViewer[] {
-    return this.#rows<StoredViewer>(VIEWER).filter(viewer => viewer.bridgeId === bridgeId);
+  /** By bridge. */
+  viewers(): ReadonlyMap<string, readonly StoredViewer[]> {
+    return Map.groupBy(this.#rows<StoredViewer>(VIEWER), ({ bridgeId }) => bridgeId);
   }
 
   putSource(source: StoredSource): void {

@@ -1,4 +1,4 @@
-/** In a pair: where the numbers of the UDP sinks stand, written down so often that another node can go on behind them (faults.md 1). */
+/** In a pair: where the numbers of the sinks stand, written down so often that another node can go on behind them (faults.md 1). */
 import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { MediaPool } from './media-pool.ts';

@@ -32,9 +32,10 @@ export class SourceBridge {
     return this.#isOpen;
   }
 
-  /** It was open before a restart. */
-  wasOpen(): void {
+  /** It was open before a restart. `until`: what is asked of it waits until it is known whether it stands. */
+  wasOpen(until: Promise<void> | undefined): void {
     this.#isOpen = true;
+    if (until !== undefined) this.#queue = until;
   }
 
   /** Runs an RPC of this bridge behind those before it. */

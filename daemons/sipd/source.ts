@@ -83,6 +83,8 @@ export class Source implements Disposable {
   readonly #feeders: InletFeeders;
   #running: SourceLeg | undefined;
   readonly #firstPacket = Promise.withResolvers<void>();
+  /** After a takeover: whether its bridge stands. */
+  readonly #known = Promise.withResolvers<void>();
 
   private constructor(plan: SourcePlan, instance: string, pinned: boolean, world: SourceWorld, session: SourceSession) {
     this.plan = plan;
@@ -103,12 +105,14 @@ export class Source implements Disposable {
     this.#nextLeg('start');
   }
 
-  static restore(stored: StoredSource, dialogOf: (state: DialogState) => Dialog, world: SourceWorld): Source {
+  /** `takesOver`: `revived` follows. */
+  static restore(stored: StoredSource, dialogOf: (state: DialogState) => Dialog, world: SourceWorld, takesOver: boolean): Source {
     const { plan, instance, runningLegId, legs } = stored;
     const now = world.clock.now();
     const nextId = legs.find(leg => leg.plan.legId !== runningLegId)?.plan.legId;
-    const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now));
-    source.#bridge.wasOpen();
+    const mayBeCut = takesOver && plan.history === undefined && legs.some(leg => leg.plan.legId === runningLegId && leg.plan.transport !== 'udp' && leg.media !== undefined);
+    const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now, mayBeCut));
+    source.#bridge.wasOpen(takesOver ? source.#known.promise : undefined);
     source.#firstPacket.resolve();
     for (const each of legs) {
       const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, each.dialog === null ? undefined : dialogOf(each.dialog), source.#legWorld);
@@ -190,6 +194,12 @@ export class Source implements Disposable {
     if (event.type === 'source-lossy') {
       if (this.#running !== undefined) this.feed({ type: 'leg-lossy', legId: this.#running.plan.legId });
     } else if ('legId' in event) this.#legOf(event)?.onMediaEvent(event);
+  }
+
+  /** After a takeover: its bridge stands or is gone. `cut`: its camera is to be asked anew. */
+  revived(cut: boolean): void {
+    this.feed({ type: cut ? 'leg-cut' : 'leg-stands' });
+    this.#known.resolve();
   }
 
   /** What is kept of it is another thing now. */

@@ -1,20 +1,24 @@
 /**
  * IO around one ViewerSession: the INVITE of an upstream and its sink leg. The counterpart of source.ts.
  */
-import type { LegTransport, MediaFormat, MediadEvent } from '#contracts/mediad.ts';
+import type { Endpoint, LegTransport, MediaFormat, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import type { Rendition } from '#core/media/rendition.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
-import { SDP_TYPE } from '#core/sdp/build.ts';
+import type { ReturnRemote } from '#core/gb/sink-return.ts';
+import { SDP_TYPE, withNextVersion } from '#core/sdp/build.ts';
 import { parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { type Payload, answerTransport, formatOf, pickPayload } from '#core/sdp/negotiate.ts';
 import { NO_BODY } from '#core/sip/message.ts';
+import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Dialog, DialogState, InDialogParts, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
+import type { RevivedSink } from './revival.ts';
 import type { Source } from './source.ts';
+import { ViewerReturn } from './viewer-return.ts';
 
 /** From the camera's answer to its first key picture. */
 const TRACKS_WITHIN_MS = 5000;
@@ -39,7 +43,7 @@ export interface ViewerPlan {
   /** It may ask for lost packets again. */
   readonly nack?: boolean;
   /** RTP sequence number that it began with; absent in rows of older releases. */
-  readonly firstSequence?: number;
+  readonly firstSequence?: number | undefined;
 }
 
 export interface Fit {
@@ -50,6 +54,8 @@ export interface Fit {
 export interface ViewerWorld {
   readonly media: MediaPool;
   readonly log: Log;
+  /** Of a viewer that may outlive a takeover. */
+  readonly returns?: ReturnWorld | undefined;
   /** The 200 with our answer for the opened leg. */
   answer(viewer: Viewer, local: { address: string; port: number }, payload: Payload): ResponseParts;
   /** What the upstream takes, what we like best first. */
@@ -64,6 +70,14 @@ export interface ViewerWorld {
   steer(viewer: Viewer, incoming: IncomingRequest): void;
   left(viewer: Viewer): void;
   closed(viewer: Viewer, why: string): void;
+}
+
+export interface ReturnWorld {
+  readonly clock: Clock;
+  /** Where the upstream wants it after our re-INVITE; a sentence where that cannot be. */
+  readAnswer(viewer: Viewer, body: Uint8Array): ReturnRemote | string;
+  /** What is kept of it is another thing now. */
+  changed(viewer: Viewer): void;
 }
 
 export interface StoredViewer {
@@ -84,13 +98,13 @@ interface SinkMedia {
 }
 
 export class Viewer {
-  readonly plan: ViewerPlan;
   readonly source: Source;
   readonly startedAtMs: number;
   readonly #world: ViewerWorld;
   readonly #invite: IncomingInvite | undefined;
   readonly #session: ViewerSession;
   readonly #queue: InputQueue<ViewerInput>;
+  #plan: ViewerPlan;
   #dialog: Dialog | undefined;
   #answerSdp: Uint8Array | undefined;
   #local: { address: string; port: number } | undefined;
@@ -99,9 +113,11 @@ export class Viewer {
   #restored: SinkMedia | undefined;
   /** Made for it, because it takes nothing that the source sends. */
   #rendition: Rendition | undefined;
+  /** After a takeover, until its connection is there again. */
+  #return: ViewerReturn | undefined;
 
   private constructor(plan: ViewerPlan, source: Source, invite: IncomingInvite | undefined, session: ViewerSession, world: ViewerWorld, startedAtMs: number) {
-    this.plan = plan;
+    this.#plan = plan;
     this.source = source;
     this.startedAtMs = startedAtMs;
     this.#world = world;
@@ -122,18 +138,38 @@ export class Viewer {
     return viewer;
   }
 
-  /** Takes up a viewer that was answered before a restart; `resume` follows when its media process answers. */
-  static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number): Viewer {
+  /** Takes up a viewer that was answered before a restart; `resume` follows when its media process answers, after a takeover `revived` before it. */
+  static restore(stored: StoredViewer, source: Source, dialog: Dialog, world: ViewerWorld, startedAtMs: number, takesOver: boolean): Viewer {
     const viewer = new Viewer(stored.plan, source, undefined, ViewerSession.restored(), world, startedAtMs);
     viewer.#answerSdp = fromByteString(stored.answer);
     viewer.#restored = stored.media;
     viewer.#watch(dialog);
+    if (takesOver && stored.plan.transport !== 'udp' && world.returns !== undefined) viewer.#return = viewer.#newReturn(world.returns);
     return viewer;
+  }
+
+  get plan(): ViewerPlan {
+    return this.#plan;
+  }
+
+  /** After a takeover: its bridge was opened anew here, with this sink, or had been here all the time. */
+  revived(anew: boolean, sink: RevivedSink | undefined): void {
+    if (sink !== undefined) {
+      this.#plan = { ...this.#plan, firstSequence: sink.firstSequence };
+      this.#movedTo(sink.local);
+    }
+    this.#return?.feed({ type: anew ? 'opened-anew' : 'stands' });
+    if (anew && sink === undefined) this.onMediaEvent({ type: 'sink-closed', bridgeId: this.source.bridgeId, sinkId: this.plan.sinkId, why: 'unreachable' });
+  }
+
+  #movedTo(local: Endpoint): void {
+    if (this.#restored !== undefined) this.#restored = { ...this.#restored, local };
+    this.#world.returns?.changed(this);
   }
 
   /** Its ACK may have come while nobody listened, so the sink is started in any case; one that runs is left alone. */
   resume(): void {
-    if (this.phase === 'active') this.#startSink();
+    if (this.phase === 'active' && this.#return?.isOver !== false) this.#startSink();
   }
 
   get phase(): ViewerSession['phase'] {
@@ -186,6 +222,7 @@ export class Viewer {
   }
 
   onMediaEvent(event: MediadEvent): void {
+    if (this.#return?.onMediaEvent(event) === true) return;
     if (event.type === 'sink-closed') this.feed({ type: 'sink-closed', why: event.why });
   }
 
@@ -207,6 +244,7 @@ export class Viewer {
       case 'leave-source':
         return this.#world.left(this);
       case 'closed':
+        this.#return?.[Symbol.dispose]();
         return this.#world.closed(this, output.why);
       default:
         return assertNever(output);
@@ -286,6 +324,28 @@ export class Viewer {
     const { body } = incoming.request;
     if (this.#answerSdp === undefined || (body.length > 0 && !isSameOffer(body, this.plan, this.source.plan.history))) return incoming.respond(488);
     incoming.respond(200, { contentType: SDP_TYPE, body: this.#answerSdp });
+  }
+
+  #newReturn({ clock, readAnswer, changed }: ReturnWorld): ViewerReturn {
+    const { media, log } = this.#world;
+    return new ViewerReturn({
+      clock,
+      media,
+      source: this.source,
+      stored: () => this.stored(),
+      reinvite: contentType => {
+        this.#answerSdp = withNextVersion(this.#answerSdp ?? NO_BODY);
+        return this.#dialog?.request('INVITE', { contentType, body: this.#answerSdp });
+      },
+      readAnswer: body => readAnswer(this, body),
+      opened: local => this.#movedTo(local),
+      moved: remote => {
+        this.#plan = { ...this.#plan, remote };
+        changed(this);
+      },
+      back: asked => log.info({ mappedId: this.plan.mappedId, upstream: this.plan.upstream, asked }, 'sink.back'),
+      lost: why => this.feed({ type: 'sink-closed', why }),
+    }, this.plan.transport === 'tcp-passive');
   }
 
   /** A MESSAGE inside the dialog; nothing when there is none. What the platform makes of it is its business. */

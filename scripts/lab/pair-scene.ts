@@ -6,39 +6,57 @@ import { pause } from '../simulators/common/names.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import type { Play } from '../simulators/platform/play.ts';
 import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
-import { PairLab, SIP_ADDRESS, WORLD } from './pair.ts';
+import { PairLab, type PairNode, SIP_ADDRESS, WORLD } from './pair.ts';
 
 const CITY_ID = '33010000002000000001';
 const CITY_LOCAL_ID = '33010000002000000099';
 const PASSWORD = 'city-secret';
+const cameraId = (index: number): string => `3402000000118000000${index + 1}`;
 const CATALOGUE_MS = 30_000;
 const LOOK_MS = 20;
 
 export interface PairScene extends AsyncDisposable {
   readonly lab: PairLab;
   readonly platform: Platform;
+  /** The first of them. */
   readonly camera: CameraSimulator;
+  readonly cameras: readonly CameraSimulator[];
+  /** Of the channels at the platform, in the order of cameras. */
   readonly ids: readonly string[];
 }
 
-/** Everybody is registered, and every channel known. */
-export async function openPairScene(channels: number): Promise<PairScene> {
+export interface PairSceneOptions {
+  /** One camera each: how it sends to us, in our role. */
+  readonly transports?: readonly ('udp' | 'tcp-active' | 'tcp-passive')[];
+  /** Sections over those of the lab. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+/** `channels` of each camera. Everybody is registered, and every channel known. */
+export async function openPairScene(channels: number, { transports = ['udp'], config = {} }: PairSceneOptions = {}): Promise<PairScene> {
   await using opening = new Closer();
   const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD }));
-  const lab = opening.use(await PairLab.open({ config: { upstreams: [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }] } }));
+  const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }];
+  const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
+  const lab = opening.use(await PairLab.open({ config: { upstreams, devices, ...config } }));
   const first = await lab.active(60_000);
-  const camera = opening.use(await CameraSimulator.open({ id: '34020000001180000001', localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels }));
-  await camera.registered();
+  const cameras: CameraSimulator[] = [];
+  for (const i of transports.keys()) cameras.push(opening.use(await CameraSimulator.open({ id: cameraId(i), localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels })));
+  await Promise.all(cameras.map(camera => camera.registered()));
   await platform.waitRegistered(CITY_LOCAL_ID, 30_000);
-  await using rpc = await first.sipd();
-  let ids: string[] | undefined;
-  for (const limit = clock.now() + CATALOGUE_MS; ids === undefined; await pause(clock, LOOK_MS)) {
-    if (clock.now() > limit) throw new Error(`not every channel within ${CATALOGUE_MS} ms`);
-    const { rows } = await rpc.call('listChannels', { limit: channels });
-    if (rows.length === channels && rows.every(({ mapped }) => mapped.length === 1)) ids = rows.map(({ mapped }) => mapped[0]!.id);
-  }
+  const ids = await publishedIds(first, cameras, channels);
   const closer = opening.release();
-  return { lab, platform, camera, ids, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
+  return { lab, platform, camera: cameras[0]!, cameras, ids, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
+}
+
+async function publishedIds(node: PairNode, cameras: readonly CameraSimulator[], channels: number): Promise<readonly string[]> {
+  await using rpc = await node.sipd();
+  const wanted = cameras.length * channels;
+  for (const limit = clock.now() + CATALOGUE_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
+    const { rows } = await rpc.call('listChannels', { limit: wanted });
+    if (rows.length === wanted && rows.every(({ mapped }) => mapped.length === 1)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(({ mapped }) => mapped[0]!.id));
+  }
+  throw new Error(`not every channel within ${CATALOGUE_MS} ms`);
 }
 
 /** Longest time between two pictures since then. */

@@ -3,6 +3,7 @@
  *
  *   start, failed   the first of the resource's sources that is there and was not tried since the last one flowed
  *   lossy           the same camera over TCP: it connects to us, else we to it; nothing when that was tried
+ *   cut             the same once more, as it was
  *   busy            the same once more, now that the running leg makes room; should it fail, the camera over UDP as before
  */
 import type { MediaTransport } from '../sdp/negotiate.ts';
@@ -42,7 +43,8 @@ export class SourceChoice {
 
   /** `candidates`: all sources of the resource, best first. */
   next(because: NextLegReason, candidates: readonly SourceCandidate[], now: Ms): LegChoice | null {
-    const choice = because === 'lossy' || because === 'busy' ? this.#overTcp(because, candidates) : this.#another(candidates, now);
+    const again = because === 'cut' ? this.#sameAgain(candidates) : null;
+    const choice = again ?? (because === 'lossy' || because === 'busy' ? this.#overTcp(because, candidates) : this.#another(candidates, now));
     if (choice !== null) this.#latest = choice;
     return choice;
   }
@@ -54,6 +56,11 @@ export class SourceChoice {
     this.#madeRoom = false;
     this.#tried.clear();
     this.#triedTransports.clear();
+  }
+
+  #sameAgain(candidates: readonly SourceCandidate[]): LegChoice | null {
+    const running = this.#running;
+    return running !== undefined && candidates.some(each => keyOf(each) === keyOf(running) && each.isReachable) ? running : null;
   }
 
   #another(candidates: readonly SourceCandidate[], now: Ms): LegChoice | null {

@@ -15,6 +15,8 @@
  *        ▼ none is left,               │ none is left, time is up, last viewer left
  *      closed ◄────────────────────────┴──────────────────────────────────────── closed
  *
+ * After a takeover the connection of a leg over TCP is cut: from flowing to failing over, and the same camera is asked again first.
+ *
  * Viewers hear nothing of a replacement: their dialogs and sinks stay. Every way into `closed` stops the legs, closes the bridge and
  * tells the viewers why (gb28181.md 6.4).
  */
@@ -27,8 +29,8 @@ export type { SourceFailure } from './source-leg-session.ts';
 
 export type SourcePhase = 'starting' | 'flowing' | 'switching' | 'failing-over' | 'lingering' | 'closed';
 
-/** `busy`: the camera cannot send twice, so the running leg has to go first. */
-export type NextLegReason = 'start' | 'failed' | 'lossy' | 'busy';
+/** `busy`: the camera cannot send twice, so the running leg has to go first. `cut`: its connection died with a node, and nothing is wrong with the camera. */
+export type NextLegReason = 'start' | 'failed' | 'lossy' | 'busy' | 'cut';
 
 export type SourceInput =
   | { readonly type: 'viewer-joined'; readonly viewerId: string }
@@ -40,6 +42,10 @@ export type SourceInput =
   | { readonly type: 'leg-ended'; readonly legId: string; readonly failure: SourceFailure | null }
   /** Loss of the running leg stays above its limit. */
   | { readonly type: 'leg-lossy'; readonly legId: string }
+  /** After a takeover: the bridge stands again, and the connection of its running leg does not. */
+  | { readonly type: 'leg-cut' }
+  /** It does: what ends it from now on is meant. */
+  | { readonly type: 'leg-stands' }
   /** The mediad instance died: the bridge is gone already. */
   | { readonly type: 'media-lost' }
   /** The gateway closes, or nobody is there any more. */
@@ -69,6 +75,9 @@ export interface SourceTiming {
 /** Failures of the camera or of the way to it; of others every leg would die. */
 const ANOTHER_MAY_WORK: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['PEER_OFFLINE', 'PEER_UNKNOWN', 'SIP_TIMEOUT', 'SIP_REJECTED', 'MEDIA_SILENT', 'MEDIA_TARGET_REFUSED']);
 const BUSY_HERE = 486;
+/** A camera that was cut off is asked again at least so long, even where nothing else would take over. */
+const CUT_MS = 10_000;
+const CUT: SourceFailure = { code: 'MEDIA_UNAVAILABLE', why: 'its connection was lost with the other node' };
 const CLOSED: SourceFailure = { code: 'MEDIA_UNAVAILABLE', why: 'the source was closed' };
 
 type Timer = 'linger' | 'take-over';
@@ -86,6 +95,8 @@ export class SourceSession {
   #ready = false;
   /** The running leg ends as soon as the next one is chosen. */
   #makesRoom = false;
+  /** Its connection may have died with a node, and cameras that notice say BYE before we know. */
+  #mayBeCut = false;
   /** What began the trouble: the first failure says more than those of the way out. */
   #failure: SourceFailure | null = null;
 
@@ -97,12 +108,16 @@ export class SourceSession {
     return { session: new SourceSession(timing), outputs: [{ type: 'next-leg', because: 'start', failure: null }] };
   }
 
-  /** A source that went on while the signalling daemon was away. `next`: a leg whose camera had answered, but that was not seen to flow. */
-  static restored(timing: SourceTiming, running: string | undefined, next: string | undefined, now: Ms): SourceSession {
+  /**
+   * A source that went on while the signalling daemon was away. `next`: a leg whose camera had answered, but that was not seen to flow.
+   * `mayBeCut`: `leg-cut` or `leg-stands` follows.
+   */
+  static restored(timing: SourceTiming, running: string | undefined, next: string | undefined, now: Ms, mayBeCut = false): SourceSession {
     const session = new SourceSession(timing);
     session.#running = running;
     session.#next = next;
     session.#ready = true;
+    session.#mayBeCut = mayBeCut;
     if (running !== undefined) session.#phase = next === undefined ? 'flowing' : 'switching';
     else session.#failOver(null, now);
     return session;
@@ -137,6 +152,11 @@ export class SourceSession {
         return this.#legEnded(input.legId, input.failure, now);
       case 'leg-lossy':
         return this.#lossy(input.legId);
+      case 'leg-cut':
+        return this.#cut(now);
+      case 'leg-stands':
+        this.#mayBeCut = false;
+        return [];
       case 'media-lost':
         return this.#end({ code: 'MEDIA_UNAVAILABLE', why: 'the media process ended' });
       case 'abort':
@@ -222,6 +242,7 @@ export class SourceSession {
     const wasNext = legId === this.#next;
     if (wasNext) this.#next = undefined;
     else this.#running = undefined;
+    if (!wasNext && this.#mayBeCut) return this.#askAgain(legId, now);
     if (this.#phase === 'lingering') return this.#end(failure);
     if (this.#phase === 'switching' && wasNext) {
       this.#makesRoom = failure?.status === BUSY_HERE;
@@ -236,17 +257,31 @@ export class SourceSession {
     return outputs;
   }
 
-  #failOver(failure: SourceFailure | null, now: Ms): void {
+  #failOver(failure: SourceFailure | null, now: Ms, leastMs = 0): void {
     if (this.#phase === 'failing-over') return;
     this.#phase = 'failing-over';
     this.#failure = failure;
-    this.#timers.set('take-over', addMs(now, this.#timing.takeOverMs));
+    this.#timers.set('take-over', addMs(now, Math.max(leastMs, this.#timing.takeOverMs)));
   }
 
   #lossy(legId: string): SourceOutput[] {
     if (this.#phase !== 'flowing' || legId !== this.#running) return [];
     this.#phase = 'switching';
     return [{ type: 'next-leg', because: 'lossy', failure: null }];
+  }
+
+  #cut(now: Ms): SourceOutput[] {
+    const legId = this.#running;
+    this.#mayBeCut = false;
+    if (legId === undefined) return [];
+    this.#running = undefined;
+    return [...this.#dropNext(), { type: 'stop-leg', legId }, ...this.#askAgain(legId, now)];
+  }
+
+  #askAgain(legId: string, now: Ms): SourceOutput[] {
+    this.#mayBeCut = false;
+    this.#failOver(CUT, now, CUT_MS);
+    return [{ type: 'close-leg', legId }, { type: 'next-leg', because: 'cut', failure: CUT }];
   }
 
   #tick(now: Ms): SourceOutput[] {

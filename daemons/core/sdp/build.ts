@@ -1,5 +1,5 @@
 /** SDP that we send: lines in the order of gb28181.md 6.1 and 6.2, `y=` and `f=` last. */
-import { fromByteString } from '../bytes.ts';
+import { fromByteString, toByteString } from '../bytes.ts';
 import { type FLine, formatFLine } from './f-line.ts';
 import type { Direction, GbSdp, SessionName } from './gb-sdp.ts';
 import { type MediaTransport, type Payload, PS_PAYLOAD, setupOf } from './negotiate.ts';
@@ -71,6 +71,9 @@ export function buildAnswer(offer: GbSdp, parts: AnswerParts): Uint8Array {
     ...tailLines(parts),
   ]);
 }
+
+/** The same SDP offered once more: o= has the next version (RFC 3264 8). */
+export const withNextVersion = (sdp: Uint8Array): Uint8Array => fromByteString(toByteString(sdp).replace(/^(o=\S+ \S+ )(\d{1,9})(?= )/m, (_, head: string, version: string) => `${head}${Number(version) + 1}`));
 
 function sessionLines(parts: CommonParts, sessionName: string, uri: string | undefined, time = { startS: 0, stopS: 0 }): string[] {
   const family = parts.address.includes(':') ? 'IP6' : 'IP4';

@@ -23,6 +23,7 @@ export const MISCHIEF = {
   'cancel-at-once': { group: 'INVITE', help: 'CANCEL before any answer' },
   'cancel-after-100': { group: 'INVITE', help: 'CANCEL at the first provisional answer' },
   'cancel-crossing': { group: 'INVITE', help: 'CANCEL about when the 200 leaves' },
+  'refuses-reinvite': { group: 'INVITE', help: 'answers a re-INVITE of the sender 488, also where it is over TCP' },
 
   'no-y': { group: 'SDP', help: 'no y=' },
   'long-y': { group: 'SDP', help: 'y= of eleven digits' },
@@ -39,6 +40,7 @@ export const MISCHIEF = {
   'never-connects': { group: 'media', help: 'says a=setup:active and never connects' },
   'stops-reading': { group: 'media', help: 'reads nothing from its TCP connection' },
   'closes-tcp': { group: 'media', help: 'closes the media connection after 2 s, without BYE' },
+  'one-connection': { group: 'media', help: 'listens (TCP) until somebody connects; after a re-INVITE again, at another port' },
   'closes-port': { group: 'media', help: 'closes its UDP port after 2 s, without BYE' },
 
   'no-bye': { group: 'end', help: 'goes away without BYE' },

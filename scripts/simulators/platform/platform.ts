@@ -277,12 +277,12 @@ export class Platform implements AsyncDisposable {
     this.plays.add(play);
     void play.waitEnded(Infinity).then(() => this.#forget(play, options.ssrc === undefined ? ssrc : undefined));
     const target = this.#targetOf(this.#peer(options.peer));
-    const body = writeOffer({ channelId, history, platformId: this.id, address: mediaAddress, port: play.port, transport, ssrc, f }, mischief);
+    const offerAt = (port: number): Uint8Array => writeOffer({ channelId, history, platformId: this.id, address: mediaAddress, port, transport, ssrc, f }, mischief);
     if (mischief.has('duplicate-invite')) duplicateInvites(this.endpoint, target);
-    const invite = this.endpoint.invite(this.#inviteRequest(channelId, ssrc, target, body, mischief), target);
+    const invite = this.endpoint.invite(this.#inviteRequest(channelId, ssrc, target, offerAt(play.port), mischief), target);
     const cancelAfterMs = options.cancelAfterMs ?? (mischief.has('cancel-crossing') ? CROSSING_MS : undefined);
     if (cancelAfterMs !== undefined) this.#cancelLater(play, cancelAfterMs);
-    await play.begin(invite);
+    await play.begin(invite, offerAt);
     return play;
   }
 

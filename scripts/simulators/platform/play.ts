@@ -8,6 +8,7 @@ import { fromByteString, toByteString } from '#core/bytes.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE } from '#core/gb/manscdp-write.ts';
 import { MANSRTSP_TYPE, type Mansrtsp, type MansrtspMethod, type MansrtspRequest, formatMansrtspRequest, parseMansrtsp } from '#core/gb/mansrtsp.ts';
+import { withNextVersion } from '#core/sdp/build.ts';
 import { type GbSdp, parseGbSdp } from '#core/sdp/gb-sdp.ts';
 import { H264_PAYLOAD, H265_PAYLOAD, PS_PAYLOAD, formatOf, readAnswer } from '#core/sdp/negotiate.ts';
 import type { PsUnit } from '#core/ps/demux.ts';
@@ -41,6 +42,9 @@ export interface PlayReport extends RtpCounters {
   readonly mediaFrom: string | undefined;
   /** Why the media connection ended before the dialog did. */
   readonly mediaClosed: string | undefined;
+  /** Media connections that there were (TCP), and re-INVITEs of the sender that were answered 200. */
+  readonly connections: number;
+  readonly reinvites: number;
   /** Whether our BYE was answered 200; undefined when we sent none. */
   readonly byeAnswered: boolean | undefined;
   readonly seenSsrc: number | undefined;
@@ -92,7 +96,9 @@ export class Play implements AsyncDisposable, MediaSink {
   #firstPacketMs: number | undefined;
   #firstFrameMs: number | undefined;
   #ended: string | undefined;
-  #connected = false;
+  #connections = 0;
+  #reinvites = 0;
+  #offerAt: ((port: number) => Uint8Array) | undefined;
   #mediaFrom: string | undefined;
   #mediaClosed: string | undefined;
   #byeAnswered: boolean | undefined;
@@ -135,12 +141,13 @@ export class Play implements AsyncDisposable, MediaSink {
   }
 
   get connected(): boolean {
-    return this.#connected;
+    return this.#connections > 0;
   }
 
-  /** Follows the INVITE to its answer. Rejects with PlayFailed. */
-  async begin(invite: OutgoingInvite): Promise<void> {
+  /** Follows the INVITE to its answer. Rejects with PlayFailed. `offerAt`: our SDP with another port. */
+  async begin(invite: OutgoingInvite, offerAt?: (port: number) => Uint8Array): Promise<void> {
     const { mischief } = this.#parts;
+    this.#offerAt = offerAt;
     this.#invite = invite;
     invite.onFailed = outcome => this.#fail(outcome);
     invite.onAccepted = accepted => void this.#accepted(accepted);
@@ -199,7 +206,8 @@ export class Play implements AsyncDisposable, MediaSink {
   }
 
   onConnected(): void {
-    this.#connected = true;
+    this.#connections += 1;
+    if (this.#parts.mischief.has('one-connection')) this.#receiver.closeDoor();
     this.#conditions.check();
   }
 
@@ -225,12 +233,25 @@ export class Play implements AsyncDisposable, MediaSink {
   #onRequest(incoming: IncomingRequest): void {
     const { mischief } = this.#parts;
     if (incoming.request.method === 'MESSAGE') this.#onMessage(incoming);
-    if (incoming.request.method !== 'BYE') return incoming.respond(incoming.request.method === 'INVITE' ? 488 : 200);
+    if (incoming.request.method === 'INVITE') return void this.#onReinvite(incoming);
+    if (incoming.request.method !== 'BYE') return incoming.respond(200);
     if (mischief.has('bye-glare')) void this.#dialog?.request('BYE');
     if (mischief.has('no-bye-answer')) incoming.drop();
     else incoming.respond(200);
     this.#dialog?.close();
     void this.#end('BYE of the sender');
+  }
+
+  /** The sender has lost its connection and offers what it had answered (RFC 4145 4); over UDP there is nothing to change. */
+  async #onReinvite(incoming: IncomingRequest): Promise<void> {
+    const { transport, mischief, report, channelId } = this.#parts;
+    const offer = parseGbSdp(incoming.request.body);
+    if (transport === 'udp' || mischief.has('refuses-reinvite') || !offer.ok || offer.value.media.setup === undefined || this.#offerAt === undefined) return incoming.respond(488);
+    this.#reinvites += 1;
+    const { connectionAddress, media } = offer.value;
+    await this.#receiver.renew(connectionAddress, media.port, mischief.has('one-connection'));
+    incoming.respond(200, { contentType: 'APPLICATION/SDP', body: withNextVersion(this.#offerAt(this.#receiver.port)) });
+    report('renewed', { channel: channelId, transport });
   }
 
   #onMessage({ request }: IncomingRequest): void {
@@ -266,6 +287,16 @@ export class Play implements AsyncDisposable, MediaSink {
 
   waitPackets(count: number, timeoutMs = DEFAULT_WAIT_MS): Promise<void> {
     return this.#wait(() => this.#judge.counters.packets >= count, `${count} packets`, timeoutMs);
+  }
+
+  /**
+   * Until a picture came at or after `sinceMs` on the clock of the ambience; answers when. After a strike at `sinceMs` the play is back then,
+   * whatever its transport: over TCP what comes later came over another connection, for the old one died with its node.
+   */
+  async waitPictureSince(sinceMs: number, timeoutMs = DEFAULT_WAIT_MS): Promise<number> {
+    const first = (): { readonly atMs: number } | undefined => this.markers.findLast(({ atMs }, i, all) => atMs >= sinceMs && (i === 0 || all[i - 1]!.atMs < sinceMs));
+    await this.#wait(() => first() !== undefined, 'picture', timeoutMs);
+    return first()!.atMs;
   }
 
   /** Until somebody ended it; tells how. */
@@ -311,7 +342,7 @@ export class Play implements AsyncDisposable, MediaSink {
     return {
       ...this.#judge.counters, channelId, transport, codec: videoCodec, audioCodec, frames, damaged, keyFrames, audioFrames, files,
       answerMs: this.#answerMs, firstPacketMs: this.#firstPacketMs, firstFrameMs: this.#firstFrameMs,
-      mediaFrom: this.#mediaFrom, mediaClosed: this.#mediaClosed, byeAnswered: this.#byeAnswered, expectedSsrc: this.#expectedSsrc, seenSsrc: this.#judge.seenSsrc, ended: this.#ended,
+      mediaFrom: this.#mediaFrom, connections: this.#connections, reinvites: this.#reinvites, mediaClosed: this.#mediaClosed, byeAnswered: this.#byeAnswered, expectedSsrc: this.#expectedSsrc, seenSsrc: this.#judge.seenSsrc, ended: this.#ended,
     };
   }
 

@@ -15,9 +15,13 @@ export interface MediaSink {
 
 export interface Receiver extends AsyncDisposable {
   /** What the offer declares. */
-  readonly port: number;
+  port: number;
   /** TCP active: connects to what the answer says. The others wait anyway. */
   connect(address: string, port: number): void;
+  /** A re-INVITE says that the sender has lost its connection: it is let go, and another one is made or waited for. `elsewhere`: at another port. */
+  renew(address: string, port: number, elsewhere: boolean): Promise<void>;
+  /** Listens no more for others. */
+  closeDoor(): void;
   /** Reads no more, while the connection stays. */
   stall(): void;
 }
@@ -31,11 +35,18 @@ const LEAST_FRAME_BYTES = 8;
 export async function openReceiver(transport: PlayTransport, localAddress: string, sink: MediaSink): Promise<Receiver> {
   if (transport === 'udp') return new UdpReceiver(await bindEvenUdp(localAddress), sink);
   if (transport === 'tcp-active') return new TcpReceiver(ACTIVE_PORT, localAddress, undefined, sink);
+  const server = await listenAt(localAddress);
+  return new TcpReceiver(portOf(server), localAddress, server, sink);
+}
+
+async function listenAt(localAddress: string): Promise<Server> {
   const server = createServer();
   server.listen(0, localAddress);
   await once(server, 'listening');
-  return new TcpReceiver((server.address() as { port: number }).port, localAddress, server, sink);
+  return server;
 }
+
+const portOf = (server: Server): number => (server.address() as { port: number }).port;
 
 class UdpReceiver implements Receiver {
   readonly #socket: UdpSocket;
@@ -55,6 +66,12 @@ class UdpReceiver implements Receiver {
     return;
   }
 
+  async renew(): Promise<void> {}
+
+  closeDoor(): void {
+    return;
+  }
+
   stall(): void {
     return;
   }
@@ -66,11 +83,11 @@ class UdpReceiver implements Receiver {
 }
 
 class TcpReceiver implements Receiver {
-  readonly port: number;
+  port: number;
   readonly #localAddress: string;
-  readonly #server: Server | undefined;
   readonly #sink: MediaSink;
-  readonly #frames: FrameReader;
+  #server: Server | undefined;
+  #frames: FrameReader;
   #socket: Socket | undefined;
   #closed = false;
   #stalled = false;
@@ -81,8 +98,37 @@ class TcpReceiver implements Receiver {
     this.#localAddress = localAddress;
     this.#server = server;
     this.#sink = sink;
-    this.#frames = new FrameReader(packet => sink.onPacket(packet, this.#from));
-    server?.on('connection', socket => (this.#socket === undefined && !this.#closed ? this.#adopt(socket) : socket.destroy()));
+    this.#frames = this.#newReader();
+    if (server !== undefined) this.#welcome(server);
+  }
+
+  #newReader(): FrameReader {
+    return new FrameReader(packet => this.#sink.onPacket(packet, this.#from));
+  }
+
+  /** A sender that connects again has lost what it had. */
+  #welcome(server: Server): void {
+    server.on('connection', socket => (this.#closed ? socket.destroy() : this.#adopt(socket)));
+  }
+
+  async renew(address: string, port: number, elsewhere: boolean): Promise<void> {
+    this.#letGo();
+    if (this.#server === undefined) return this.connect(address, port);
+    if (!elsewhere) return;
+    this.closeDoor();
+    this.#server = await listenAt(this.#localAddress);
+    this.port = portOf(this.#server);
+    this.#welcome(this.#server);
+  }
+
+  closeDoor(): void {
+    this.#server?.close();
+  }
+
+  #letGo(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
   }
 
   connect(address: string, port: number): void {
@@ -94,12 +140,15 @@ class TcpReceiver implements Receiver {
   }
 
   #adopt(socket: Socket): void {
+    this.#letGo();
     this.#socket = socket;
+    this.#frames = this.#newReader();
     let why = 'closed by the sender';
     if (this.#server === undefined) socket.on('connect', () => this.#sink.onConnected());
     else this.#sink.onConnected();
     if (this.#stalled) socket.pause();
     socket.on('data', chunk => {
+      if (this.#socket !== socket) return;
       this.#from ||= `${socket.remoteAddress}:${socket.remotePort}`;
       if (this.#frames.push(chunk)) return;
       why = 'not RFC 4571 framing';
@@ -107,7 +156,7 @@ class TcpReceiver implements Receiver {
     });
     socket.on('error', error => (why = error.message));
     socket.on('close', () => {
-      if (!this.#closed) this.#sink.onClosed(why);
+      if (!this.#closed && this.#socket === socket) this.#sink.onClosed(why);
     });
   }
 
@@ -121,7 +170,7 @@ class TcpReceiver implements Receiver {
     this.#closed = true;
     this.#socket?.destroy();
     const server = this.#server;
-    if (server !== undefined) await new Promise<void>(resolve => server.close(() => resolve()));
+    if (server?.listening === true) await new Promise<void>(resolve => server.close(() => resolve()));
   }
 }
 

@@ -283,3 +283,38 @@ await t.test('choice: the order of the resource, then TCP, then back', async t =
   two.flows({ deviceId: '3', channelId: 'c', transport: 'udp' });
   t.match(two.next('failed', pair, at(20_000)), { deviceId: '2' }, 'later it may be');
 });
+
+await t.test('source: a connection that died with a node is asked for again, and nothing is held against the camera', async t => {
+  const restored = (): SourceSession => {
+    const session = SourceSession.restored({ lingerMs: 0, takeOverMs: 0 }, 'a', undefined, at(0), true);
+    session.handle({ type: 'viewer-joined', viewerId: 'v1' }, at(0));
+    return session;
+  };
+  const session = restored();
+  t.match(session.handle({ type: 'leg-cut' }, at(10)), [{ type: 'stop-leg', legId: 'a' }, { type: 'close-leg', legId: 'a' }, { type: 'next-leg', because: 'cut' }]);
+  t.same(session.handle({ type: 'leg-chosen', legId: 'b' }, at(10)), []);
+  t.same(session.handle({ type: 'leg-ended', legId: 'a', failure: null }, at(11)), [], 'the end of the old one is known');
+  t.equal(session.deadline, 10_010, 'it has its time also where nothing else may take over');
+  t.same(session.handle({ type: 'leg-flowing', legId: 'b' }, at(400)), [{ type: 'taken-over', legId: 'b' }]);
+  t.equal(session.phase, 'flowing');
+
+  const hungUp = restored();
+  t.match(hungUp.handle({ type: 'leg-ended', legId: 'a', failure: { code: 'PEER_OFFLINE', why: 'the camera sent BYE' } }, at(5)), [{ type: 'close-leg' }, { type: 'next-leg', because: 'cut' }], 'a camera that noticed first');
+  t.same(hungUp.handle({ type: 'leg-cut' }, at(10)), [], 'once');
+
+  const stands = restored();
+  stands.handle({ type: 'leg-stands' }, at(5));
+  t.match(stands.handle({ type: 'leg-ended', legId: 'a', failure }, at(6)), [{ type: 'close-leg' }, { type: 'next-leg', because: 'failed' }], 'what ends it later is meant');
+
+  const alone = restored();
+  alone.handle({ type: 'leg-cut' }, at(10));
+  t.match(alone.handle({ type: 'leg-chosen', legId: null }, at(10)).at(-1), { type: 'closed', failure: { code: 'MEDIA_UNAVAILABLE' } });
+});
+
+await t.test('choice: what was cut is asked again as it was', async t => {
+  const choice = new SourceChoice();
+  const way = { deviceId: 'd', channelId: 'c', isReachable: true, transport: 'udp', mayMoveToTcp: true } as const;
+  choice.flows({ deviceId: 'd', channelId: 'c', transport: 'tcp-passive' });
+  t.same(choice.next('cut', [way], at(0)), { deviceId: 'd', channelId: 'c', transport: 'tcp-passive' });
+  t.equal(choice.next('cut', [{ ...way, isReachable: false }], at(1)), null, 'a camera that is away is not');
+});

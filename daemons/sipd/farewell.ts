@@ -1,0 +1,58 @@
+/**
+ * Bridges that this node leaves to the other one. They go on until the addresses have moved, so that nobody misses a picture that could
+ * still be sent; what is closed after that says nothing to anybody, for a connection without its address has no way out.
+ */
+import type { MediadRequests } from '#contracts/mediad.ts';
+import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+import type { Log } from '#kit/log.ts';
+import { connectRpc } from '#kit/rpc.ts';
+
+/** keepalived takes the addresses off within a few milliseconds; clusterd sees to it otherwise. */
+const AFTER_MS = 1000;
+
+/** Bridges by the socket of their media process. */
+export type LeftBridges = ReadonlyMap<string, readonly string[]>;
+
+export class Farewell implements Disposable {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #left: LeftBridges = new Map();
+  #timer: Disposable | undefined;
+
+  constructor(clock: Clock, log: Log) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  begin(left: LeftBridges): void {
+    this[Symbol.dispose]();
+    this.#left = left;
+    this.#timer = this.#clock.schedule(addMs(this.#clock.now(), AFTER_MS), () => void this.now());
+  }
+
+  /** Closes what is left. */
+  async now(): Promise<void> {
+    const left = this.#left;
+    this[Symbol.dispose]();
+    await Promise.all([...left].map(([socket, bridgeIds]) => this.#close(socket, bridgeIds)));
+  }
+
+  /** This node goes on with them itself. */
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#left = new Map();
+  }
+
+  async #close(socket: string, bridgeIds: readonly string[]): Promise<void> {
+    if (bridgeIds.length === 0) return;
+    try {
+      await using client = await connectRpc<MediadRequests>(socket);
+      for (const bridgeId of bridgeIds) await client.call('closeBridge', { bridgeId });
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#log.info({ socket, why: error.message }, 'farewell.unheard');
+    }
+  }
+}
