@@ -4,21 +4,15 @@
  * for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera is asked anew (leg-cut of
  * core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same (core/gb/sink-return).
  */
-import type { Endpoint, MediadRequests } from '#contracts/mediad.ts';
+import type { MediadRequests } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import type { SessionStore } from './session-store.ts';
 import type { StoredSource } from './source.ts';
 import type { StoredLeg } from './source-leg.ts';
-import type { StoredViewer } from './viewer.ts';
+import type { RevivedSink, StoredViewer } from './viewer-plan.ts';
 import { reopenedSink } from './sink-reopening.ts';
-
-/** A sink that stands again: where it is now, and the RTP number that it begins with. */
-export interface RevivedSink {
-  readonly local: Endpoint;
-  readonly firstSequence: number | undefined;
-}
 
 /** A bridge that stands again. `cut`: its source is to be asked anew. `sinks`: by sinkId. */
 export interface Revived {

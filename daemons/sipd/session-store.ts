@@ -1,7 +1,7 @@
 /** Running relays on disk, so that a restarted sipd finds their dialogs again (faults.md 1). */
 import type { StateStore } from '#kit/state-store.ts';
 import type { StoredSource } from './source.ts';
-import type { StoredViewer } from './viewer.ts';
+import type { StoredViewer } from './viewer-plan.ts';
 
 const SOURCE = 'source';
 const VIEWER = 'viewer';

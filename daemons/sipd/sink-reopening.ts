@@ -1,7 +1,7 @@
 /** A sink as it was agreed on, opened once more: on this node after a takeover, or toward where its upstream wants it now. */
 import type { OpenSinkParams } from '#contracts/mediad.ts';
 import { RETURN_CONNECT_MS, RETURN_PATIENCE_MS } from '#core/gb/sink-return.ts';
-import type { StoredViewer } from './viewer.ts';
+import type { StoredViewer } from './viewer-plan.ts';
 
 /** Without a mark a session is younger than the time between two of them. More than is sent between two marks and in the gap of a takeover, less than MAX_DROPOUT of RFC 3550. */
 const SEQUENCE_MARGIN = 2000;

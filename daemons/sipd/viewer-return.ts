@@ -9,7 +9,7 @@ import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
 import { reopenedSink } from './sink-reopening.ts';
 import type { Source } from './source.ts';
-import type { StoredViewer } from './viewer.ts';
+import type { StoredViewer } from './viewer-plan.ts';
 
 export interface ViewerReturnDeps {
   readonly clock: Clock;

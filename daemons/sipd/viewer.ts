@@ -1,7 +1,7 @@
 /**
  * IO around one ViewerSession: the INVITE of an upstream and its sink leg. The counterpart of source.ts.
  */
-import type { Endpoint, LegTransport, MediaFormat, MediadEvent } from '#contracts/mediad.ts';
+import type { Endpoint, MediadEvent } from '#contracts/mediad.ts';
 import { ViewerSession, type ViewerInput, type ViewerOutput } from '#core/gb/viewer-session.ts';
 import { fromByteString, toByteString } from '#core/bytes.ts';
 import type { Rendition } from '#core/media/rendition.ts';
@@ -13,38 +13,17 @@ import { type Payload, answerTransport, formatOf, pickPayload } from '#core/sdp/
 import { NO_BODY } from '#core/sip/message.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { Dialog, DialogState, InDialogParts, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
+import type { Dialog, InDialogParts, IncomingInvite, IncomingRequest, ResponseParts } from '#kit/sip-endpoint.ts';
 import { InputQueue } from './input-queue.ts';
 import type { MediaPool } from './media-pool.ts';
-import type { RevivedSink } from './revival.ts';
 import type { Source } from './source.ts';
+import type { RevivedSink, SinkMedia, StoredViewer, ViewerPlan } from './viewer-plan.ts';
 import { ViewerReturn } from './viewer-return.ts';
+
+export type { StoredViewer, ViewerPlan };
 
 /** From the camera's answer to its first key picture. */
 const TRACKS_WITHIN_MS = 5000;
-
-export interface ViewerPlan {
-  readonly sessionId: string;
-  readonly sinkId: string;
-  readonly upstream: string;
-  readonly mappedId: string;
-  readonly transport: LegTransport;
-  readonly localAddress: string;
-  readonly remote: { readonly address: string; readonly port: number };
-  readonly ssrc: number;
-  /** The SSRC is one of ours, to be given back. */
-  readonly ssrcIsOurs: boolean;
-  /** What it gets; undefined: as the camera sends. */
-  readonly rendition?: Rendition | undefined;
-  readonly allowed: readonly string[];
-  readonly connectTimeoutMs: number;
-  /** Absent in rows of older releases. */
-  readonly pictures?: 'whole' | 'as-received';
-  /** It may ask for lost packets again. */
-  readonly nack?: boolean;
-  /** RTP sequence number that it began with; absent in rows of older releases. */
-  readonly firstSequence?: number | undefined;
-}
 
 export interface Fit {
   readonly payload: Payload;
@@ -78,23 +57,6 @@ export interface ReturnWorld {
   readAnswer(viewer: Viewer, body: Uint8Array): ReturnRemote | string;
   /** What is kept of it is another thing now. */
   changed(viewer: Viewer): void;
-}
-
-export interface StoredViewer {
-  readonly plan: ViewerPlan;
-  readonly bridgeId: string;
-  readonly dialog: DialogState;
-  /** Our SDP as a byte string. */
-  readonly answer: string;
-  /** Its sink as agreed; absent in rows of older releases. */
-  readonly media?: SinkMedia | undefined;
-}
-
-interface SinkMedia {
-  readonly local: { readonly address: string; readonly port: number };
-  readonly payloadType: number;
-  readonly format?: MediaFormat | undefined;
-  readonly rendition?: Rendition | undefined;
 }
 
 export class Viewer {
