@@ -1,12 +1,13 @@
 /** A pair of nodes with one camera below and one platform above: for the tests and the bench. */
 import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
+import type { LoadedFootage } from '../media/footage.ts';
 import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { pause } from '../simulators/common/names.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import type { Play } from '../simulators/platform/play.ts';
 import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
-import { PairLab, type PairNode, SIP_ADDRESS, WORLD } from './pair.ts';
+import { PairLab, type PairNode, type PairOptions, SIP_ADDRESS, WORLD } from './pair.ts';
 
 const CITY_ID = '33010000002000000001';
 const CITY_LOCAL_ID = '33010000002000000099';
@@ -25,23 +26,23 @@ export interface PairScene extends AsyncDisposable {
   readonly ids: readonly string[];
 }
 
-export interface PairSceneOptions {
+export interface PairSceneOptions extends PairOptions {
   /** One camera each: how it sends to us, in our role. */
   readonly transports?: readonly ('udp' | 'tcp-active' | 'tcp-passive')[];
-  /** Sections over those of the lab. */
-  readonly config?: Readonly<Record<string, unknown>>;
+  /** Of all cameras, in place of the footage. */
+  readonly pictures?: LoadedFootage;
 }
 
 /** `channels` of each camera. Everybody is registered, and every channel known. */
-export async function openPairScene(channels: number, { transports = ['udp'], config = {} }: PairSceneOptions = {}): Promise<PairScene> {
+export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {} }: PairSceneOptions = {}): Promise<PairScene> {
   await using opening = new Closer();
   const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD }));
   const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }];
   const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
-  const lab = opening.use(await PairLab.open({ config: { upstreams, devices, ...config } }));
+  const lab = opening.use(await PairLab.open({ cluster, config: { upstreams, devices, ...config } }));
   const first = await lab.active(60_000);
   const cameras: CameraSimulator[] = [];
-  for (const i of transports.keys()) cameras.push(opening.use(await CameraSimulator.open({ id: cameraId(i), localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels })));
+  for (const i of transports.keys()) cameras.push(opening.use(await CameraSimulator.open({ id: cameraId(i), localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels, ...(pictures === undefined ? {} : { pictures }) })));
   await Promise.all(cameras.map(camera => camera.registered()));
   await platform.waitRegistered(CITY_LOCAL_ID, 30_000);
   const ids = await publishedIds(first, cameras, channels);

@@ -7,7 +7,7 @@
  *        eth0 10.97.0.1        eth0 10.97.0.2     SIP address of the pair: 10.97.0.100
  *         node a ---- link ------ node b          10.98.0.1 -- 10.98.0.2
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,10 +27,14 @@ import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
 export const WORLD = '10.97.0.254';
 export const SIP_ADDRESS = '10.97.0.100';
 const WITNESS_PORT = 7;
+const NODE_NAMES = ['a', 'b'] as const;
 const LOOK_MS = 10;
 const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.meta.url);
 
-/** Runs this program again in a namespace that it owns, and ends with it; true: it is in there already. */
+/**
+ * Runs this program again in a namespace that it owns, and ends with it; true: it is in there already. However the other one ends,
+ * nothing of it stays: no process, no namespace.
+ */
 export function enterWorld(): boolean {
   if (process.env['VIEWLINK_WORLD'] !== undefined) {
     ip('link', 'add', 'switch', 'type', 'bridge');
@@ -40,14 +44,20 @@ export function enterWorld(): boolean {
   }
   const name = `vlw${process.pid}`;
   execFileSync('ip', ['netns', 'add', name]);
-  try {
-    execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-    const { status } = spawnSync('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name } });
-    process.exitCode = status ?? 1;
-  } finally {
-    execFileSync('ip', ['netns', 'del', name]);
-  }
+  process.once('exit', () => removeWorld(name));
+  execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
+  const child = spawn('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name } });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void child.kill(signal));
+  child.once('exit', code => void (process.exitCode = code ?? 1));
   return false;
+}
+
+function removeWorld(name: string): void {
+  for (const each of [name, ...NODE_NAMES.map(node => `${name}${node}`)]) {
+    const { stdout } = spawnSync('ip', ['netns', 'pids', each], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    for (const pid of stdout.split('\n').filter(line => line !== '')) process.kill(Number(pid), 'SIGKILL');
+    spawnSync('ip', ['netns', 'del', each], { stdio: 'ignore' });
+  }
 }
 
 const ip = (...words: readonly string[]): void => void execFileSync('ip', words, { stdio: 'ignore' });
@@ -55,6 +65,8 @@ const ip = (...words: readonly string[]): void => void execFileSync('ip', words,
 export interface PairOptions {
   /** Sections over those of the lab. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Keys over those of its section `cluster`. */
+  readonly cluster?: Readonly<Record<string, unknown>>;
 }
 
 export class PairNode {
@@ -67,7 +79,7 @@ export class PairNode {
 
   constructor(index: number, world: string, directory: string) {
     this.index = index;
-    this.name = index === 0 ? 'a' : 'b';
+    this.name = NODE_NAMES[index]!;
     this.namespace = `${world}${this.name}`;
     this.directory = join(directory, this.name);
   }
@@ -109,7 +121,22 @@ export class PairNode {
   link(up: boolean): void {
     ip('-n', this.namespace, 'link', 'set', 'eth1', up ? 'up' : 'down');
   }
+
+  /** What its kernel does with packets, as lines of nft, each behind `input` or `output`; none: nothing. Interfaces stay up. */
+  filter(...rules: readonly string[]): void {
+    const chain = (hook: string): string => [`chain ${hook} {`, `type filter hook ${hook} priority -300`, ...rules.flatMap(rule => (rule.startsWith(`${hook} `) ? rule.slice(hook.length + 1) : [])), '}'].join('\n');
+    const table = rules.length === 0 ? [] : ['table inet lab {', chain('input'), chain('output'), '}'];
+    execFileSync('ip', ['netns', 'exec', this.namespace, 'nft', '-f', '-'], { input: ['table inet lab {}', 'delete table inet lab', ...table, ''].join('\n') });
+  }
+
+  /** Every process of it stands still, or goes on. Its kernel does not. */
+  freeze(on: boolean): void {
+    for (const pid of execFileSync('ip', ['netns', 'pids', this.namespace], { encoding: 'utf8' }).split('\n')) if (pid !== '') process.kill(Number(pid), on ? 'SIGSTOP' : 'SIGCONT');
+  }
 }
+
+/** For `filter`: everything is dropped, and no interface knows. */
+export const SEVERED: readonly string[] = ['input iifname "eth*" drop', 'output oifname "eth*" drop'];
 
 export class PairLab implements AsyncDisposable {
   readonly nodes: readonly [PairNode, PairNode];
@@ -120,7 +147,7 @@ export class PairLab implements AsyncDisposable {
     this.#closer = closer;
   }
 
-  static async open({ config = {} }: PairOptions = {}): Promise<PairLab> {
+  static async open({ config = {}, cluster = {} }: PairOptions = {}): Promise<PairLab> {
     await using opening = new Closer();
     const world = process.env['VIEWLINK_WORLD']!;
     const directory = mkdtempSync(join(tmpdir(), 'viewlink-pair-'));
@@ -131,7 +158,7 @@ export class PairLab implements AsyncDisposable {
     opening.defer(() => witness.close());
     await new Promise<void>(resolve => witness.listen(WITNESS_PORT, WORLD, resolve));
     for (const [i, half] of newPairTrust(['a', 'b'], systemRandom).entries()) writeTrust(trustPath(join(nodes[i]!.directory, 'state')), half);
-    for (const node of nodes) await startNode(node, config, opening);
+    for (const node of nodes) await startNode(node, nodeConfig(node, config, cluster), opening);
     return new PairLab(nodes, opening.release());
   }
 
@@ -152,10 +179,16 @@ export class PairLab implements AsyncDisposable {
     const standby = this.other(await this.active());
     for (const limit = clock.now() + limitMs; clock.now() < limit; await pause(clock, LOOK_MS)) {
       const report = await standby.report();
-      const seen = (await this.other(standby).report())?.peer;
-      if (report?.state.whole === true && report.keepalived === 'fault' && seen?.fitness === 100 && seen.hearsUs) return standby;
+      const seen = await this.other(standby).report();
+      if (report?.state.whole === true && report.keepalived === 'fault' && seen?.peer.fitness === 100 && seen.peer.hearsUs && seen.state.sipd?.waiting === 0) return standby;
     }
     throw new Error(`the standby is not ready: ${JSON.stringify(await standby.report())}`);
+  }
+
+  /** The other node than this one serves. */
+  async taken(from: PairNode, limitMs: number): Promise<void> {
+    const next = this.other(from);
+    for (const limit = clock.now() + limitMs; (await next.report())?.state.sipd?.state !== 'active' || !next.serves; await pause(clock, LOOK_MS)) if (clock.now() > limit) throw new Error(`${next.name} did not take over`);
   }
 
   /** Power is cut: everything at once, addresses included. */
@@ -176,10 +209,16 @@ export class PairLab implements AsyncDisposable {
     rmSync(join(node.directory, 'run'), { recursive: true, force: true });
     node.cable(true);
     node.link(true);
-    for (const [name, daemon] of node.daemons) {
-      await daemon.again();
-      if (name === 'clusterd') await configured(node);
-    }
+    const { clusterd, ...others } = Object.fromEntries(node.daemons);
+    await clusterd!.again();
+    await configured(node);
+    await Promise.all(Object.values(others).map(daemon => daemon.again()));
+  }
+
+  /** Both are on the switch, and neither reaches the other there or on the link. */
+  isolate(on: boolean): void {
+    for (const node of this.nodes) execFileSync('bridge', ['link', 'set', 'dev', `port-${node.name}`, 'isolated', on ? 'on' : 'off']);
+    this.nodes[0].link(!on);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -204,7 +243,7 @@ function wire(nodes: readonly PairNode[], closer: Closer): void {
   }
 }
 
-const nodeConfig = ({ name, directory }: PairNode, over: Readonly<Record<string, unknown>>): object => ({
+const nodeConfig = ({ name, directory }: PairNode, over: object, cluster: object): object => ({
   node: { name },
   sip: { id: LAB_ID, listen: [{ transport: 'udp', address: SIP_ADDRESS, port: 5060 }, { transport: 'tcp', address: SIP_ADDRESS, port: 5060 }] },
   devices: { admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } },
@@ -215,17 +254,18 @@ const nodeConfig = ({ name, directory }: PairNode, over: Readonly<Record<string,
     sipAddress: `${SIP_ADDRESS}/24`,
     holdDownS: 2,
     witness: { address: WORLD, port: WITNESS_PORT },
+    ...cluster,
   },
   state: { directory: join(directory, 'state') },
   rpc: { directory: join(directory, 'run') },
   ...over,
 });
 
-async function startNode(node: PairNode, over: Readonly<Record<string, unknown>>, closer: Closer): Promise<void> {
+async function startNode(node: PairNode, content: object, closer: Closer): Promise<void> {
   const { directory, namespace, name } = node;
   mkdirSync(join(directory, 'state'), { recursive: true });
   const config = join(directory, 'gateway.yaml');
-  writeFileSync(config, stringify(nodeConfig(node, over)), { mode: 0o600 });
+  writeFileSync(config, stringify(content), { mode: 0o600 });
   const within = ['ip', 'netns', 'exec', namespace];
   const begin = async (daemon: string, more: Pick<Parameters<typeof DaemonProcess.start>[0], 'entry' | 'args' | 'readyEvent'> & { isProgram?: boolean; onExit?: () => void }): Promise<void> => {
     node.daemons.set(daemon, closer.use(await DaemonProcess.start({ name: `${daemon} of ${name}`, logPath: join(directory, `${daemon}.log`), within, ...more })));

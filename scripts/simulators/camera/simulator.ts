@@ -49,6 +49,8 @@ export interface CameraOptions {
   /** CmdTypes that can be subscribed at the devices; default: Catalog and Alarm. */
   readonly topics?: readonly string[];
   readonly footage?: FootageName;
+  /** In place of it: pictures of the caller's own. */
+  readonly pictures?: LoadedFootage;
   readonly maxPayloadBytes?: number;
   /** The network between us and the platform, for media over UDP: of each channel. */
   readonly impair?: (channel: Channel) => ImpairmentRules | undefined;
@@ -83,7 +85,7 @@ export class CameraSimulator implements AsyncDisposable {
 
   static async open(options: CameraOptions): Promise<CameraSimulator> {
     const ambience = options.ambience ?? quietAmbience();
-    const footage = await loadFootage(options.footage ?? 'h264-g711a');
+    const footage = options.pictures ?? (await loadFootage(options.footage ?? 'h264-g711a'));
     await using closer = new Closer();
     const pacer = closer.use(new Pacer(ambience.clock));
     const doors: Door[] = [];

@@ -1,0 +1,23 @@
+/** Nothing but lost heartbeats and adverts, for long: nobody may take over. */
+import { systemClock as clock } from '#kit/clock.ts';
+import type { PairLab } from '../../lab/pair.ts';
+import { pause } from '../../simulators/common/names.ts';
+import type { Figure } from '../common/figures.ts';
+
+const LOOK_MS = 1000;
+
+/** Lines for `filter`: so many of a hundred are lost as they come in. */
+export const lossy = (percent: number): readonly string[] => ['udp dport 7600', 'tcp dport 7600', 'tcp sport 7600', 'meta l4proto 112'].map(what => `input ${what} numgen random mod 100 < ${percent} drop`);
+
+export async function soakFigure(lab: PairLab, minutes: number, percent: number): Promise<Figure> {
+  await lab.ready(60_000);
+  const terms = async (): Promise<number> => Math.max(...(await Promise.all(lab.nodes.map(node => node.report()))).map(report => report?.term ?? 0));
+  const before = await terms();
+  let silences = 0;
+  for (const node of lab.nodes) node.filter(...lossy(percent));
+  for (const until = clock.now() + minutes * 60_000; clock.now() < until; await pause(clock, LOOK_MS)) {
+    for (const node of lab.nodes) if ((await node.report())?.peer.alive === false) silences += 1;
+  }
+  for (const node of lab.nodes) node.filter();
+  return { name: `${percent} % of heartbeats and adverts lost for ${minutes} min: switches`, value: (await terms()) - before, unit: '', limit: { most: 0 }, method: 'nft drops at random on both nodes; switches are terms', beside: { 'looks without the peer': silences } };
+}
