@@ -73,7 +73,7 @@ export function revisionIn(text: string): number {
 export async function revisionBack(configd: Configd, text: string): Promise<number> {
   if (!/^-\d{1,4}$/.test(text)) return revisionIn(text);
   const rows = await configd.call('history', { limit: 1000 });
-  const kept = rows.filter(({ state }) => state !== 'returned');
+  const kept = rows.filter(({ state }) => state !== 'returned' && state !== 'aside');
   const current = kept.findIndex(({ state }) => state === 'current' || state === 'pending');
   const wanted = kept[current - Number(text)];
   if (wanted === undefined) throw new GatewayError('BAD_REQUEST', { revision: text, why: 'so many are not kept' });

@@ -223,7 +223,7 @@ export interface Revision {
   readonly atWallMs: number;
   readonly author: Author;
   readonly reason: string;
-  readonly state: 'current' | 'pending' | 'past' | 'returned';
+  readonly state: 'current' | 'pending' | 'past' | 'returned' | 'aside';
   readonly sha256: string;
   readonly changes: number;
 }

@@ -9,7 +9,7 @@ import { GatewayError } from '#core/result.ts';
 import type { AuditLog } from '#kit/audit-log.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
-import type { Candidates } from './candidates.ts';
+import type { Candidate, Candidates } from './candidates.ts';
 import { type Commits, isInForce } from './commits.ts';
 import type { Editor, Judged } from './editor.ts';
 import type { Secrets } from './secrets.ts';
@@ -22,6 +22,8 @@ export interface ChangesDeps {
   readonly editor: Editor;
   readonly commits: Commits;
   readonly audit: AuditLog;
+  /** In a pair: null when the other node has what was committed, else why it has not. */
+  readonly reached: () => Promise<string | null>;
 }
 
 export interface How {
@@ -53,26 +55,40 @@ export class Changes {
 
   async check(author: Author, restart: boolean): Promise<CommitResult> {
     const { editor, commits } = this.#deps;
-    const { text, config, issues } = await editor.candidateNow(author);
+    const { text, config, issues } = await editor.candidateNow(editor.candidate(author));
     if (config === undefined) return { ...NOTHING, issues };
     if (this.changedOutside) return issueResult(outside(this.#deps.revisions.current));
     return { ...NOTHING, ...(await commits.check({ text, config, restart })) };
   }
 
-  commit(author: Author, how: Omit<How, 'author' | 'action'>): Promise<CommitResult> {
-    return this.#alone(async () => {
-      const { editor, candidates } = this.#deps;
-      const judged = await editor.candidateNow(author);
+  async commit(author: Author, how: Omit<How, 'author' | 'action'>): Promise<CommitResult> {
+    const { editor, candidates } = this.#deps;
+    const result = await this.commitCandidate(editor.candidate(author), { ...how, action: 'config.commit', author });
+    if (result.revision !== null) candidates.drop(author);
+    return result;
+  }
+
+  /** Of whomever, from whatever revision he began. */
+  commitCandidate(candidate: Omit<Candidate, 'owner'>, how: How): Promise<CommitResult> {
+    return this.alone(async () => {
+      const judged = await this.#deps.editor.candidateNow(candidate);
       if (judged.config !== undefined && judged.changes.length === 0) return issueResult('nothing is changed');
-      const result = await this.#run(judged, { ...how, action: 'config.commit', author });
-      if (result.revision !== null) candidates.drop(author);
-      return result;
+      return await this.#run(judged, how);
+    });
+  }
+
+  /** Of a node that is not active: the revision in force gets another text, of which only what belongs to this machine is new. */
+  commitLocal(author: Author, reason: string, text: string): Promise<CommitResult> {
+    return this.alone(async () => {
+      const { editor, secrets } = this.#deps;
+      const judged = await editor.judge(secrets.sealText(editor.read(text), editor.current().value));
+      return await this.#inPlace({ action: 'config.commit', author, reason, confirmMinutes: null, restart: true }, judged);
     });
   }
 
   /** While a commit waits for `confirm`, any revision but the one before it is refused, and that one comes back at once. */
   rollback(revision: number, how: Omit<How, 'action'>): Promise<CommitResult> {
-    return this.#alone(async () => {
+    return this.alone(async () => {
       const { editor, revisions, commits, audit } = this.#deps;
       if (commits.busy === 'waiting') {
         if (revisions.pending?.returnsTo !== revision) throw new GatewayError('CONFLICT', { why: `a commit waits for confirm: it can be rolled back to revision ${revisions.pending?.returnsTo ?? '?'} only` });
@@ -86,43 +102,73 @@ export class Changes {
   }
 
   adopt(author: Author, reason: string, confirmMinutes: number | null): Promise<CommitResult> {
-    return this.#alone(async () => {
-      const { editor, file, secrets } = this.#deps;
-      if (!this.changedOutside) return issueResult('gateway.yaml is the current revision: there is nothing to adopt');
-      const judged = await editor.judge(file.read() ?? '');
-      if (judged.config === undefined) return { ...NOTHING, issues: judged.issues };
-      const sealed = await editor.judge(secrets.sealText(editor.read(judged.text), editor.current().value));
-      return await this.#run(sealed, { action: 'config.adopt', author, reason, confirmMinutes, restart: false }, true);
+    return this.alone(async () => {
+      const found = await this.outside();
+      if ('issues' in found) return found;
+      return await this.#run(await this.#deps.editor.judge(found.text), { action: 'config.adopt', author, reason, confirmMinutes, restart: false }, true);
     });
+  }
+
+  /** What somebody wrote past us, sealed; or why it cannot be taken over. */
+  async outside(): Promise<{ readonly text: string } | CommitResult> {
+    const { editor, file, secrets } = this.#deps;
+    if (!this.changedOutside) return issueResult('gateway.yaml is the current revision: there is nothing to adopt');
+    const judged = await editor.judge(file.read() ?? '');
+    if (judged.config === undefined) return { ...NOTHING, issues: judged.issues };
+    return { text: secrets.sealText(editor.read(judged.text), editor.current().value) };
+  }
+
+  /** The file is the current revision again. */
+  undoOutside(): void {
+    const { file, revisions, editor } = this.#deps;
+    if (this.changedOutside && revisions.current > 0) file.putBack(editor.current().text);
   }
 
   /** The text takes the place of everything; where it must, daemons start anew. */
   replace(text: string, how: Omit<How, 'restart'>): Promise<CommitResult> {
-    return this.#alone(async () => await this.#run(await this.#deps.editor.judge(text), { ...how, restart: true }, true));
+    return this.alone(async () => await this.#run(await this.#deps.editor.judge(text), { ...how, restart: true }, true));
   }
 
   factoryReset(author: Author, reason: string, confirmMinutes: number | null): Promise<CommitResult> {
     return this.replace(referenceConfig(), { action: 'config.factory-reset', author, confirmMinutes, reason: reason === '' ? 'factory reset' : reason });
   }
 
-  /** A new key, then everything that is kept is sealed with it; only then the old keys go. */
-  rotate(author: Author, reason: string): Promise<CommitResult> {
-    return this.#alone(async () => {
-      const { secrets, editor, revisions, candidates } = this.#deps;
+  /**
+   * A new key, then everything that is kept is sealed with it; only then the old keys go. `inPlace`: this node is not the one that
+   * makes revisions: the one in force keeps its number. `resealMore`: what else hangs on the keys.
+   */
+  rotate(author: Author, reason: string, inPlace: boolean, resealMore: () => void): Promise<CommitResult> {
+    return this.alone(async () => {
+      const { secrets, editor } = this.#deps;
       const before = secrets.ring;
       secrets.addKey();
       const reseal = (text: string): string => secrets.resealText(editor.read(text), before);
-      const result = await this.#run(await editor.judge(reseal(editor.current().text)), { action: 'config.secrets.rotate', author, reason: reason === '' ? 'secrets sealed with a new key' : reason, confirmMinutes: null, restart: false }, true);
+      const judged = await editor.judge(reseal(editor.current().text));
+      const how: How = { action: 'config.secrets.rotate', author, reason: reason === '' ? 'secrets sealed with a new key' : reason, confirmMinutes: null, restart: false };
+      const result = inPlace ? await this.#inPlace(how, judged) : await this.#run(judged, how, true);
       if (result.revision === null) return result;
-      for (const { revision } of revisions.rows(Infinity)) {
-        const text = revisions.text(revision);
-        if (text !== undefined && revision !== result.revision) revisions.replaceText(revision, reseal(text));
-      }
-      for (const { owner, text } of candidates.all()) candidates.replaceText(owner, reseal(text));
+      this.#resealKept(result.revision, reseal);
       this.#deps.audit.reseal();
+      resealMore();
       secrets.forgetOldKeys();
       return result;
     });
+  }
+
+  #resealKept(current: number, reseal: (text: string) => string): void {
+    const { revisions, candidates } = this.#deps;
+    for (const { revision } of revisions.rows(Infinity)) {
+      const text = revisions.text(revision);
+      if (text !== undefined && revision !== current) revisions.replaceText(revision, reseal(text));
+    }
+    for (const { owner, text } of candidates.all()) candidates.replaceText(owner, reseal(text));
+  }
+
+  async #inPlace(how: How, judged: Judged): Promise<CommitResult> {
+    const { revisions, commits } = this.#deps;
+    if (judged.config === undefined) return this.#noted(how, judged, { ...NOTHING, issues: judged.issues });
+    const { refusals, warnings } = await commits.inPlace(judged.text, judged.config);
+    return this.#noted(how, judged, { ...NOTHING, revision: refusals.length === 0 ? revisions.current : null, refusals, warnings });
   }
 
   /** `overOutside`: what somebody wrote past us may go. */
@@ -138,7 +184,9 @@ export class Changes {
       if (error instanceof GatewayError) this.#note(how, judged, NOTHING, error.message);
       throw error;
     });
-    const { revision, refusals, warnings, confirmByWallMs } = end;
+    const { revision, refusals, confirmByWallMs } = end;
+    const late = revision === null ? null : await this.#deps.reached();
+    const warnings = late === null ? end.warnings : [...end.warnings, late];
     const issues = end.why === null ? [] : [{ line: 0, path: '', why: `${end.why}; revision ${revisions.current} is in force` }];
     return this.#noted(how, judged, { revision, issues, refusals, warnings, confirmByWallMs });
   }
@@ -164,7 +212,8 @@ export class Changes {
     this.#deps.audit.record(facts);
   }
 
-  #alone<T>(task: () => Promise<T>): Promise<T> {
+  /** One after the other: whoever changes what is in force. */
+  alone<T>(task: () => Promise<T>): Promise<T> {
     const run = this.#queue.then(task);
     this.#queue = run.catch(() => undefined);
     return run;

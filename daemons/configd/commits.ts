@@ -46,6 +46,10 @@ export interface CommitsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly onEvent: (event: ConfigdEvent) => void;
+  /** What is in force or kept has changed, and is on the disk; before anybody is told of it. Null: nobody has looked at what is in force again. */
+  readonly onSettled: (config: GatewayConfig | null) => void;
+  /** Of the cluster, for revisions made now; 0: there is none, or this node is not the active one. */
+  readonly term: () => number;
   /** Something that nobody asked for just now: it returned by itself. */
   readonly onReturned: (revision: number, returnsTo: number, why: string) => void;
   /** What is in force, to know who should be there; null: nobody knows. */
@@ -87,12 +91,31 @@ export class Commits implements Disposable {
     const pending = revisions.pending;
     file.unstage();
     if (pending === null) return file.settle();
-    const now = clock.now();
     // The old file is there already when what returned it was cut off before it could say so.
     const isBack = !isInForce(file, revisions, pending.revision) && isInForce(file, revisions, pending.returnsTo);
     const waitMs = isBack ? 0 : msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() });
     const why = pending.phase === 'applying' ? 'the configuration daemon ended in the middle of it' : 'it was not confirmed in time';
     log.info({ revision: pending.revision, waitMs }, 'config.pending-found');
+    await this.#waitFor(pending, waitMs, why);
+  }
+
+  /** What waits here is decided by another node from now on. */
+  async standDown(): Promise<void> {
+    await this.#inputs;
+    this.#running = null;
+    this.#alarm.arm(NEVER);
+  }
+
+  /** What another node committed waits here too: whoever lives then returns it at the same time. */
+  async follow(): Promise<void> {
+    const { revisions, clock } = this.#deps;
+    const { pending } = revisions;
+    if (pending !== null) await this.#waitFor(pending, Math.max(1, msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() })), 'it was not confirmed in time');
+  }
+
+  async #waitFor(pending: PendingFile, waitMs: number, why: string): Promise<void> {
+    const { clock } = this.#deps;
+    const now = clock.now();
     const { up } = await this.#peersThere();
     const { commit, outputs } = ConfigCommit.resume(up, addMs(now, Math.max(0, waitMs)), now, why);
     this.#running = { commit, author: pending.author, restart: true, returnsTo: pending.returnsTo, request: null, revision: pending.revision, confirmByWallMs: pending.deadlineWallMs, settled: Promise.withResolvers() };
@@ -145,6 +168,24 @@ export class Commits implements Disposable {
     const { how, why } = await running.settled.promise;
     const done = how === 'committed' || how === 'waiting';
     return { revision: done ? running.revision : null, refusals: begun.commit.refusals, warnings: down.map(warning), confirmByWallMs: how === 'waiting' ? running.confirmByWallMs : null, why: done || begun.commit.refusals.length > 0 ? null : why };
+  }
+
+  /** Another text of the revision in force, which means the same to the other node. It cannot be returned by itself. */
+  async inPlace(text: string, config: GatewayConfig): Promise<Pick<CommitEnd, 'refusals' | 'warnings'>> {
+    const checked = await this.check({ text, config, restart: true });
+    if (checked.refusals.length > 0) return checked;
+    const { file, revisions, peers } = this.#deps;
+    file.stage(text);
+    file.promote();
+    revisions.replaceText(revisions.current, text);
+    file.settle();
+    const { up, down } = await peers.there(config);
+    const refused: Refusal[] = [];
+    for (const daemon of up) {
+      const why = await peers.apply(daemon, true);
+      if (why !== null) refused.push({ daemon, why });
+    }
+    return { refusals: [], warnings: [...down.map(warning), ...refused.map(({ daemon, why }) => `${daemon} did not take it: ${why}`)] };
   }
 
   /** CONFLICT: nothing waits. */
@@ -222,7 +263,7 @@ export class Commits implements Disposable {
       if (which === 'old') file.putBack(textOf(revisions, running.returnsTo));
       else {
         const { text, author, reason, changes } = running.request!;
-        running.revision = revisions.add({ text, author, reason, changes, atWallMs: clock.wall() });
+        running.revision = revisions.add({ text, author, reason, changes, atWallMs: clock.wall(), term: this.#deps.term() });
         revisions.setPending({ phase: 'applying', revision: running.revision, returnsTo: running.returnsTo, author, ...this.#deadlines(0, clock.wall()) });
         file.promote();
       }
@@ -262,6 +303,7 @@ export class Commits implements Disposable {
     } catch (error) {
       return { type: 'return', why: (error as Error).message };
     }
+    this.#deps.onSettled(running.request?.config ?? null);
     onEvent({ type: 'committed', revision, author, pending: true });
     running.settled.resolve({ how: 'waiting', why: '' });
     return null;
@@ -280,6 +322,7 @@ export class Commits implements Disposable {
     if (how === 'returned') revisions.setCurrent(running.returnsTo);
     revisions.setPending(null);
     file.settle();
+    if (revision !== null) this.#deps.onSettled(how === 'committed' ? (running.request?.config ?? null) : null);
     if (how === 'committed') onEvent({ type: 'committed', revision: revision!, author: running.author, pending: false });
     if (how === 'returned') {
       onEvent({ type: 'returned', revision: running.returnsTo, why });

@@ -1,5 +1,6 @@
 /** The texts: what is in force, what is kept, what somebody is about to commit; edited, compared and judged. */
 import type { Author, CandidateReport, ConfigIssue, Json } from '#contracts/configd.ts';
+import { changedKinds } from '#core/config/local-keys.ts';
 import { asSteps, type Change, difference, overlapOf, shown } from '#core/config/difference.ts';
 import type { EditStep } from '#core/config/json.ts';
 import { formatPath, locate, readPath } from '#core/config/path.ts';
@@ -13,7 +14,7 @@ import { migrateText } from '#kit/config-migrate.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import { parseConfigText } from '#kit/config-store.ts';
 import type { ConfigDocument } from '#kit/config-text.ts';
-import type { Candidates } from './candidates.ts';
+import type { Candidate, Candidates } from './candidates.ts';
 import type { Secrets } from './secrets.ts';
 
 export interface Judged {
@@ -116,8 +117,7 @@ export class Editor {
 
   /** BAD_REQUEST: he has none. */
   async report(author: Author): Promise<CandidateReport> {
-    const candidate = this.#deps.candidates.get(author);
-    if (candidate === undefined) throw bad('nothing was edited: there is no candidate');
+    const candidate = this.candidate(author);
     const read = this.read(candidate.text);
     const base = this.#deps.revisions.text(candidate.baseRevision);
     const changes = base === undefined ? [] : difference(this.read(base).value, read.value);
@@ -143,11 +143,35 @@ export class Editor {
     return 'text' in migrated ? migrated.text : text;
   }
 
-  /** His candidate as it would be committed now: on top of what others committed meanwhile, or with the sentence who did. */
-  async candidateNow(author: Author): Promise<Judged> {
-    const { revisions, candidates } = this.#deps;
-    const candidate = candidates.get(author);
+  /** BAD_REQUEST: he has none. */
+  candidate(author: Author): Candidate {
+    const candidate = this.#deps.candidates.get(author);
     if (candidate === undefined) throw bad('nothing was edited: there is no candidate');
+    return candidate;
+  }
+
+  /** Against a kept revision. */
+  changesSince(revision: number, text: string): readonly Change[] {
+    return difference(this.revision(revision).value, this.read(text).value);
+  }
+
+  /** Whether what is changed belongs to this machine of a pair, or to both. */
+  kindsSince(revision: number, text: string): ReturnType<typeof changedKinds> {
+    return changedKinds(this.revision(revision).value, this.read(text).value);
+  }
+
+  /** A kept revision with these steps, sealed. BAD_REQUEST: one cannot be done. */
+  edited(revision: number, steps: readonly EditStep[]): ConfigDocument {
+    const { secrets } = this.#deps;
+    const result = editText(this.revision(revision), steps, { seal: (value, node) => secrets.seal(value, node) });
+    this.#recent.clear();
+    if (!result.ok) throw bad(result.why);
+    return result.read;
+  }
+
+  /** A candidate as it would be committed now: on top of what others committed meanwhile, or with the sentence who did. */
+  async candidateNow(candidate: Omit<Candidate, 'owner'>): Promise<Judged> {
+    const { revisions } = this.#deps;
     if (candidate.baseRevision === revisions.current) return await this.judge(candidate.text);
     const base = revisions.text(candidate.baseRevision);
     if (base === undefined) return conflict(candidate.text, '', `it began from revision ${candidate.baseRevision}, which is not kept any more: discard and edit anew`);
@@ -163,7 +187,7 @@ export class Editor {
 
   #whoChanged(since: number, path: string): string {
     const { revisions } = this.#deps;
-    const row = revisions.rows(Infinity).findLast(({ revision, state }) => revision > since && state !== 'returned' && this.#changes(revision, path));
+    const row = revisions.rows(Infinity).findLast(({ revision, state }) => revision > since && state !== 'returned' && state !== 'aside' && this.#changes(revision, path));
     if (row === undefined) return `${path} was changed meanwhile: discard and edit anew`;
     return `revision ${row.revision} of ${row.author.user}${row.reason === '' ? '' : ` (${row.reason})`} changed ${path} meanwhile: compare, then discard and edit anew`;
   }

@@ -12,15 +12,25 @@ import type { Secrets } from './secrets.ts';
 
 const SYSTEM: Author = { user: 'configd', via: 'system', address: null };
 
+export interface Found {
+  readonly file: ConfigFile;
+  readonly revisions: ConfigRevisions;
+  readonly secrets: Secrets;
+  readonly wallMs: number;
+  readonly log: Log;
+  /** The other node has the same revisions. */
+  readonly inPair: boolean;
+}
+
 /** Afterwards there is a current revision and a file. A file that is no good configuration is left alone and shows as changed outside. */
-export async function takeUp(file: ConfigFile, revisions: ConfigRevisions, secrets: Secrets, wallMs: number, log: Log): Promise<void> {
+export async function takeUp({ file, revisions, secrets, wallMs, log, inPair }: Found): Promise<void> {
   const text = file.read();
   if (revisions.current > 0) {
     if (text === undefined) {
       file.putBack(revisions.text(revisions.current)!);
       log.warn({ revision: revisions.current }, 'config.file-was-missing');
     }
-    return bringUpToDate(file, revisions, wallMs, log);
+    return bringUpToDate({ file, revisions, wallMs, log, inPair });
   }
   const first = text === undefined ? undefined : await sealed(text, secrets);
   const reason = first === undefined ? 'factory settings' : 'as it was found at the first start';
@@ -30,14 +40,19 @@ export async function takeUp(file: ConfigFile, revisions: ConfigRevisions, secre
   log.info({ revision, reason }, 'config.first-revision');
 }
 
-/** A file of an older schema becomes a revision of this one; the one before stays for the software before. */
-function bringUpToDate(file: ConfigFile, revisions: ConfigRevisions, wallMs: number, log: Log): void {
+/**
+ * A file of an older schema becomes a revision of this one; the one before stays for the software before. In a pair it is the same
+ * revision in other words, as the other node still has it, and its text of before stays beside it.
+ */
+function bringUpToDate({ file, revisions, wallMs, log, inPair }: Omit<Found, 'secrets'>): void {
   const text = file.read() ?? '';
   const read = readText(text);
   if (!read.ok || revisions.pending !== null || textHash(text) !== revisions.hashOf(revisions.current)) return;
   const migrated = migrateText(read.read);
   if (!('text' in migrated) || migrated.text === text) return;
-  const revision = revisions.add({ text: migrated.text, author: SYSTEM, reason: `schema version ${SCHEMA_VERSION}`, changes: 0, atWallMs: wallMs });
+  if (inPair) revisions.keepBeside(revisions.current, 'before');
+  if (inPair) revisions.replaceText(revisions.current, migrated.text);
+  const revision = inPair ? revisions.current : revisions.add({ text: migrated.text, author: SYSTEM, reason: `schema version ${SCHEMA_VERSION}`, changes: 0, atWallMs: wallMs });
   file.putBack(migrated.text);
   revisions.setCurrent(revision);
   log.info({ revision, schemaVersion: SCHEMA_VERSION }, 'config.migrated');

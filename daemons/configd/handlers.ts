@@ -1,6 +1,7 @@
 /** What configd answers over RPC, method by method. */
-import type { ConfigdRequests } from '#contracts/configd.ts';
+import type { Author, ConfigdRequests } from '#contracts/configd.ts';
 import { shown } from '#core/config/difference.ts';
+import { GatewayError } from '#core/result.ts';
 import type { AuditLog } from '#kit/audit-log.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import { processFigures } from '#kit/process-figures.ts';
@@ -10,6 +11,10 @@ import type { Candidates } from './candidates.ts';
 import type { Changes } from './changes.ts';
 import type { Commits } from './commits.ts';
 import type { Editor } from './editor.ts';
+import type { PairAudit } from './pair-audit.ts';
+import type { PairCommits } from './pair-commits.ts';
+import type { Pair } from './pair.ts';
+import type { Secrets } from './secrets.ts';
 
 export interface HandlersDeps {
   readonly revisions: ConfigRevisions;
@@ -20,9 +25,20 @@ export interface HandlersDeps {
   readonly backups: Backups;
   readonly audit: AuditLog;
   readonly schemaVersion: number;
+  readonly secrets: Secrets;
+  readonly pair: Pair;
+  readonly pairCommits: PairCommits;
+  readonly pairAudit: PairAudit;
 }
 
-export function handlersOf({ revisions, candidates, editor, changes, commits, backups, audit, schemaVersion }: HandlersDeps): RpcHandlers<ConfigdRequests> {
+export function handlersOf(deps: HandlersDeps): RpcHandlers<ConfigdRequests> {
+  return { ...textHandlers(deps), ...changeHandlers(deps), ...auditHandlers(deps), ...pairHandlers(deps) };
+}
+
+type Handlers = RpcHandlers<ConfigdRequests>;
+
+/** What changes nothing that is in force. */
+function textHandlers({ revisions, candidates, editor, changes, commits, schemaVersion }: HandlersDeps): Pick<Handlers, 'status' | 'show' | 'edit' | 'load' | 'discard' | 'candidate' | 'compare' | 'check' | 'history'> {
   return {
     status: () => {
       const { pending } = revisions;
@@ -36,27 +52,56 @@ export function handlersOf({ revisions, candidates, editor, changes, commits, ba
     candidate: ({ author }) => (candidates.get(author) === undefined ? null : editor.report(author)),
     compare: ({ from, to }) => editor.compare(from, to).map(shown),
     check: ({ author, restart = false }) => changes.check(author, restart),
-    commit: ({ author, reason, confirmMinutes, restart = false }) => changes.commit(author, { reason, confirmMinutes, restart }),
-    confirm: async ({ author }) => {
-      const revision = await commits.confirm();
-      audit.record({ author, action: 'config.confirm', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: '' });
-      return { revision };
-    },
-    rollback: ({ author, revision, reason, confirmMinutes, restart = false }) => changes.rollback(revision, { author, reason, confirmMinutes, restart }),
     history: ({ limit }) => revisions.rows(limit),
-    adopt: ({ author, reason, confirmMinutes = null }) => changes.adopt(author, reason, confirmMinutes),
+  };
+}
+
+/** What does: in a pair on the active node. */
+function changeHandlers({ revisions, changes, commits, backups, audit, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
+  const FORWARDED = { where: 'forwarded' } as const;
+  const confirm = async (author: Author): Promise<{ readonly revision: number }> => {
+    const revision = await commits.confirm();
+    audit.record({ author, action: 'config.confirm', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: '' });
+    return { revision };
+  };
+  return {
+    commit: ({ author, reason, confirmMinutes, restart = false, where }) => pairCommits.wherever(where, () => changes.commit(author, { reason, confirmMinutes, restart }), () => pairCommits.commit(author, { reason, confirmMinutes, restart })),
+    confirm: params => pairCommits.wherever(params.where, () => confirm(params.author), (link, options) => link.call('confirm', { ...params, ...FORWARDED }, options)),
+    rollback: params => pairCommits.wherever(params.where, () => changes.rollback(params.revision, { ...params, restart: params.restart ?? false }), (link, options) => link.call('rollback', { ...params, ...FORWARDED }, options)),
+    adopt: ({ author, reason, confirmMinutes = null, where }) => pairCommits.wherever(where, () => changes.adopt(author, reason, confirmMinutes), () => pairCommits.adopt(author, reason, confirmMinutes)),
     backup: async ({ author, passphrase }) => {
       const file = await backups.make(passphrase);
       audit.record({ author, action: 'config.backup', target: `revision ${revisions.current}`, before: null, after: null, result: 'done', detail: `${file.length} bytes` });
       return { fileBase64: Buffer.from(file).toString('base64') };
     },
-    restore: ({ author, passphrase, fileBase64, confirmMinutes = null }) => backups.restore({ author, confirmMinutes }, Buffer.from(fileBase64, 'base64'), passphrase),
-    rotateSecrets: ({ author, reason }) => changes.rotate(author, reason),
-    factoryReset: ({ author, reason, confirmMinutes = null }) => changes.factoryReset(author, reason, confirmMinutes),
+    restore: params => pairCommits.wherever(params.where, () => backups.restore({ author: params.author, confirmMinutes: params.confirmMinutes ?? null }, Buffer.from(params.fileBase64, 'base64'), params.passphrase), (link, options) => link.call('restore', { ...params, ...FORWARDED }, options)),
+    rotateSecrets: ({ author, reason }) => changes.rotate(author, reason, pair.role !== null && !pair.role.active, () => pairAudit.reseal()),
+    factoryReset: ({ author, reason, confirmMinutes = null }) => {
+      if (pair.role?.active === true && pair.peer !== null) throw new GatewayError('NOT_PERMITTED', { why: 'this node is the active one of a pair: give the role to the other one first (vlink cluster switch)' });
+      return changes.factoryReset(author, reason, confirmMinutes);
+    },
+  };
+}
+
+function auditHandlers({ commits, audit, pair, pairAudit }: HandlersDeps): Pick<Handlers, 'audit' | 'auditLog' | 'auditVerify' | 'counters'> {
+  return {
     audit: facts => ({ sequence: audit.append(facts).sequence }),
-    auditLog: ({ fromSequence, limit }) => audit.read(fromSequence, limit),
-    auditVerify: () => audit.verify(),
-    counters: () => ({ ...prefixed('config', commits.counters), ...prefixed('audit', audit.counters), ...processFigures() }),
+    auditLog: ({ fromSequence, limit, of }) => pairAudit.read(fromSequence, limit, of, pair.names?.own ?? null),
+    auditVerify: () => pairAudit.verify(),
+    counters: () => ({ ...prefixed('config', commits.counters), ...prefixed('audit', audit.counters), ...(pair.names !== null && prefixed('audit.copy', pairAudit.counters)), ...processFigures() }),
+  };
+}
+
+function pairHandlers({ revisions, editor, secrets, pair, pairCommits }: HandlersDeps): Pick<Handlers, 'line' | 'revisionText' | 'commitFor' | 'pair'> {
+  return {
+    line: ({ node, mark, held }) => pair.tell(node, mark, held),
+    revisionText: ({ revision }) => {
+      const text = revisions.text(revision);
+      if (text === undefined) throw new GatewayError('BAD_REQUEST', { revision, why: 'it is not kept' });
+      return { text: secrets.openText(editor.read(text)) };
+    },
+    commitFor: params => pairCommits.commitFor(params),
+    pair: () => pair.report(),
   };
 }
 

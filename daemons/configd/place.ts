@@ -18,10 +18,22 @@ const auditIn = (stateDirectory: string): string => join(stateDirectory, 'audit'
 /** Not in its directory: who empties that leaves this. */
 const auditHeadIn = (stateDirectory: string): string => join(stateDirectory, 'audit-head');
 
+const auditOptions = (log: Log) => ({ time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log });
+
 /** The audit log of this machine; `ring`: the keys of the secrets as they are now. */
 export function openAudit(stateDirectory: string, ring: () => KeyRing, log: Log): AuditLog {
-  return new AuditLog(auditIn(stateDirectory), { time: { wallMs: () => systemClock.wall(), bootMs: () => bootTime().bootMs }, log, head: { path: auditHeadIn(stateDirectory), ring, random: systemRandom } });
+  return new AuditLog(auditIn(stateDirectory), { ...auditOptions(log), head: { path: auditHeadIn(stateDirectory), ring, random: systemRandom } });
 }
+
+/** Where the copies of the logs of other nodes are, a directory each. */
+export const auditCopiesIn = (stateDirectory: string): string => join(stateDirectory, 'audit-copies');
+
+/** As `openAudit`, of what was written by another node. `name`: of the copy. */
+export function openAuditCopy(stateDirectory: string, name: string, ring: () => KeyRing, log: Log): AuditLog {
+  return new AuditLog(join(auditCopiesIn(stateDirectory), name), { ...auditOptions(log), copy: true, head: { path: join(stateDirectory, `audit-copy-${name}-head`), ring, random: systemRandom } });
+}
+
+export const lineIn = (stateDirectory: string): string => join(stateDirectory, 'line.json');
 
 /** What is in force; null when it cannot be read. */
 export async function configInForce(configPath: string): Promise<GatewayConfig | null> {

@@ -66,6 +66,28 @@ export class Secrets {
     return withSecrets(read, this.seal(sealed, SCHEMA_TREE));
   }
 
+  /** The text with every secret open, for the other node alone. STORE_FAILED: one cannot be opened. */
+  openText(read: ConfigDocument): string {
+    return withSecrets(read, mapSecrets(read.value, SCHEMA_TREE, secret => this.#open(secret)));
+  }
+
+  /** A part of the configuration with every secret open, as `openText`. */
+  openValue(value: Json, node: SchemaNode | undefined): Json {
+    return mapSecrets(value, node, secret => this.#open(secret));
+  }
+
+  #open(secret: Json): Json {
+    const text = typeof secret === 'string' && isSealed(secret) ? openSecret(this.#ring, secret) : secret;
+    if (text === undefined) throw new GatewayError('STORE_FAILED', { why: 'a secret cannot be opened: its key is not here' });
+    return text;
+  }
+
+  /** The text of somebody who opened its secrets, sealed with our key. One that stands in `base` already stays as it is there: it did not change. */
+  sealAll(read: ConfigDocument, base: Json): string {
+    const known = mapSecrets(read.value, SCHEMA_TREE, (secret, _kind, before) => (typeof before === 'string' && isSealed(before) && openSecret(this.#ring, before) === secret ? before : secret), base);
+    return withSecrets(read, this.seal(known, SCHEMA_TREE));
+  }
+
   /** A new key in front; the old ones still open. NOT_PERMITTED: the keys are a credential, which is not ours. */
   addKey(): void {
     if (this.#place.credential) throw new GatewayError('NOT_PERMITTED', { why: 'the key is a credential of systemd: seal a new one with systemd-creds, restart the daemons, then commit' });

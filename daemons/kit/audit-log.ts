@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AuditEntry } from '#contracts/configd.ts';
+import type { AuditEntry, AuditVerdict } from '#contracts/configd.ts';
 import { appendLine, type AuditFacts, CHAIN_START, type ChainHead, fileHeader, followLine, readHeader, readLine, type Sha256 } from '#core/audit/chain.ts';
 import { judgeHead } from '#core/audit/head.ts';
 import { AuditHead, type AuditHeadOptions } from './audit-head.ts';
@@ -36,14 +36,10 @@ export interface AuditLogOptions {
   readonly log: Log;
   /** Where the end of the chain is kept, and the keys that its own key is sealed with. */
   readonly head: AuditHeadOptions;
+  /** It holds what was written elsewhere (`take`), and nothing of its own. */
+  readonly copy?: boolean;
   readonly fileBytes?: number;
   readonly totalBytes?: number;
-}
-
-export interface AuditVerdict {
-  readonly entries: number;
-  readonly brokenAt: number | null;
-  readonly why: string | null;
 }
 
 interface WaitingFacts {
@@ -109,6 +105,7 @@ export class AuditLog implements Disposable {
   }
 
   #recordOwn(action: string, result: AuditFacts['result'], detail: string): void {
+    if (this.#options.copy === true) return;
     this.record({ author: { user: 'configd', via: 'system', address: null }, action, target: 'audit log', before: null, after: null, result, detail });
   }
 
@@ -130,6 +127,22 @@ export class AuditLog implements Disposable {
   append(facts: AuditFacts): AuditEntry {
     this.#flush();
     return this.#write(facts, this.#options.time.wallMs(), this.#options.time.bootMs());
+  }
+
+  /** An entry of the log that this is a copy of, with its number and its times, under the chain of the copy. STORE_FAILED. */
+  take(entry: AuditEntry): void {
+    if (entry.sequence !== this.#head.sequence + 1) this.#skipTo(entry.sequence);
+    const { author, action, target, before, after, result, detail } = entry;
+    this.#write({ author, action, target, before, after, result, detail }, entry.atWallMs, entry.monotonicMs);
+  }
+
+  /** What is between went there before it could be copied. That it is missing shows, but at the beginning, where every log once begins. */
+  #skipTo(sequence: number): void {
+    const isEmpty = this.#head.sequence === 0;
+    if (isEmpty) for (const name of this.#files()) removeDurably(join(this.#directory, name));
+    this.#head = { sequence: sequence - 1, hash: this.#head.hash };
+    this.#begin();
+    this.#kept.put({ ...this.#head, ...(isEmpty && { droppedTo: sequence - 1 }) });
   }
 
   /** As `append`; what the disk does not take waits in memory and is counted: what was done is done. */
@@ -222,7 +235,7 @@ export class AuditLog implements Disposable {
     this.#bytes += bytes.length;
     this.#head = head;
     // The journal is a second witness of where the chain was.
-    this.#options.log.info({ sequence: head.sequence, hash: head.hash, action: facts.action, user: facts.author.user, result: facts.result }, 'audit.appended');
+    this.#options.log[this.#options.copy === true ? 'debug' : 'info']({ sequence: head.sequence, hash: head.hash, action: facts.action, user: facts.author.user, result: facts.result }, 'audit.appended');
     return JSON.parse(line) as AuditEntry;
   }
 

@@ -4,21 +4,35 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { Author, RevisionRow } from '#contracts/configd.ts';
+import { type LineFacts, type LineRow, rowId } from '#core/config/line.ts';
 import type { PendingCommit } from '#core/config/pending.ts';
-import { removeDurably, removeQuietly, writeDurably } from './durable.ts';
+import { removeDurably, removeQuietly, syncDirectory, writeDurably } from './durable.ts';
 import type { Log } from './log.ts';
 
 export const MAX_REVISIONS = 200;
 /** A configuration of 100,000 devices has 12 MB. */
 const MAX_REVISION_BYTES = 256 * 1024 * 1024;
 const FILE = /^(\d{8})\.rev$/;
+const ASIDE = /^(\d{8}-[0-9a-f]{24})\.aside$/;
+/** What is not in force yet goes with its process. */
+const UNFINISHED = /\.(new|incoming)$/;
 const PENDING_FILE = 'pending.json';
 
 const author = z.strictObject({ user: z.string().max(128), via: z.enum(['cli', 'api', 'system']), address: z.string().max(128).nullable() });
-const facts = z.strictObject({ revision: z.int().min(1), atWallMs: z.number(), author, reason: z.string(), sha256: z.string(), changes: z.int().min(0) });
+const facts = z.strictObject({
+  revision: z.int().min(1),
+  atWallMs: z.number(),
+  author,
+  reason: z.string(),
+  sha256: z.string(),
+  changes: z.int().min(0),
+  /** Only in a pair (core/config/line.ts). */
+  term: z.int().min(1).optional(),
+  aside: z.string().max(64).optional(),
+});
 const pendingFacts = z.strictObject({
   phase: z.enum(['applying', 'waiting']),
   revision: z.int().min(1),
@@ -40,6 +54,10 @@ export interface NewRevision {
   readonly reason: string;
   readonly changes: number;
   readonly atWallMs: number;
+  /** Of the cluster; absent or 0: there is no pair. */
+  readonly term?: number;
+  /** Of a conflict: the node whose revision it was. */
+  readonly aside?: string;
 }
 
 export const textHash = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
@@ -74,7 +92,12 @@ export class ConfigRevisions {
     return [...this.#known.values()]
       .sort((a, b) => b.revision - a.revision)
       .slice(0, limit)
-      .map(({ revision, atWallMs, author: who, reason, sha256, changes }) => ({ revision, atWallMs, author: who, reason, sha256, changes, state: revision === pending ? 'pending' : revision === this.#current ? 'current' : this.#returned.has(revision) ? 'returned' : 'past' }));
+      .map(({ revision, atWallMs, author: who, reason, sha256, changes, aside }) => ({ revision, atWallMs, author: who, reason, sha256, changes, state: revision === pending ? 'pending' : revision === this.#current ? 'current' : this.#returned.has(revision) ? 'returned' : aside !== undefined ? 'aside' : 'past' }));
+  }
+
+  /** As the other node of a pair is told of them, newest first. */
+  lineRows(): readonly LineRow[] {
+    return [...this.#known.values()].sort((a, b) => b.revision - a.revision).map(one => ({ ...lineFacts(one), id: rowId(lineFacts(one), textHash), returned: this.#returned.has(one.revision) }));
   }
 
   /** Undefined: not kept any more. */
@@ -89,11 +112,57 @@ export class ConfigRevisions {
   }
 
   /** On the disk when it returns; it is not current by that. */
-  add({ text, author: who, reason, changes, atWallMs }: NewRevision): number {
+  add({ text, author: who, reason, changes, atWallMs, term = 0, aside }: NewRevision): number {
     const revision = Math.max(0, ...this.#known.keys()) + 1;
-    this.#write({ revision, atWallMs, author: { ...who }, reason, sha256: textHash(text), changes }, text);
+    this.#write({ revision, atWallMs, author: { ...who }, reason, sha256: textHash(text), changes, ...(term > 0 && { term }), ...(aside !== undefined && { aside }) }, text);
     this.#prune();
     return revision;
+  }
+
+  /** A revision of the other node, under its own number, on the disk; it is none of ours before `takeIncoming`. */
+  putIncoming({ revision, atWallMs, author: who, reason, changes, term, aside }: LineFacts, text: string): void {
+    const one: Facts = { revision, atWallMs, author: { ...who }, reason, sha256: textHash(text), changes, ...(term > 0 && { term }), ...(aside !== null && { aside }) };
+    writeDurably(this.#incomingOf(revision), `${JSON.stringify(one)}\n${text}`);
+  }
+
+  /** Only renames: a disk that is full by now does not keep us from it. `strays`: those of ours that give way, kept as `aside` files or, from before there was a pair, as `alone` ones. */
+  takeIncoming(strays: readonly LineRow[], kept: 'aside' | 'alone'): void {
+    for (const { revision, id } of strays) {
+      renameSync(this.#fileOf(revision), join(this.#directory, `${String(revision).padStart(8, '0')}-${id}.${kept}`));
+      this.#known.delete(revision);
+      this.#returned.delete(revision);
+    }
+    for (const name of readdirSync(this.#directory).filter(found => found.endsWith('.incoming')).sort()) {
+      const path = join(this.#directory, name.replace('.incoming', '.rev'));
+      renameSync(join(this.#directory, name), path);
+      this.#take(basename(path));
+    }
+    syncDirectory(join(this.#directory, PENDING_FILE));
+    this.#prune();
+  }
+
+  dropIncoming(): void {
+    for (const name of readdirSync(this.#directory)) if (name.endsWith('.incoming')) removeQuietly(join(this.#directory, name));
+  }
+
+  /** Those that gave way and that nobody has numbered anew yet, oldest first. */
+  strays(): readonly { readonly path: string; readonly facts: LineFacts; readonly text: string }[] {
+    const names = readdirSync(this.#directory).filter(name => ASIDE.test(name)).sort();
+    return names.flatMap(name => {
+      const path = join(this.#directory, name);
+      const read = readRevision(path);
+      return read === undefined ? [] : [{ path, facts: lineFacts(read.facts), text: read.text }];
+    });
+  }
+
+  /** It stands among the revisions again. */
+  dropStray(path: string): void {
+    removeDurably(path);
+  }
+
+  /** What the other node says of them. */
+  setReturned(revisions: readonly number[]): void {
+    this.#returned = new Set(revisions);
   }
 
   /** The same revision with another text of the same meaning: its secrets have a new key. */
@@ -102,6 +171,11 @@ export class ConfigRevisions {
     if (known === undefined) return;
     const { bytes: _, ...rest } = known;
     this.#write({ ...rest, sha256: textHash(text) }, text);
+  }
+
+  /** A copy of it under another ending, which is no revision. */
+  keepBeside(revision: number, ending: string): void {
+    writeDurably(this.#fileOf(revision).replace(/rev$/, ending), readFileSync(this.#fileOf(revision)));
   }
 
   setCurrent(revision: number): void {
@@ -132,6 +206,10 @@ export class ConfigRevisions {
     else writeDurably(this.pendingPath, `${JSON.stringify(pending)}\n`);
   }
 
+  #incomingOf(revision: number): string {
+    return this.#fileOf(revision).replace(/\.rev$/, '.incoming');
+  }
+
   #fileOf(revision: number): string {
     return join(this.#directory, `${String(revision).padStart(8, '0')}.rev`);
   }
@@ -147,7 +225,7 @@ export class ConfigRevisions {
 
   #take(name: string): void {
     const path = join(this.#directory, name);
-    if (name.endsWith('.new')) return void removeQuietly(path);
+    if (UNFINISHED.test(name)) return void removeQuietly(path);
     if (!FILE.test(name)) return;
     const read = this.#read(path);
     if (read !== undefined) this.#known.set(read.facts.revision, { ...read.facts, bytes: Buffer.byteLength(read.text) });
@@ -158,15 +236,8 @@ export class ConfigRevisions {
   }
 
   #read(path: string): { readonly facts: Facts; readonly text: string } | undefined {
-    try {
-      const content = readFileSync(path, 'utf8');
-      const end = content.indexOf('\n');
-      const text = content.slice(end + 1);
-      const parsed = facts.parse(JSON.parse(content.slice(0, end)));
-      return parsed.sha256 === textHash(text) && this.#fileOf(parsed.revision) === path ? { facts: parsed, text } : undefined;
-    } catch {
-      return undefined;
-    }
+    const read = readRevision(path);
+    return read !== undefined && this.#fileOf(read.facts.revision) === path ? read : undefined;
   }
 
   /** The oldest go, but not the one in force nor one to which a commit may return. */
@@ -198,5 +269,20 @@ export class ConfigRevisions {
     } catch (error) {
       this.#log.warn({ why: (error as Error).message }, 'config.state-not-saved');
     }
+  }
+}
+
+const lineFacts = ({ revision, atWallMs, author: who, reason, changes, term = 0, aside = null }: Omit<Facts, 'aside'> & { readonly aside?: string | null | undefined }): LineFacts => ({ revision, atWallMs, author: who, reason, changes, term, aside });
+
+/** Undefined: it is none, or not whole. */
+function readRevision(path: string): { readonly facts: Facts; readonly text: string } | undefined {
+  try {
+    const content = readFileSync(path, 'utf8');
+    const end = content.indexOf('\n');
+    const text = content.slice(end + 1);
+    const parsed = facts.parse(JSON.parse(content.slice(0, end)));
+    return parsed.sha256 === textHash(text) ? { facts: parsed, text } : undefined;
+  } catch {
+    return undefined;
   }
 }

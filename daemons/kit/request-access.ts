@@ -99,6 +99,10 @@ export const configdAccess: RpcAccess<ConfigdRequests> = {
   audit: 'read',
   auditLog: 'audit',
   auditVerify: 'audit',
+  line: 'daemons',
+  revisionText: 'daemons',
+  commitFor: 'daemons',
+  pair: 'read',
   counters: 'read',
 };
 

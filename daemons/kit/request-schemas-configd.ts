@@ -17,6 +17,7 @@ const revision = z.int().min(1);
 const confirmMinutes = z.number().positive().max(MAX_CONFIRM_MINUTES).nullable();
 const restart = z.boolean().optional();
 const passphrase = z.string().min(12, 'a passphrase has at least 12 characters').max(1024);
+const where = z.enum(['forwarded', 'local']).optional();
 const mine = z.strictObject({ author });
 const because = z.strictObject({ author, reason });
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
@@ -31,17 +32,21 @@ export const configdRequestSchemas: RpcSchemas<ConfigdRequests> = {
   candidate: mine,
   compare: z.strictObject({ from: revision, to: revision }),
   check: z.strictObject({ author, restart }),
-  commit: z.strictObject({ author, reason, confirmMinutes, restart }),
-  confirm: mine,
-  rollback: z.strictObject({ author, revision, reason, confirmMinutes, restart }),
+  commit: z.strictObject({ author, reason, confirmMinutes, restart, where }),
+  confirm: z.strictObject({ author, where }),
+  rollback: z.strictObject({ author, revision, reason, confirmMinutes, restart, where }),
   history: z.strictObject({ limit: z.int().min(1).max(1000) }),
-  adopt: z.strictObject({ author, reason, confirmMinutes: confirmMinutes.optional() }),
+  adopt: z.strictObject({ author, reason, confirmMinutes: confirmMinutes.optional(), where }),
   backup: z.strictObject({ author, passphrase }),
-  restore: z.strictObject({ author, passphrase, fileBase64: z.base64().max(MAX_TEXT), confirmMinutes: confirmMinutes.optional() }),
+  restore: z.strictObject({ author, passphrase, fileBase64: z.base64().max(MAX_TEXT), confirmMinutes: confirmMinutes.optional(), where }),
   rotateSecrets: because,
   factoryReset: z.strictObject({ author, reason, confirmMinutes: confirmMinutes.optional() }),
   audit: z.strictObject({ author, action: z.string().min(1).max(64), target: z.string().max(1024), before: json, after: json, result: z.enum(['done', 'refused', 'failed']), detail: z.string().max(4096) }),
-  auditLog: z.strictObject({ fromSequence: z.int(), limit: z.int().min(1).max(10_000) }),
+  auditLog: z.strictObject({ fromSequence: z.int(), limit: z.int().min(1).max(10_000), of: z.string().min(1).max(64).optional() }),
   auditVerify: nothing,
+  line: z.strictObject({ node: z.string().min(1).max(64), mark: z.string().max(64), held: z.string().max(1000).nullable() }),
+  revisionText: z.strictObject({ revision }),
+  commitFor: z.strictObject({ author, base: z.strictObject({ revision, id: z.string().max(64) }), steps: z.array(step).max(MAX_STEPS), reason, confirmMinutes, restart, action: z.enum(['config.commit', 'config.adopt']) }),
+  pair: nothing,
   counters: nothing,
 };

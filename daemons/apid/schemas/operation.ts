@@ -59,7 +59,7 @@ export const commitResult: z.ZodType<CommitResult> = z
   .strictObject({ revision: z.int().nullable(), issues: z.array(issue), refusals: z.array(z.strictObject({ daemon: z.string(), why: z.string() })), warnings: z.array(z.string()), confirmByWallMs: wallMs.nullable() })
   .meta({ id: 'CommitResult' });
 export const revision: z.ZodType<RevisionRow> = z
-  .strictObject({ revision: z.int(), atWallMs: wallMs, author, reason: z.string(), state: z.enum(['current', 'pending', 'past', 'returned']), sha256: z.string(), changes: z.int() })
+  .strictObject({ revision: z.int(), atWallMs: wallMs, author, reason: z.string(), state: z.enum(['current', 'pending', 'past', 'returned', 'aside']), sha256: z.string(), changes: z.int() })
   .meta({ id: 'Revision' });
 
 export const auditEntry: z.ZodType<AuditEntry> = z

@@ -1,0 +1,47 @@
+/** What the other node of the pair has of what was committed here, as its own questions tell. */
+import type { Ms } from '#core/units.ts';
+import { addMs } from '#core/units.ts';
+import type { Clock } from '#kit/clock.ts';
+
+/** It asks once a second. */
+const SILENT_MS = 3000;
+/** A commit is answered when it is on both nodes, or after this with a warning. */
+const PATIENCE_MS = 5000;
+
+interface Asked {
+  readonly at: Ms;
+  readonly mark: string;
+  readonly held: string | null;
+}
+
+export class PairReached {
+  readonly #clock: Clock;
+  #asked: Asked | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  heard(mark: string, held: string | null): void {
+    this.#asked = { at: this.#clock.now(), mark, held };
+    for (const look of this.#waiting) look();
+  }
+
+  /** Null: it stands at this mark; else why it does not, in a sentence. */
+  async wait(mark: string, peer: string): Promise<string | null> {
+    const asked = this.#asked;
+    if (asked === undefined || this.#clock.now() - asked.at > SILENT_MS) return `${peer} is not reached: it gets this when it is back`;
+    const over = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (this.#asked!.mark === mark || this.#asked!.held !== null) over.resolve();
+    };
+    this.#waiting.add(look);
+    using _limit = this.#clock.schedule(addMs(this.#clock.now(), PATIENCE_MS), () => over.resolve());
+    look();
+    await over.promise;
+    this.#waiting.delete(look);
+    if (this.#asked!.mark === mark) return null;
+    return this.#asked!.held === null ? `${peer} does not have it yet` : `${peer} cannot follow: ${this.#asked!.held}`;
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * configd as one of a pair: it follows the other one (core/config/following.ts) and tells that one where it stands. On a gateway
+ * that stands alone nothing of this is there.
+ *
+ *   own change --> line moves --> event to the other configd --> it asks `line` --> `revisionText` of each that it lacks
+ *              --> on its disk, in force --> it asks `line` again, and that is how we know that both have it
+ */
+import { join } from 'node:path';
+import type { ConfigdEvent, ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
+import { pairOf } from '#core/config/cluster-schema.ts';
+import { Following, type FollowInput, type FollowOutput, type OwnLine, type ToldLine } from '#core/config/following.ts';
+import { openAsides } from '#core/config/line.ts';
+import { msUntilReturn } from '#core/config/pending.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
+import { NEVER } from '#core/units.ts';
+import { Alarm, bootTime, type Clock } from '#kit/clock.ts';
+import { type ConfigRevisions, textHash } from '#kit/config-revisions.ts';
+import type { Log } from '#kit/log.ts';
+import type { RpcClient } from '#kit/rpc.ts';
+import { RpcLink } from '#kit/rpc-link.ts';
+import type { Adoption } from './adoption.ts';
+import type { PairAudit } from './pair-audit.ts';
+import type { PairLine } from './pair-line.ts';
+import { PairReached } from './pair-reached.ts';
+import { PairRole } from './pair-role.ts';
+
+const ASK_MS = 5000;
+/** A configuration of 100,000 devices. */
+const TEXT_MS = 60_000;
+
+export type PeerLink = RpcLink<ConfigdRequests, ConfigdEvent>;
+
+export interface PairDeps {
+  /** Of the sockets. */
+  readonly directory: string;
+  readonly revisions: ConfigRevisions;
+  readonly line: PairLine;
+  readonly adoption: Adoption;
+  readonly audit: PairAudit;
+  readonly release: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The two names and what knows them. */
+interface Mates {
+  readonly id: string;
+  readonly own: string;
+  readonly peer: string;
+  readonly role: PairRole;
+  readonly link: PeerLink;
+  readonly following: Following;
+  readonly reached: PairReached;
+}
+
+export class Pair implements AsyncDisposable {
+  readonly #deps: PairDeps;
+  readonly #alarm: Alarm;
+  #mates: Mates | null = null;
+  #told: PeerLine | null = null;
+  #closed = false;
+
+  constructor(deps: PairDeps) {
+    this.#deps = deps;
+    this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
+  }
+
+  /** What is in force; null: nobody can read it, and then all stays as it is. Returns when it is known who is active, and the other one was asked for. */
+  async configure(config: GatewayConfig | null): Promise<void> {
+    if (config === null || this.#closed) return;
+    const found = pairOf(config);
+    const id = pairIdOf(config);
+    if (id === (this.#mates?.id ?? null)) return;
+    await this.#part();
+    this.#deps.line.belong(id);
+    if (id !== null) await this.#meet(id, found!.own.name, found!.peer.name);
+  }
+
+  async #meet(id: string, own: string, peer: string): Promise<void> {
+    const { directory, clock, log } = this.#deps;
+    const role = new PairRole(directory, clock, log);
+    const link: PeerLink = new RpcLink(join(directory, 'peer', 'configd.sock'), { clock, log, onUp: client => this.#found(client), onDown: () => this.#lost(), onEvent: () => this.#feed({ type: 'news' }) });
+    this.#mates = { id, own, peer, role, link, following: new Following(), reached: new PairReached(clock) };
+    await Promise.all([role.start(), link.start()]);
+  }
+
+  /** A socket that is there says nothing of the other node: it must have answered. */
+  async #found(client: RpcClient<ConfigdRequests>): Promise<void> {
+    await client.call('pair', {}, { timeoutMs: ASK_MS });
+    this.#feed({ type: 'up' });
+  }
+
+  async #part(): Promise<void> {
+    const mates = this.#mates;
+    this.#mates = null;
+    this.#told = null;
+    this.#alarm.arm(NEVER);
+    if (mates !== null) await Promise.all([mates.link[Symbol.asyncDispose](), mates.role[Symbol.asyncDispose]()]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#part();
+    this.#alarm[Symbol.dispose]();
+  }
+
+  /** Null: this gateway stands alone. */
+  get role(): PairRole | null {
+    return this.#mates?.role ?? null;
+  }
+
+  /** The other node, as it was heard of last; null: there is none, or it is not reached. */
+  get peer(): { readonly node: string; readonly link: PeerLink; readonly told: PeerLine } | null {
+    return this.#mates === null || this.#told === null || !this.#mates.link.up ? null : { node: this.#mates.peer, link: this.#mates.link, told: this.#told };
+  }
+
+  get names(): { readonly own: string; readonly peer: string } | null {
+    return this.#mates;
+  }
+
+  /** The term of what is changed here now; 0: not by the active node of a pair. */
+  get term(): number {
+    return this.#mates?.role.term ?? 0;
+  }
+
+  /** Something is in force or kept here that was not before. `config`: what is in force; null: nobody looked. A node that has left a pair, or joined one, tells nothing of that to the one before. */
+  settled(config: GatewayConfig | null): void {
+    if (config !== null && pairIdOf(config) !== (this.#mates?.id ?? null)) return void this.configure(config);
+    this.#deps.line.settle(this.term);
+    this.#feed({ type: 'news' });
+  }
+
+  /** Null: the other node has what stands here, or there is none; else why not. */
+  async reached(): Promise<string | null> {
+    const { line } = this.#deps.line;
+    return this.#mates === null || line === null ? null : await this.#mates.reached.wait(line.trail[0]!, this.#mates.peer);
+  }
+
+  /** BAD_REQUEST: we know nobody of this name. */
+  tell(node: string, mark: string, held: string | null): PeerLine {
+    const { line, revisions, audit, release } = this.#deps;
+    const mates = this.#mates;
+    if (mates === null || line.line === null || mates.peer !== node) throw new GatewayError('BAD_REQUEST', { node, why: 'this node belongs to no pair with it' });
+    mates.reached.heard(mark, held);
+    const { term, trail } = line.line;
+    const stands = { node: mates.own, active: mates.role.active, release, current: revisions.current, auditSequence: audit.sequence };
+    if (trail[0] === mark) return { ...stands, term, trail: trail.slice(0, 1), rows: null, pending: null };
+    return { ...stands, term, trail, rows: line.rows(), pending: this.#pending() };
+  }
+
+  #pending(): PeerLine['pending'] {
+    const { revisions, clock } = this.#deps;
+    const { pending } = revisions;
+    if (pending?.phase !== 'waiting') return null;
+    const { revision, returnsTo, deadlineWallMs, author } = pending;
+    return { revision, returnsTo, deadlineWallMs, author, leftMs: Math.max(0, msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() })) };
+  }
+
+  report(): PairReport | null {
+    const mates = this.#mates;
+    if (mates === null) return null;
+    const { revisions, line, adoption } = this.#deps;
+    const told = mates.link.up ? this.#told : null;
+    return {
+      revision: revisions.current,
+      peer: { node: mates.peer, reached: told !== null, revision: told?.current ?? null, release: told?.release ?? null },
+      inStep: told !== null && mates.following.found === 'same',
+      held: mates.following.held,
+      asides: openAsides(line.rows(), revisions.current),
+      refusals: adoption.refusals,
+    };
+  }
+
+  // --- following -------------------------------------------------------------------------------------------------------
+
+  #lost(): void {
+    this.#told = null;
+    this.#feed({ type: 'down' });
+  }
+
+  #own(): OwnLine {
+    const { line } = this.#deps;
+    return { ...line.line!, rows: line.rows(), active: this.#mates!.role.active };
+  }
+
+  #feed(input: FollowInput): void {
+    const mates = this.#mates;
+    if (mates === null || this.#closed) return;
+    const outputs = mates.following.handle(input, this.#own(), this.#deps.clock.now());
+    this.#alarm.arm(mates.following.deadline);
+    for (const output of outputs) void this.#carryOut(mates, output).then(result => (this.#mates === mates ? this.#feed(result) : undefined));
+  }
+
+  async #carryOut(mates: Mates, output: FollowOutput): Promise<FollowInput> {
+    try {
+      switch (output.type) {
+        case 'ask': return { type: 'told', line: await this.#ask(mates) };
+        case 'fetch': return await this.#fetch(mates, output);
+        case 'take':
+          await this.#deps.adoption.take(output.takeover, mates);
+          return { type: 'taken' };
+      }
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#deps.log[output.type === 'ask' ? 'debug' : 'warn']({ step: output.type, why: error.message }, 'config.follow-failed');
+      return { type: 'failed', why: error.message };
+    }
+  }
+
+  async #ask({ own, peer, link, following, role }: Mates): Promise<ToldLine | null> {
+    const mark = this.#deps.line.line!.trail[0]!;
+    const told = await link.call('line', { node: own, mark, held: following.held }, { timeoutMs: ASK_MS });
+    this.#told = told;
+    this.#deps.audit.follow(peer, told.auditSequence, link);
+    // Who is active decides where both changed: as it is now, not half a second ago.
+    if (told.rows !== null) await role.ask();
+    return told.rows === null ? null : { ...told, rows: told.rows };
+  }
+
+  async #fetch({ link, peer }: Mates, { row, told }: Extract<FollowOutput, { readonly type: 'fetch' }>): Promise<FollowInput> {
+    const { text } = await link.call('revisionText', { revision: row.revision }, { timeoutMs: TEXT_MS });
+    const why = await this.#deps.adoption.keep(row, text, told);
+    if (why === null) return { type: 'fetched', revision: row.revision };
+    this.#deps.log.error({ from: peer, why }, 'config.held');
+    return { type: 'held', why };
+  }
+}
+
+/** Which pair a configuration makes this node one of: both have the same key and names. Null: none. */
+function pairIdOf(config: GatewayConfig): string | null {
+  const { key = '', nodes } = config.cluster;
+  return pairOf(config) === undefined ? null : textHash(JSON.stringify([key, ...nodes.map(({ name }) => name).sort()])).slice(0, 32);
+}
