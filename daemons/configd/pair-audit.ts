@@ -10,7 +10,7 @@ import { GatewayError } from '#core/result.ts';
 import type { AuditLog } from '#kit/audit-log.ts';
 import type { Log } from '#kit/log.ts';
 import type { KeyRing } from '#kit/secret-box.ts';
-import type { PeerLink } from './pair.ts';
+import type { PeerLink } from './peer-link.ts';
 import { auditCopiesIn, openAuditCopy } from './place.ts';
 
 const MOST_AT_ONCE = 500;

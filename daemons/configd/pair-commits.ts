@@ -13,7 +13,8 @@ import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import type { Candidate, Candidates } from './candidates.ts';
 import type { Changes } from './changes.ts';
 import type { Editor } from './editor.ts';
-import type { Pair, PeerLink } from './pair.ts';
+import type { Pair } from './pair.ts';
+import type { PeerLink } from './peer-link.ts';
 import type { Secrets } from './secrets.ts';
 
 /** As vlink waits for a commit. */

@@ -6,7 +6,7 @@
  *              --> on its disk, in force --> it asks `line` again, and that is how we know that both have it
  */
 import { join } from 'node:path';
-import type { ConfigdEvent, ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
+import type { ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
 import { pairOf } from '#core/config/cluster-schema.ts';
 import { Following, type FollowInput, type FollowOutput, type OwnLine, type ToldLine } from '#core/config/following.ts';
 import { openAsides } from '#core/config/line.ts';
@@ -24,12 +24,11 @@ import type { PairAudit } from './pair-audit.ts';
 import type { PairLine } from './pair-line.ts';
 import { PairReached } from './pair-reached.ts';
 import { PairRole } from './pair-role.ts';
+import type { PeerLink } from './peer-link.ts';
 
 const ASK_MS = 5000;
 /** A configuration of 100,000 devices. */
 const TEXT_MS = 60_000;
-
-export type PeerLink = RpcLink<ConfigdRequests, ConfigdEvent>;
 
 export interface PairDeps {
   /** Of the sockets. */
