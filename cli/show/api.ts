@@ -13,7 +13,7 @@ const COLUMNS: readonly Column<WebhookRow>[] = [
 ];
 
 function describe(status: ApidStatus): string {
-  const places = status.listening.map(({ address, port, tls }) => `${tls ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}`);
+  const places = status.listening.map(({ address, port, tls, why }) => `${tls ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${port}${why === null ? '' : ` (not yet: ${why})`}`);
   const lines = [
     `listens at   ${places.length === 0 ? 'nowhere: set api.listen' : places.join(', ')}`,
     ...(status.certificateSha256 === null ? [] : [`certificate  ${status.certificateSha256}${status.selfSigned ? ', vouches for itself' : ''}`]),

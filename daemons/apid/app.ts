@@ -19,6 +19,7 @@ import { runRoute } from './run-route.ts';
 import { API_BASE, type Route } from './route.ts';
 import { ROUTES } from './routes/index.ts';
 import type { Services } from './services.ts';
+import { answerUnreadable } from './unreadable.ts';
 
 const MAX_BODY_BYTES = 256 * 1024;
 const MAX_PARAMETER = 256;
@@ -41,7 +42,7 @@ declare module 'fastify' {
 }
 
 export function createApp(services: Services, serverFactory: FastifyServerFactory, tls: boolean): FastifyInstance {
-  const app = fastify({ serverFactory, logger: false, trustProxy: false, bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true, exposeHeadRoutes: false, routerOptions: { maxParamLength: MAX_PARAMETER }, frameworkErrors: (error, request, reply) => void answerFailure(services, error, request, reply) });
+  const app = fastify({ serverFactory, logger: false, trustProxy: false, bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true, exposeHeadRoutes: false, clientErrorHandler: (error, socket) => answerUnreadable(error, socket, services.counters), routerOptions: { maxParamLength: MAX_PARAMETER }, frameworkErrors: (error, request, reply) => void answerFailure(services, error, request, reply) });
   app.decorateRequest('caller', null);
   app.removeContentTypeParser('text/plain');
   app.addHook('onRequest', async (request, reply) => {
@@ -56,10 +57,19 @@ export function createApp(services: Services, serverFactory: FastifyServerFactor
     services.log.debug({ method: request.method, route: request.routeOptions.url ?? null, status: reply.statusCode, user: request.caller?.user ?? null, address: request.ip, tookMs: Math.round(reply.elapsedTime) }, 'api.request');
   });
   app.setErrorHandler((error: FastifyError | Error, request, reply) => answerFailure(services, error, request, reply));
-  app.setNotFoundHandler((request, reply) => answerFailure(services, new DoorError('ROUTE_UNKNOWN'), request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = methodsAt(request.url);
+    if (allowed.length > 0) reply.header('Allow', allowed.join(', '));
+    return answerFailure(services, new DoorError(allowed.length > 0 ? 'METHOD_UNKNOWN' : 'ROUTE_UNKNOWN'), request, reply);
+  });
   for (const route of ROUTES) addRoute(app, services, route);
   return app;
 }
+
+const PLACES = ROUTES.map(({ method, path }) => ({ method, at: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`) }));
+
+/** What the table has at this place; nothing: there is none. */
+const methodsAt = (url: string): readonly string[] => PLACES.flatMap(({ method, at }) => (at.test(url.split('?', 1)[0]!) ? [method] : []));
 
 const addressOf = (request: FastifyRequest): string => normalizeIp(request.ip) ?? request.ip;
 

@@ -36,6 +36,7 @@ import { type By, People } from './people.ts';
 import type { Services } from './services.ts';
 import { type TlsMaterial, endsSoon, loadTls, ownTls } from './tls.ts';
 import { UserStore } from './user-store.ts';
+import { WebhookStore } from './webhook-store.ts';
 import { Webhooks } from './webhooks.ts';
 
 const MAX_SEED = 0x7fff_ffff;
@@ -61,7 +62,7 @@ export class Gate {
     const passwords = new Passwords(random);
     const doorman = new Doorman({ clock, random, hashes, store: users, passwords, lives: () => this.#config.api, onEnd: user => this.#lookAgain(user) });
     const events = new EventHub(clock, random);
-    const webhooks = closer.use(new Webhooks({ clock, hashes, log, counters, events, node: () => this.#config.node.name }));
+    const webhooks = closer.use(new Webhooks({ clock, hashes, log, counters, events, store: closer.use(new WebhookStore(this.#directory, clock, log)), node: () => this.#config.node.name }));
     const leases = closer.use(new Leases(clock, () => daemons, log));
     const daemons = new Daemons({ directory: config.rpc.directory, instances: config.media.instances, events, log, onSipdUp: () => void leases.resume() }, closer);
     closer.defer(() => leases.closeAll());
@@ -85,7 +86,7 @@ export class Gate {
     if (this.#config.api.listen.length > 0) await this.#firstUser();
     await daemons.start();
     webhooks.configure(this.#config.api.webhooks);
-    await this.renewTls();
+    await this.renewTls(true);
     this.#lookAtTls();
     this.#log.info({ users: this.#services.users.users().length, tokens: doorman.accessTokens }, 'api.open');
   }
@@ -145,8 +146,8 @@ export class Gate {
   }
 
   /** Certificate files may be others under the same names: read anew on every reload. */
-  async renewTls(): Promise<void> {
-    await this.#listeners.configure(() => void (this.#tls = this.#config.api.listen.some(({ tls }) => tls) ? this.#newMaterial() : undefined));
+  async renewTls(patient = false): Promise<void> {
+    await this.#listeners.configure(() => void (this.#tls = this.#config.api.listen.some(({ tls }) => tls) ? this.#newMaterial() : undefined), patient);
   }
 
   /** A user is not what he was: what goes on for him ends, where he may not have it any more. */

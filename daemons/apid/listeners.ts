@@ -2,6 +2,7 @@
 import { createServer as createHttp, type Server } from 'node:http';
 import { createServer as createHttps, type Server as HttpsServer, type ServerOptions } from 'node:https';
 import { type Socket, type Server as PlainServer, createServer as createPlain } from 'node:net';
+import type { ApidStatus } from '#contracts/apid.ts';
 import type { FastifyInstance, FastifyServerFactory } from 'fastify';
 import type { ApiConfig, ApiListen } from '#core/config/api-schema.ts';
 import { normalizeIp } from '#core/ip.ts';
@@ -19,6 +20,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 const CHECK_MS = 1000;
 const HANDSHAKE_MS = 10_000;
+/** An address that is not there yet, of an interface that comes up late or of the other node, is tried again. */
+const RETRY_MS = 3000;
 /** As long as a commit may take. */
 const LEAVE_MS = 60_000;
 
@@ -40,6 +43,11 @@ interface Open {
   readonly server: Server | HttpsServer;
 }
 
+interface Missing {
+  readonly listen: ApiListen;
+  readonly why: string;
+}
+
 const keyOf = ({ address, port, tls }: ApiListen): string => `${tls ? 'https' : 'http'} ${address} ${port}`;
 /** The kernel gives a port of one address to one server only, and a wildcard has it of every address. */
 const overlap = (a: ApiListen, b: ApiListen): boolean => a.port === b.port && (a.address === b.address || isWildcard(a.address) || isWildcard(b.address));
@@ -49,25 +57,32 @@ export class Listeners implements AsyncDisposable {
   readonly #open = new Map<string, Open>();
   /** Listens no more, and still answers what was asked before. */
   readonly #leaving = new Map<Open, Disposable>();
+  /** Could not be bound when we began. */
+  readonly #missing = new Map<string, Missing>();
+  #retry: Disposable | undefined;
+  #closed = false;
 
   constructor(deps: ListenersDeps) {
     this.#deps = deps;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#retry?.[Symbol.dispose]();
     await Promise.all([...[...this.#open.values()].map(({ app }) => app.close()), ...[...this.#leaving.keys()].map(each => this.#cut(each))]);
     this.#open.clear();
   }
 
-  get rows(): readonly { readonly address: string; readonly port: number; readonly tls: boolean }[] {
-    return [...this.#open.values()].map(({ listen: { address, port, tls } }) => ({ address, port, tls }));
+  get rows(): ApidStatus['listening'] {
+    const missing = [...this.#missing.values()].map(({ listen, why }) => ({ ...listen, why }));
+    return [...[...this.#open.values()].map(({ listen }) => ({ ...listen, why: null })), ...missing];
   }
 
   /** Binds for a moment what is new in `listen`: why that cannot be, or null. */
   async refusalOf(listen: readonly ApiListen[]): Promise<string | null> {
     const { fresh, gone } = this.#compare(listen);
     await using tried = new Closer();
-    for (const each of fresh) {
+    for (const each of fresh.filter(listen => !this.#missing.has(keyOf(listen)))) {
       // A port that we give up ourselves is free by then; that the address is ours can be tried.
       const port = gone.some(other => overlap(other.listen, each)) ? 0 : each.port;
       try {
@@ -81,15 +96,16 @@ export class Listeners implements AsyncDisposable {
 
   /**
    * Opens what is new, and only then closes what is gone; the others are not touched. `renew` is called between the two: what it
-   * throws leaves everything as it was, like BAD_REQUEST when an address cannot be bound.
+   * throws leaves everything as it was, like BAD_REQUEST when an address cannot be bound. `patient`, when we begin: such an address
+   * is tried again instead, for the others are served meanwhile.
    */
-  async configure(renew: () => void): Promise<void> {
+  async configure(renew: () => void, patient = false): Promise<void> {
     const { fresh, gone } = this.#compare(this.#deps.config().listen);
     const inTheWay = gone.filter(({ listen }) => fresh.some(each => overlap(each, listen)));
     const opened: Open[] = [];
     for (const { server } of inTheWay) server.close();
     try {
-      for (const each of fresh) opened.push(await this.#listen(each));
+      for (const each of fresh) await this.#listenOrWait(each, patient, opened);
       renew();
     } catch (error) {
       await Promise.all(opened.map(({ app }) => app.close()));
@@ -99,6 +115,43 @@ export class Listeners implements AsyncDisposable {
     for (const each of gone) this.#leave(each);
     for (const each of opened) this.#open.set(keyOf(each.listen), each);
     for (const each of this.#open.values()) this.#refresh(each);
+    this.#forgetUnwanted();
+  }
+
+  async #listenOrWait(listen: ApiListen, patient: boolean, opened: Open[]): Promise<void> {
+    try {
+      opened.push(await this.#listen(listen));
+      this.#missing.delete(keyOf(listen));
+    } catch (error) {
+      if (!(error instanceof GatewayError) || !(patient || this.#missing.has(keyOf(listen)))) throw error;
+      if (!this.#missing.has(keyOf(listen))) this.#deps.log.warn({ ...listen, why: error.detail['why'] }, 'api.not-listening');
+      this.#missing.set(keyOf(listen), { listen, why: String(error.detail['why']) });
+      this.#tryLater();
+    }
+  }
+
+  #forgetUnwanted(): void {
+    const wanted = new Set(this.#deps.config().listen.map(keyOf));
+    for (const key of [...this.#missing.keys()]) if (!wanted.has(key)) this.#missing.delete(key);
+  }
+
+  #tryLater(): void {
+    const { clock } = this.#deps;
+    this.#retry ??= clock.schedule(addMs(clock.now(), RETRY_MS), () => {
+      this.#retry = undefined;
+      void this.#tryMissing();
+    });
+  }
+
+  async #tryMissing(): Promise<void> {
+    const opened: Open[] = [];
+    for (const { listen } of [...this.#missing.values()]) await this.#listenOrWait(listen, true, opened);
+    for (const each of opened) {
+      // Meanwhile it may not be wanted any more, or be open already.
+      const isWanted = !this.#closed && !this.#open.has(keyOf(each.listen)) && this.#deps.config().listen.some(listen => keyOf(listen) === keyOf(each.listen));
+      if (isWanted) this.#open.set(keyOf(each.listen), each);
+      else await each.app.close();
+    }
   }
 
   #compare(listen: readonly ApiListen[]): { readonly fresh: readonly ApiListen[]; readonly gone: readonly Open[] } {

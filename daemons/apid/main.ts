@@ -5,7 +5,7 @@
  *   1. the RPC server: vlink and configd see us go
  *   2. the listeners: no new request, those under way are cut
  *   3. streams of events, leases (channels are given back), links to the daemons
- *   4. webhooks: what waits is lost, and was never promised to outlive us
+ *   4. webhooks, then the file of what waits for them
  *   5. the file of users
  */
 import { join } from 'node:path';

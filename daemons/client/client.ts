@@ -357,6 +357,7 @@ export interface Webhook {
   readonly queued: number;
   readonly delivered: number;
   readonly dropped: number;
+  readonly lastDropWallMs: number | null;
   readonly failures: number;
   readonly why: string | null;
 }
@@ -607,7 +608,7 @@ export class ViewLinkClient extends Transport {
   }
 
   /** The file as somebody wrote it past the gateway becomes a revision. POST /api/v1/config/adopt, needs: configure. */
-  adoptConfig(body: { readonly reason: string }): Promise<CommitResult> {
+  adoptConfig(body: { readonly reason: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/adopt`, body });
   }
 
@@ -617,12 +618,12 @@ export class ViewLinkClient extends Transport {
   }
 
   /** A backup comes into force. POST /api/v1/config/restore, needs: security. */
-  restoreConfig(body: { readonly passphrase: string; readonly fileBase64: string }): Promise<CommitResult> {
+  restoreConfig(body: { readonly passphrase: string; readonly fileBase64: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/restore`, body });
   }
 
   /** The configuration becomes that of a new gateway. POST /api/v1/config/factory-reset, needs: security. */
-  factoryReset(body: { readonly reason: string }): Promise<CommitResult> {
+  factoryReset(body: { readonly reason: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/factory-reset`, body });
   }
 

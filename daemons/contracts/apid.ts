@@ -4,7 +4,7 @@ import type { Author } from './configd.ts';
 import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
 export interface ApidStatus {
-  readonly listening: readonly { readonly address: string; readonly port: number; readonly tls: boolean }[];
+  readonly listening: readonly { readonly address: string; readonly port: number; readonly tls: boolean; /** Why it is not served there, and is tried again; null: it is. */ readonly why: string | null }[];
   /** SHA-256 of the certificate that is shown, in hex; null: none is. */
   readonly certificateSha256: string | null;
   /** It vouches for itself. */
@@ -25,6 +25,7 @@ export interface WebhookRow {
   readonly queued: number;
   readonly delivered: number;
   readonly dropped: number;
+  readonly lastDropWallMs: number | null;
   /** Of the one that it is asked to take now. */
   readonly failures: number;
   readonly why: string | null;

@@ -162,10 +162,10 @@ export function sameIp(a: string, b: string): boolean {
   return left !== undefined && left === normalizeIp(b);
 }
 
-type AddressClass = (address: string | IpAddress) => boolean;
+export type AddressClass = (address: string | IpAddress) => boolean;
 
-/** False for what is no address. */
-function classOf(...cidrs: readonly string[]): AddressClass {
+/** A set of addresses. False for what is no address. */
+export function classOf(...cidrs: readonly string[]): AddressClass {
   const networks = cidrs.map(cidr => parseNetwork(cidr)!);
   return address => {
     const ip = typeof address === 'string' ? parseIp(address) : address;

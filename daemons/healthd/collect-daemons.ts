@@ -4,10 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { BridgeStats, MediadRequests } from '#contracts/mediad.ts';
 import type { RaiseAlarmParams, SipdRequests } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
+import { measureApi } from '#core/health/measure/api.ts';
 import { measureBridges, measureLoad, measureTranscoders, type BridgeOwner, type BridgeTotals } from '#core/health/measure/media.ts';
 import { measureConfiguration } from '#core/health/measure/configuration.ts';
 import { measureService } from '#core/health/measure/service.ts';
@@ -23,7 +25,7 @@ import type { Watch } from './watch.ts';
 /** Series of one channel. */
 const CHANNEL_METRICS = 3;
 /** Daemons that a machine may do without: watched from when their socket is seen first. */
-const OPTIONAL = ['apid', 'clusterd', 'diagd'] as const;
+const OPTIONAL = ['clusterd', 'diagd'] as const;
 /** Several changes at once are looked at once. */
 const SETTLE_MS = 200;
 
@@ -50,6 +52,7 @@ export class DaemonCollector implements AsyncDisposable {
   readonly #sipd: DaemonLink<SipdRequests>;
   readonly #media: readonly Media[];
   #configd: DaemonLink<ConfigdRequests> | undefined;
+  #apid: DaemonLink<ApidRequests> | undefined;
   readonly #others = new Map<string, MeasuredDaemon>();
   #owners: ReadonlyMap<string, BridgeOwner> = new Map();
   #running = false;
@@ -87,7 +90,7 @@ export class DaemonCollector implements AsyncDisposable {
   }
 
   get #all(): readonly MeasuredDaemon[] {
-    return [this.#sipd, ...this.#media.map(({ link }) => link), ...(this.#configd === undefined ? [] : [this.#configd]), ...this.#others.values()];
+    return [this.#sipd, ...this.#media.map(({ link }) => link), ...[this.#configd, this.#apid].filter(link => link !== undefined), ...this.#others.values()];
   }
 
   #link<Requests>(name: string, count: DaemonLinkOptions<Requests>['count']): DaemonLink<Requests> {
@@ -108,6 +111,7 @@ export class DaemonCollector implements AsyncDisposable {
     const { config } = this.#options;
     const there = (name: string): boolean => existsSync(join(config().rpc.directory, `${name}.sock`));
     if (this.#configd === undefined && there('configd')) void (this.#configd = this.#link<ConfigdRequests>('configd', asCounted)).start();
+    if (this.#apid === undefined && there('apid')) void (this.#apid = this.#link<ApidRequests>('apid', asCounted)).start();
     for (const name of OPTIONAL) {
       if (this.#others.has(name) || !there(name)) continue;
       const link = this.#link<Counting>(name, asCounted);
@@ -120,7 +124,7 @@ export class DaemonCollector implements AsyncDisposable {
     if (this.#running || this.#closed) return;
     this.#running = true;
     try {
-      await Promise.all([this.#takeService(), ...this.#all.map(link => this.#takeDaemon(link)), this.#takeConfiguration()]);
+      await Promise.all([this.#takeService(), ...this.#all.map(link => this.#takeDaemon(link)), this.#takeConfiguration(), this.#takeApi()]);
       await Promise.all(this.#media.map(media => this.#takeBridges(media)));
       this.#takeUpstreams();
     } finally {
@@ -150,6 +154,14 @@ export class DaemonCollector implements AsyncDisposable {
     const status = await this.#configd.ask('status', {});
     if (status === null) watch.drop('configuration');
     else watch.take('configuration', measureConfiguration(status, clock.wall()));
+  }
+
+  async #takeApi(): Promise<void> {
+    const { watch, clock } = this.#options;
+    if (this.#apid === undefined) return;
+    const status = await this.#apid.ask('status', {});
+    if (status === null) watch.drop('api');
+    else watch.take('api', measureApi(status, clock.wall()));
   }
 
   async #takeLoad({ instance, link }: Media): Promise<void> {

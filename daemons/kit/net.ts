@@ -114,6 +114,12 @@ export function ownAddress(): string {
   return own?.address ?? '127.0.0.1';
 }
 
+/** Of an interface of this machine, now. */
+export function isOwnAddress(address: string): boolean {
+  const own = plainAddress(address);
+  return Object.values(networkInterfaces()).some(infos => infos?.some(info => plainAddress(info.address) === own) === true);
+}
+
 /** Host names are refused: the gateway asks no DNS, so that nothing leaves the declared addresses (faults.md 5). */
 export function requireIp(address: string): string {
   if (!isIp(address)) throw new TypeError(`not an IP address: ${address}`);

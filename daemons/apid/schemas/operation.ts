@@ -105,5 +105,5 @@ export const tokens = z
   .meta({ id: 'Tokens' });
 
 export const webhook: z.ZodType<WebhookRow> = z
-  .strictObject({ name: z.string(), target: z.string(), state: z.enum(['idle', 'sending', 'waiting']), queued: z.int(), delivered: z.int(), dropped: z.int(), failures: z.int(), why: text })
+  .strictObject({ name: z.string(), target: z.string(), state: z.enum(['idle', 'sending', 'waiting']), queued: z.int(), delivered: z.int(), dropped: z.int(), lastDropWallMs: wallMs.nullable(), failures: z.int(), why: text })
   .meta({ id: 'Webhook' });

@@ -2,7 +2,7 @@
 import { type ErrorCode, HTTP_STATUS } from '../result.ts';
 
 /** Failures of the door itself; what lies behind it fails with an ErrorCode. */
-export type DoorCode = 'UNAUTHENTICATED' | 'LOCKED_OUT' | 'TOO_MANY_REQUESTS' | 'ROUTE_UNKNOWN' | 'TOO_LARGE' | 'MEDIA_TYPE' | 'PASSWORD_EXPIRED' | 'INTERNAL';
+export type DoorCode = 'UNAUTHENTICATED' | 'LOCKED_OUT' | 'TOO_MANY_REQUESTS' | 'ROUTE_UNKNOWN' | 'METHOD_UNKNOWN' | 'TOO_LARGE' | 'HEADERS_TOO_LARGE' | 'REQUEST_TIMEOUT' | 'MEDIA_TYPE' | 'PASSWORD_EXPIRED' | 'INTERNAL';
 export type ApiCode = ErrorCode | DoorCode;
 
 export const API_STATUS: Readonly<Record<ApiCode, number>> = {
@@ -13,7 +13,10 @@ export const API_STATUS: Readonly<Record<ApiCode, number>> = {
   LOCKED_OUT: 429,
   TOO_MANY_REQUESTS: 429,
   ROUTE_UNKNOWN: 404,
+  METHOD_UNKNOWN: 405,
   TOO_LARGE: 413,
+  HEADERS_TOO_LARGE: 431,
+  REQUEST_TIMEOUT: 408,
   MEDIA_TYPE: 415,
   PASSWORD_EXPIRED: 403,
   INTERNAL: 500,
@@ -42,7 +45,10 @@ export const API_WORDS: Readonly<Record<ApiCode, string>> = {
   LOCKED_OUT: 'too many wrong passwords; try again later',
   TOO_MANY_REQUESTS: 'too many requests; try again later',
   ROUTE_UNKNOWN: 'there is no such thing here',
+  METHOD_UNKNOWN: 'this cannot be done with it; see Allow',
   TOO_LARGE: 'the request is too large',
+  HEADERS_TOO_LARGE: 'the head of the request is too large',
+  REQUEST_TIMEOUT: 'the request did not come in time',
   MEDIA_TYPE: 'only application/json, not compressed',
   PASSWORD_EXPIRED: 'change the password first',
   INTERNAL: 'internal failure',

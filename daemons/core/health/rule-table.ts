@@ -58,6 +58,8 @@ export const RULES = {
   'daemon.files': rule('open files of a daemon against its limit', '%', [80, 95], 5, 30, 60),
   // Not of daemon.*: what is open here is not told to platforms above.
   'roles.unchecked': fact('a daemon does not know who asks it: everybody at its socket may do everything', 'warning', 5, 10),
+  'api.unbound': fact('an address of the HTTP API cannot be bound, and is tried again', 'warning', 5, 5),
+  'webhook.dropped': fact('events that a webhook never got', 'warning', 0, 60),
   'store.failing': fact('a database cannot be written', 'critical', 5, 30),
   'upstream.offline': fact('not registered at a platform above', 'critical', 60, 30),
   'device.offline': fact('a device that was there is gone', 'warning', 120, 30),

@@ -114,20 +114,37 @@ t.test('webhook: in order, again until taken, later each time, bounded', async t
   const waits: number[] = [];
   let now = 5;
   for (let attempt = 1; attempt <= 12; attempt++) {
-    t.same(answer(attempt % 2 === 0 ? 503 : undefined, now), []);
+    t.same(answer(attempt % 2 === 0 ? 429 : undefined, now), []);
     waits.push(line.deadline - now);
     t.same(line.handle({ type: 'tick' }, ms(line.deadline - 1)), [], 'not before');
     now = line.deadline;
     t.same(line.handle({ type: 'tick' }, ms(now)), [{ type: 'send', item: 2, attempt: attempt + 1 }]);
   }
   t.same(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300].map(seconds => seconds * 1000));
-  t.same(answer(400, now), [{ type: 'dropped', why: 'refused', item: 2 }]);
+  t.same(answer(200, now), [], 'after six hours');
   t.equal(line.deadline, NEVER);
   t.same(answer(200, now), [], 'nobody asked');
   for (let i = 0; i < MAX_QUEUED; i++) put(i, now);
   t.same(put(-1, now), [{ type: 'dropped', why: 'overflow', item: 1 }], 'the oldest that is not under way');
   t.equal(line.queued, MAX_QUEUED);
   t.same(answer(429, now), [], 'asked to come later');
+});
+
+t.test('webhook: an event that the receiver will never take does not keep the others from it; what was left goes on', async t => {
+  for (const [status, tries, withinMs] of [[404, 4, 7000], [500, 12, 35 * 60_000]] as const) {
+    const line = new WebhookLine<string>(['bad', 'good'], ms(1000));
+    t.equal(line.deadline, 1000);
+    const sent = [line.handle({ type: 'tick' }, ms(1000))];
+    let now = 1000;
+    for (let i = 1; i < tries; i++) {
+      t.same(line.handle({ type: 'answer', status }, ms(now)), []);
+      now = line.deadline;
+      sent.push(line.handle({ type: 'tick' }, ms(now)));
+    }
+    t.same(new Set(sent.map(([output]) => output!.item)), new Set(['bad']));
+    t.same(line.handle({ type: 'answer', status }, ms(now)), [{ type: 'dropped', why: 'refused', item: 'bad' }, { type: 'send', item: 'good', attempt: 1 }]);
+    t.ok(now - 1000 <= withinMs, `${status}: ${(now - 1000) / 1000} s`);
+  }
 });
 
 t.test('webhook, whatever happens: at most one under way, nothing twice, order kept', async () => {
@@ -150,7 +167,7 @@ t.test('webhook, whatever happens: at most one under way, nothing twice, order k
 });
 
 t.test('webhooks go to receivers, not to what answers only us (fault 83)', async t => {
-  for (const bad of ['http://169.254.169.254/latest/meta-data', 'http://127.0.0.1:6379/', 'http://[::1]/', 'http://localhost/', 'http://x.localhost:1/', 'http://0.0.0.0/', 'http://2130706433/', 'http://0x7f.1/', 'http://127.1/', 'http://[fe80::1]/', 'http://[::ffff:127.0.0.1]/', 'http://[::ffff:169.254.1.1]/', 'file:///etc/passwd', 'http://a@b/', 'gopher://x/', 'http://', 'http://224.0.0.1/'])
+  for (const bad of ['http://169.254.169.254/latest/meta-data', 'http://127.0.0.1:6379/', 'http://[::1]/', 'http://localhost/', 'http://x.localhost:1/', 'http://0.0.0.0/', 'http://2130706433/', 'http://0x7f.1/', 'http://127.1/', 'http://[fe80::1]/', 'http://[::ffff:127.0.0.1]/', 'http://[::ffff:169.254.1.1]/', 'file:///etc/passwd', 'http://a@b/', 'gopher://x/', 'http://', 'http://224.0.0.1/', 'http://0177.0.0.1/', 'http://0xA9FEA9FE/', 'http://127.0.0.1./', 'http://x.1/', 'http://x.0x7f/', 'http://１２７.0.0.1/', 'http://127。0。0。1/', 'http://%31%32%37.0.0.1/', 'http://ⓛocalhost/', 'http://[::ffff:7f00:1]/', 'http://[::127.0.0.1]/', 'http://[64:ff9b::a9fe:a9fe]/', 'http://[2002:7f00:1::]/', 'http://100.100.100.200/', 'http://[fd00:ec2::254]/', 'http://LOCALHOST./'])
     t.type(webhookHostProblem(bad, false), 'string', bad);
   for (const good of ['https://hooks.example.com/viewlink?x=1', 'http://10.1.2.3:8080/x', 'https://[2001:db8::1]/']) t.equal(webhookHostProblem(good, false), null, good);
   for (const good of ['http://127.0.0.1:8080/', 'http://[::1]:1/', 'http://localhost/']) t.equal(webhookHostProblem(good, true), null, good);

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { healthSchema, thresholdsOf } from '#core/config/health-schema.ts';
+import { measureApi } from '#core/health/measure/api.ts';
 import { faultNotice, isToldUpward } from '#core/health/fault-notice.ts';
 import { Horizon } from '#core/health/history/horizon.ts';
 import { MinuteBuffer, seriesKey } from '#core/health/history/minute.ts';
@@ -162,7 +163,7 @@ t.test('alarms as others read them', async t => {
 
 t.test('upward goes what is wrong with us, and nothing that names others', async t => {
   const kept = RULE_NAMES.filter(rule => !isToldUpward(rule));
-  t.same(kept, ['roles.unchecked', 'upstream.offline', 'device.offline', 'devices.mass-offline', 'media.loss', 'channel.loss', 'media.frozen', 'transcode.failed', 'certificate.expiry', 'config.pending', 'config.changed-outside']);
+  t.same(kept, ['roles.unchecked', 'api.unbound', 'webhook.dropped', 'upstream.offline', 'device.offline', 'devices.mass-offline', 'media.loss', 'channel.loss', 'media.frozen', 'transcode.failed', 'certificate.expiry', 'config.pending', 'config.changed-outside']);
 });
 
 t.test('chunks: what goes in comes out, what is cut is missing', async t => {
@@ -242,4 +243,11 @@ t.test('the horizon: twenty years in a second cost nothing, a week without power
   const rested = new Horizon(start, ms(0), wallMs(start + week));
   for (let hour = 1; hour <= 57; hour++) rested.follow(ms(hour * HOUR_MS), wallMs(start + week + hour * HOUR_MS));
   t.equal(rested.atMs, start + week + 57 * HOUR_MS);
+});
+
+t.test('the HTTP API: an address that is not served and events that are lost are told, the loss for ten minutes', async t => {
+  const facts = { listening: [{ address: '10.0.0.1', port: 443, why: null }, { address: '10.0.0.2', port: 443, why: 'EADDRNOTAVAIL' }], webhooks: [{ name: 'ops', queued: 3, dropped: 2, lastDropWallMs: 1000, why: 'status 500' }, { name: 'idle', queued: 0, dropped: 0, lastDropWallMs: null, why: null }] };
+  const valuesAt = (now: number) => measureApi(facts, wallMs(now)).observations.map(({ rule, subject, value }) => `${rule} ${subject} ${value}`);
+  t.same(valuesAt(2000), ['api.unbound api:10.0.0.1 443 0', 'api.unbound api:10.0.0.2 443 1', 'webhook.dropped webhook:ops 1', 'webhook.dropped webhook:idle 0']);
+  t.same(valuesAt(700_000)[2], 'webhook.dropped webhook:ops 0');
 });
