@@ -1,11 +1,11 @@
 /** An appliance as it comes out of the carton: started, its first questions answered, somebody logged in as root on its console. */
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { CaseContext } from './case.ts';
 import { addressOf, PREFIX, type Site } from './site.ts';
 import { gatewayConfig } from './surroundings.ts';
-import { layerIn, varsIn, Vm } from './vm.ts';
+import { layerIn, run, varsIn, Vm } from './vm.ts';
 
 export const USER = 'engineer';
 /** Of a machine that lives for minutes and listens on nothing outside of its namespace. */
@@ -28,6 +28,15 @@ export function createBox({ work, disk }: CaseContext, { name, site, index = 0, 
   const folder = join(work, name);
   mkdirSync(folder, { recursive: true });
   return new Vm({ folder, disk, ...rest, extra: [...site.plug(index), ...extra], echo: text => appendFileSync(join(folder, 'console.log'), text, 'latin1') });
+}
+
+/** A copy of the image whose boot partition has the answers already. */
+export function seededDisk({ work, disk }: CaseContext, name: string, answers: Readonly<Record<string, string>>): string {
+  const [copy, seed] = [join(work, `${name}.img`), join(work, `${name}.conf`)];
+  run('cp', ['--sparse=always', disk, copy]);
+  writeFileSync(seed, Object.entries(answers).map(([key, value]) => `${key}=${value}\n`).join(''));
+  run('mcopy', ['-i', `${copy}@@1M`, seed, '::viewlink/seed.conf']);
+  return copy;
 }
 
 /** The questions of the first start. `sshKey`: one line, or nothing. */

@@ -96,6 +96,8 @@ ls data boot/efi/viewlink
 echo '== said'; cat said
 `;
 
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNWuEQvw/hFulb1NbHCCIsMs0Tgi0hd2UYenXPbtJDO engineer';
+
 interface Wizard {
   readonly cards?: string;
   readonly seed?: string;
@@ -122,14 +124,20 @@ t.test('the first questions: what is not usable is asked again', async t => {
   t.match(text, /^configured$/m);
 });
 
+t.test('with a key on the console a password is asked for all the same: sudo wants one', async t => {
+  const text = wizard(t, { answers: ['', 'dhcp', '', '', KEY, ''] });
+  t.match(text, 'Password for the console');
+  t.match(text, `== key\n${KEY}\n`);
+  t.match(text, /== user\nengineer .* !/);
+});
+
 t.test('the answers may come from the boot partition: bonded, with a key, nothing asked', async t => {
-  const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNWuEQvw/hFulb1NbHCCIsMs0Tgi0hd2UYenXPbtJDO engineer';
-  const seed = ['HOSTNAME_IS=node-b', 'MANAGEMENT=10.200.30.4/22', 'GATEWAY=', 'NICS=bond', 'NTP=', 'ADMIN=engineer', `SSH_KEY=${key}`, ''].join('\r\n');
+  const seed = ['HOSTNAME_IS=node-b', 'MANAGEMENT=10.200.30.4/22', 'GATEWAY=', 'NICS=bond', 'NTP=', 'ADMIN=engineer', `SSH_KEY=${KEY}`, ''].join('\r\n');
   const text = wizard(t, { cards: 'enp1s0 enp2s0', seed });
   t.match(text, 'Name=bond0\nKind=bond\n\n[Bond]\nMode=active-backup');
   t.match(text, '[Match]\nName=enp1s0 enp2s0\n\n[Network]\nBond=bond0');
   t.match(text, '[Match]\nName=bond0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.200.30.4/22\n');
-  t.match(text, `== key\n${key}\n`);
+  t.match(text, `== key\n${KEY}\n`);
   t.match(text, /== user\nengineer .* !/, 'no password');
   t.notMatch(text, 'seed.conf', 'and it is gone afterwards');
 });

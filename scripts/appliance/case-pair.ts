@@ -1,0 +1,103 @@
+/** Two appliances become a pair; the power of the active one goes, and address and sessions move to the other. */
+import { systemClock as clock } from '#kit/clock.ts';
+import type { ClusterReport } from '#contracts/clusterd.ts';
+import { gapSince } from '../lab/pair-scene.ts';
+import { SIP_ADDRESS } from '../lab/pair.ts';
+import { pause } from '../simulators/common/names.ts';
+import { BOOT_LIMIT_MS, configure, createBox, daemonsAnswer, PASSWORD, seededDisk, USER } from './box.ts';
+import type { Case, CaseContext } from './case.ts';
+import { addressOf, linkAddressOf, PREFIX, Site } from './site.ts';
+import { camerasSeen, comparePicture, gatewayConfig, openCamera, openPlatform } from './surroundings.ts';
+import type { Vm } from './vm.ts';
+
+const NAMES = ['node-a', 'node-b'] as const;
+const CAMERAS = 2;
+const LOOK_MS = 1000;
+const SLOW_MS = 900_000;
+/** Two emulated machines on two busy processors: scripts/bench failover says what a takeover really takes. */
+const GAP_LIMIT_MS = 30_000;
+const UNITS = 'viewlink-clusterd.service viewlink-pair-state.service viewlink-pair-addresses.service';
+
+export default {
+  name: 'pair',
+  help: 'two machines: the active one is switched off, address and sessions move',
+  async run(context) {
+    const { say, check } = context;
+    using site = new Site(2, { cable: true });
+    await using first = box(context, site, 0);
+    await using second = box(context, site, 1);
+    const vms = [first, second] as const;
+    for (const vm of vms) vm.start();
+    await Promise.all(vms.map(vm => vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS)));
+    check(true, 'both are up; their answers came from the boot partition');
+    await Promise.all(vms.map((vm, index) => join(vm, index)));
+    const active = await activeOf(vms);
+    const standby = vms[1 - vms.indexOf(active)]!;
+    say(`${NAMES[vms.indexOf(active)]!} is active`);
+    await using platform = await openPlatform();
+    await using _camera = await openCamera(SIP_ADDRESS, CAMERAS);
+    const ids = await camerasSeen(platform, CAMERAS);
+    await comparePicture(context, platform, ids[0]!, 'before');
+    const play = await platform.play(ids[0]!, { transport: 'udp' });
+    await play.waitFrames(50, SLOW_MS);
+    await until(() => report(standby), ({ state, peer }) => state.whole && peer.alive && peer.fitness === 100);
+    say('the other one could take over');
+    const before = play.markers.at(-1)!.atMs;
+    const { packets } = play.report;
+    await active.powerCut();
+    await play.waitPackets(packets + 300, SLOW_MS);
+    const gapMs = gapSince(play, before);
+    check(gapMs < GAP_LIMIT_MS && play.report.ended === undefined, `its power is cut: the session goes on after ${Math.round(gapMs)} ms without a new INVITE`);
+    check((await standby.must('ip -4 -o address')).includes(` ${SIP_ADDRESS}/`), `${SIP_ADDRESS} is at the other node`);
+    await play.stop();
+    await comparePicture(context, platform, ids[1]!, 'after');
+    active.start();
+    await active.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
+    await until(() => report(active), ({ state, role, peer }) => role === 'standby' && peer.alive && state.whole);
+    check((await standby.must('ip -4 -o address')).includes(` ${SIP_ADDRESS}/`), 'with its power back the first one is the standby');
+  },
+} satisfies Case;
+
+function box(context: CaseContext, site: Site, index: number): Vm {
+  const name = NAMES[index]!;
+  const seed = { HOSTNAME_IS: name, NICS: 'two', MANAGEMENT: `${addressOf(index)}/${PREFIX}`, GATEWAY: '', SERVICE: `${linkAddressOf(index)}/${PREFIX}`, NTP: '', ADMIN: USER, SSH_KEY: '', ADMIN_PASSWORD: PASSWORD };
+  return createBox(context, { name, site, index, disk: seededDisk(context, name, seed) });
+}
+
+async function join(vm: Vm, index: number): Promise<void> {
+  const card = await vm.must(`ip -4 -o address | grep -F ' ${addressOf(index)}/' | cut -d' ' -f2`);
+  await configure(vm, {
+    ...gatewayConfig(SIP_ADDRESS),
+    node: { name: NAMES[index]! },
+    cluster: {
+      nodes: NAMES.map((name, i) => ({ name, link: linkAddressOf(i), lan: addressOf(i) })),
+      key: 'a-secret-of-the-pair-that-nobody-guesses',
+      interface: card,
+      sipAddress: `${SIP_ADDRESS}/${PREFIX}`,
+      holdDownS: 2,
+    },
+  });
+  await vm.must(`systemctl enable --now ${UNITS}`, SLOW_MS);
+  await vm.must('systemctl restart viewlink-sipd.service', SLOW_MS);
+  await daemonsAnswer(vm);
+}
+
+async function report(vm: Vm): Promise<ClusterReport | undefined> {
+  const { code, output } = await vm.run('vlink cluster show --json');
+  return code === 0 ? (JSON.parse(output.slice(output.indexOf('{'))) as ClusterReport) : undefined;
+}
+
+async function activeOf(vms: readonly Vm[]): Promise<Vm> {
+  for (const limit = clock.now() + SLOW_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
+    for (const vm of vms) if ((await report(vm))?.state.sipd?.state === 'active') return vm;
+  }
+  throw new Error(`nobody is active: ${JSON.stringify(await Promise.all(vms.map(report)))}`);
+}
+
+async function until(look: () => Promise<ClusterReport | undefined>, holds: (report: ClusterReport) => boolean): Promise<void> {
+  for (const limit = clock.now() + SLOW_MS; ; await pause(clock, LOOK_MS)) {
+    const seen = await look();
+    if (seen !== undefined && holds(seen)) return;
+    if (clock.now() > limit) throw new Error(`not so: ${JSON.stringify(seen)}`);
+  }
+}
