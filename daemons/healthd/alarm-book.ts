@@ -98,6 +98,8 @@ export class AlarmBook implements Disposable {
     const entry = this.#entries.get(alarmId);
     if (entry === undefined) throw new GatewayError('PEER_UNKNOWN', { alarmId });
     if (entry.row.acknowledged === null) this.#put({ ...entry.row, acknowledged: { user, atWallMs: this.#clock.wall() } }, entry.told);
+    // Whoever said so is told that it is known: also after a power cut.
+    this.#writes.flush();
   }
 
   /** Oldest first. An alarm that nobody above heard of and that is over is not told any more. */

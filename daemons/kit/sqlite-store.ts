@@ -181,6 +181,10 @@ export class SqliteStore implements StateStore {
     this.#writes.write(() => this.#upsert('meta', { key, value }));
   }
 
+  whenSynced(run: () => void): void {
+    this.#writes.whenSynced(run);
+  }
+
   flush(): void {
     this.#writes.flush();
   }

@@ -39,6 +39,8 @@ export class WriteQueue implements Disposable {
   #refused = 0;
   #lastError: string | null = null;
   #unsynced = false;
+  /** Who waits for the next sync to end. */
+  #waiters: (() => void)[] = [];
   #timer: Disposable | undefined;
   #timerAt: Ms = NEVER;
 
@@ -75,6 +77,20 @@ export class WriteQueue implements Disposable {
   /** All that was written is on the disk when it returns, unless `health` says otherwise. */
   flush(): void {
     if (this.#isWritten() && (this.#unsynced || this.#wal?.busy === true)) this.#sync();
+    for (const run of this.#waiters.splice(0)) run();
+  }
+
+  /**
+   * Runs this when all that was written so far is past a power cut, and does not hold up anybody meanwhile: those who come while one
+   * sync is under way share the next. At once where the disk takes nothing.
+   */
+  whenSynced(run: () => void): void {
+    if (this.#wal?.busy !== true && (!this.#isWritten() || !this.#unsynced || this.#wal === undefined || this.#lastError !== null)) {
+      this.flush();
+      return run();
+    }
+    this.#waiters.push(run);
+    if (this.#wal?.busy === false) this.#startSync();
   }
 
   /** Nothing waits and nothing comes any more: flushed before, and the file is closed next. */
@@ -103,16 +119,23 @@ export class WriteQueue implements Disposable {
     // A disk that failed has to show itself that it works again.
     if (this.#wal === undefined || this.#lastError !== null) return this.#sync();
     // Else when that one ends.
-    if (this.#wal.busy) return;
-    this.#unsynced = false;
-    this.#wal.start(why => this.#onSynced(why));
+    if (!this.#wal.busy) this.#startSync();
   }
 
-  #onSynced(why: string | null): void {
+  #startSync(): void {
+    const waiters = this.#waiters.splice(0);
+    this.#unsynced = false;
+    this.#wal?.start(why => this.#onSynced(why, waiters));
+  }
+
+  #onSynced(why: string | null, waiters: readonly (() => void)[]): void {
     if (why !== null) {
       this.#options.log.error({ why }, 'store.sync-failed');
       this.#sync();
-    } else if (this.#unsynced && this.#timer === undefined) this.#onDue();
+    }
+    for (const run of waiters) run();
+    if (this.#waiters.length > 0 && this.#wal?.busy === false && this.#isWritten()) this.#startSync();
+    else if (why === null && this.#unsynced && this.#timer === undefined) this.#onDue();
   }
 
   /** False when the disk is at fault. Any other failure is the caller's and is thrown. */

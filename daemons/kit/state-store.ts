@@ -125,6 +125,8 @@ export interface StateStore extends Disposable {
   getMeta(key: string): string | undefined;
   putMeta(key: string, value: string): void;
 
+  /** Runs this when everything written so far is past a power cut, or at once where the disk takes nothing; holds up nobody. */
+  whenSynced(run: () => void): void;
   /** Everything written so far is on disk when it returns, unless `health` says otherwise. */
   flush(): void;
   readonly health: StoreHealth;

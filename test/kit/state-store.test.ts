@@ -185,6 +185,38 @@ t.test('what has to be on the disk waits for it, the rest is taken there behind 
   t.match(writes.health, { state: 'ok', queued: 0 });
 });
 
+t.test('who answers for what was written hears when it is past a power cut; many share one sync', async t => {
+  const clock = new ManualClock();
+  const { writes, write } = openQueue(t, clock);
+  const heard: string[] = [];
+  const answered = (name: string): Promise<void> => new Promise(resolve => writes.whenSynced(() => resolve(void heard.push(name))));
+  await answered('nothing was written');
+  write();
+  const first = answered('first');
+  write();
+  const others = [answered('second'), answered('third')];
+  t.same(heard, ['nothing was written'], 'not before the disk has it');
+  await first;
+  t.same(heard.slice(1), ['first'], 'what came meanwhile waits for the next one');
+  await Promise.all(others);
+  t.equal(clock.scheduled, 0, 'without waiting for the clock');
+  write();
+  void answered('flushed');
+  write();
+  void answered('flushed too');
+  writes.flush();
+  t.same(heard.slice(4), ['flushed too'], 'a synchronous commit takes those along who wait for the next one');
+});
+
+t.test('where the log cannot be synchronised nobody waits for it', t => {
+  const { writes, write } = openQueue(t, new ManualClock(), '/nowhere/log');
+  let heard = 0;
+  write();
+  writes.whenSynced(() => (heard += 1));
+  t.equal(heard, 1);
+  t.end();
+});
+
 t.test('the log cannot be synchronised: a synchronous commit finds out what is wrong', async t => {
   const clock = new ManualClock();
   const { writes, write, syncs } = openQueue(t, clock, '/nowhere/log');
