@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Access, Role } from '#core/access/roles.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
+import { SqliteBackup } from '#kit/sqlite-backup.ts';
 import { type SqliteDatabase, openSqliteFile } from '#kit/sqlite-file.ts';
 
 export interface UserRow {
@@ -67,15 +68,19 @@ const MAX_REFRESH = 50;
 
 export class UserStore implements Disposable {
   readonly #database: SqliteDatabase;
+  readonly #backup: SqliteBackup;
   readonly #statements: ReturnType<typeof prepareAll>;
 
   constructor(directory: string, clock: Clock, log: Log) {
-    this.#database = openSqliteFile(join(directory, 'users.db'), clock, log, MIGRATIONS).database;
+    const path = join(directory, 'users.db');
+    this.#database = openSqliteFile(path, clock, log, { steps: MIGRATIONS }).database;
+    this.#backup = new SqliteBackup(this.#database, path, { clock, log });
     this.#database.pragma('synchronous = FULL');
     this.#statements = prepareAll(this.#database);
   }
 
   [Symbol.dispose](): void {
+    this.#backup[Symbol.dispose]();
     this.#database.close();
   }
 

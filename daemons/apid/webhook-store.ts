@@ -23,7 +23,7 @@ export class WebhookStore implements Disposable {
 
   constructor(directory: string, clock: Clock, log: Log) {
     this.#log = log;
-    this.#database = openSqliteFile(join(directory, 'webhooks.db'), clock, log, MIGRATIONS).database;
+    this.#database = openSqliteFile(join(directory, 'webhooks.db'), clock, log, { steps: MIGRATIONS }).database;
     // A process that dies loses nothing, a power cut at most the last moments: an fsync for each event and receiver would hold up all the others.
     this.#database.pragma('synchronous = NORMAL');
   }

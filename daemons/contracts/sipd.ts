@@ -256,7 +256,7 @@ export interface SipdSummary {
   readonly upstreams: readonly { readonly name: string; readonly state: UpstreamRow['state']; readonly reason: string | null; readonly sessions: number }[];
   /** What runs, by bridge. */
   readonly sources: readonly { readonly bridgeId: string; readonly instance: string; readonly deviceId: string; readonly channelId: string; readonly name: string | null; readonly upstreams: readonly { readonly name: string; readonly sinkId: string }[] }[];
-  readonly store: { readonly state: 'ok' | 'failing' | 'volatile'; readonly queued: number; readonly refused: number };
+  readonly store: { readonly state: 'ok' | 'failing' | 'volatile'; readonly queued: number; readonly refused: number; readonly origin: 'whole' | 'from-backup' | 'anew' };
 }
 
 /** A fault of the gateway itself, for the platforms above that want to hear of it (upstreams[].view.healthAlarms). */

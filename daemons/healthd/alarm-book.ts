@@ -53,7 +53,7 @@ export class AlarmBook implements Disposable {
 
   /** `directory` is made when missing; `:memory:` keeps nothing. */
   constructor(directory: string, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
-    const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, ALARM_MIGRATIONS);
+    const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, { steps: ALARM_MIGRATIONS });
     this.#database = file.database;
     this.#clock = clock;
     this.#database.pragma(`cache_size = -${CACHE_KIB}`);

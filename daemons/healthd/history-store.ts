@@ -66,7 +66,7 @@ export class HistoryStore implements Disposable {
 
   /** `directory` is made when missing; `:memory:` keeps nothing. */
   constructor(directory: string, { clock, log, maxBytes }: { readonly clock: Clock; readonly log: Log; readonly maxBytes: number }) {
-    const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, HISTORY_MIGRATIONS);
+    const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, { steps: HISTORY_MIGRATIONS });
     this.#database = file.database;
     this.#durable = file.durable;
     this.#clock = clock;

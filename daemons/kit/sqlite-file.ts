@@ -1,12 +1,16 @@
-/** Opens a SQLite file that can be trusted: checked, migrated, locked to this process. A corrupt one is moved aside and begun anew. */
+/**
+ * Opens a SQLite file that can be trusted: checked, migrated, locked to this process. One that is corrupt, empty or older than its
+ * backup is moved aside, and the backup takes its place (sqlite-backup.ts); without a backup it is begun anew.
+ */
 import Database from 'better-sqlite3';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { GatewayError } from '#core/result.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { MIGRATIONS } from './migrations/index.ts';
 import type { Migration } from './migrations/migration.ts';
+import { backupOf } from './sqlite-backup.ts';
 
 const KEPT_CORRUPT_FILES = 3;
 const CORRUPT_MARK = '.corrupt-';
@@ -28,22 +32,38 @@ export interface OpenedFile {
   readonly durable: boolean;
   /** Path of the write-ahead log; null when there is none. */
   readonly wal: string | null;
+  readonly origin: StoreOrigin;
+}
+
+/** `from-backup`: an older state. `anew`: an empty one, where there was something. */
+export type StoreOrigin = 'whole' | 'from-backup' | 'anew';
+
+export interface OpenOptions {
+  readonly steps?: readonly Migration[];
+  /** One number that only grows with what is written: a file that says less than its backup has lost its log. */
+  readonly progress?: string;
 }
 
 /** STORE_FAILED when another process holds the file or a newer release wrote it; every other trouble is survived. */
-export function openSqliteFile(path: string, clock: Clock, log: Log, steps: readonly Migration[] = MIGRATIONS): OpenedFile {
+export function openSqliteFile(path: string, clock: Clock, log: Log, { steps = MIGRATIONS, progress }: OpenOptions = {}): OpenedFile {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-    if (existsSync(path) && statSync(path).size === 0) log.error({ path }, 'store.file-was-empty');
-    return { database: openChecked(path, steps), durable: true, wal: walOf(path) };
+    if (isEmptied(path)) return replace(path, clock, log, 'the file was empty', steps);
+    const database = openChecked(path, steps);
+    if (progress === undefined || !hasLost(database, path, progress)) return { database, durable: true, wal: walOf(path), origin: 'whole' };
+    database.close();
+    return replace(path, clock, log, 'it is older than its backup: the log is gone', steps);
   } catch (error) {
     if (error instanceof GatewayError) throw error;
     if (sqliteCode(error).startsWith('SQLITE_BUSY')) throw new GatewayError('STORE_FAILED', { path, why: 'another process uses it' }, { cause: error });
-    if (CORRUPTION.test(sqliteCode(error))) return { database: beginAnew(path, clock, log, error, steps), durable: true, wal: walOf(path) };
+    if (CORRUPTION.test(sqliteCode(error))) return replace(path, clock, log, (error as Error).message, steps);
     log.error({ path, why: (error as Error).message }, 'store.volatile');
-    return { database: prepare(new Database(':memory:'), steps), durable: false, wal: null };
+    return { database: prepare(new Database(':memory:'), steps), durable: false, wal: null, origin: 'whole' };
   }
 }
+
+/** It was there, or its backup is. */
+const isEmptied = (path: string): boolean => (existsSync(path) ? statSync(path).size === 0 : existsSync(backupOf(path)));
 
 const walOf = (path: string): string | null => (path === ':memory:' ? null : `${path}-wal`);
 
@@ -75,12 +95,46 @@ function prepare(database: SqliteDatabase, steps: readonly Migration[]): SqliteD
   return database;
 }
 
-function beginAnew(path: string, clock: Clock, log: Log, cause: unknown, steps: readonly Migration[]): SqliteDatabase {
+function hasLost(database: SqliteDatabase, path: string, progress: string): boolean {
+  if (!existsSync(backupOf(path))) return false;
+  const read = (from: SqliteDatabase): number => Number(from.prepare(progress).pluck().get() ?? 0);
+  try {
+    const backup = new Database(backupOf(path), { readonly: true });
+    try {
+      return read(backup) > read(database);
+    } finally {
+      backup.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function replace(path: string, clock: Clock, log: Log, why: string, steps: readonly Migration[]): OpenedFile {
+  const aside = moveAside(path, clock);
+  const database = fromBackup(path, log, steps);
+  const savedAtMs = database === undefined ? null : Math.round(statSync(backupOf(path)).mtimeMs);
+  log.error({ path, aside, why, savedAtMs }, database === undefined ? 'store.corrupt-begun-anew' : 'store.corrupt-restored');
+  return { database: database ?? openChecked(path, steps), durable: true, wal: walOf(path), origin: database === undefined ? 'anew' : 'from-backup' };
+}
+
+function fromBackup(path: string, log: Log, steps: readonly Migration[]): SqliteDatabase | undefined {
+  if (!existsSync(backupOf(path))) return undefined;
+  try {
+    copyFileSync(backupOf(path), path);
+    return openChecked(path, steps);
+  } catch (error) {
+    log.error({ path: backupOf(path), why: (error as Error).message }, 'store.backup-unusable');
+    rmSync(path, { force: true });
+    return undefined;
+  }
+}
+
+function moveAside(path: string, clock: Clock): string {
   const aside = `${path}${CORRUPT_MARK}${clock.wall()}`;
   for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-  log.error({ path, aside, why: (cause as Error).message }, 'store.corrupt-begun-anew');
   const marked = `${basename(path)}${CORRUPT_MARK}`;
   const old = readdirSync(dirname(path)).filter(name => name.startsWith(marked) && !/-(wal|shm)$/.test(name)).sort();
   for (const name of old.slice(0, -KEPT_CORRUPT_FILES)) for (const suffix of ['', '-wal', '-shm']) rmSync(join(dirname(path), name + suffix), { force: true });
-  return openChecked(path, steps);
+  return aside;
 }

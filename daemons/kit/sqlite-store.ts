@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { systemClock, type Clock } from './clock.ts';
 import type { Log } from './log.ts';
-import { openSqliteFile, type SqliteDatabase } from './sqlite-file.ts';
+import { SqliteBackup } from './sqlite-backup.ts';
+import { openSqliteFile, type SqliteDatabase, type StoreOrigin } from './sqlite-file.ts';
 import { type Table, TABLES, UPSERT, where } from './sqlite-tables.ts';
 import { WriteQueue } from './sqlite-writes.ts';
 import { StoreRows } from './store-rows.ts';
@@ -15,6 +16,8 @@ const CHECKPOINT_PAGES = 4096;
 const FILE_NAME = 'sipd.sqlite3';
 
 const RAISE_SERIAL = 'INSERT INTO serials VALUES (@upstream, @serial) ON CONFLICT (upstream) DO UPDATE SET serial = max(serial, excluded.serial)';
+/** Synchronous commits: one goes before each backup. */
+const PROGRESS = "SELECT value FROM meta WHERE key = 'syncs'";
 const TOUCH = 'UPDATE bindings SET lastKeepaliveWallMs = @atWallMs WHERE deviceId = @deviceId';
 
 export interface SqliteStoreOptions {
@@ -34,6 +37,8 @@ export class SqliteStore implements StateStore {
   readonly rows: StoreRows;
   readonly #database: SqliteDatabase;
   readonly #writes: WriteQueue;
+  readonly #origin: StoreOrigin;
+  readonly backup: SqliteBackup;
   readonly #statements = new Map<string, Statement>();
   /** In memory too, so that the answer is right while writes wait. */
   #serials = new Map<string, number>();
@@ -45,12 +50,14 @@ export class SqliteStore implements StateStore {
   /** `directory` is made when missing; `:memory:` keeps nothing. Throws STORE_FAILED as openSqliteFile. */
   constructor(directory: string, { log, clock = systemClock, maxBytes, onRecovered = () => undefined }: SqliteStoreOptions) {
     this.path = directory === ':memory:' ? directory : join(directory, FILE_NAME);
-    const file = openSqliteFile(this.path, clock, log);
+    const file = openSqliteFile(this.path, clock, log, { progress: PROGRESS });
     this.#database = file.database;
+    this.#origin = file.origin;
     this.#database.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     this.#writes = new WriteQueue(file, { clock, log, onFlush: () => this.#takeWaiting(), onRecovered });
     this.#reload();
     this.rows = new StoreRows(this.#database, { write: run => this.#writes.write(run), settle: () => this.#takeWaiting(), applied: () => this.#reload() });
+    this.backup = new SqliteBackup(this.#database, this.path, { clock, log, onBegin: () => this.#writes.mark() });
     if (maxBytes !== undefined) this.limitBytes(maxBytes);
   }
 
@@ -60,7 +67,7 @@ export class SqliteStore implements StateStore {
   }
 
   get health(): StoreHealth {
-    return this.#writes.health;
+    return { ...this.#writes.health, origin: this.#origin };
   }
 
   loadDevices = (): readonly DeviceStateRow[] => this.#all('devices', 'id');
@@ -191,6 +198,7 @@ export class SqliteStore implements StateStore {
 
   [Symbol.dispose](): void {
     if (!this.#database.open) return;
+    this.backup[Symbol.dispose]();
     this.#writes.flush();
     this.#writes[Symbol.dispose]();
     this.#database.close();

@@ -51,7 +51,7 @@ export class WriteQueue implements Disposable {
     this.#options = options;
   }
 
-  get health(): StoreHealth {
+  get health(): Omit<StoreHealth, 'origin'> {
     const state = !this.#durable ? 'volatile' : this.#lastError === null ? 'ok' : 'failing';
     return { state, queued: this.#queue.length, refused: this.#refused, lastError: this.#lastError };
   }
@@ -91,6 +91,11 @@ export class WriteQueue implements Disposable {
     }
     this.#waiters.push(run);
     if (this.#wal?.busy === false) this.#startSync();
+  }
+
+  /** As `flush`, and counted although everything was on the disk already. */
+  mark(): void {
+    if (this.#isWritten()) this.#sync();
   }
 
   /** Nothing waits and nothing comes any more: flushed before, and the file is closed next. */

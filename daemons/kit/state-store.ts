@@ -76,6 +76,8 @@ export interface StoreHealth {
   /** Writes that were given up because the queue was full. */
   readonly refused: number;
   readonly lastError: string | null;
+  /** What was found at the start: `from-backup` and `anew` after damage. */
+  readonly origin: 'whole' | 'from-backup' | 'anew';
 }
 
 export interface StateStore extends Disposable {

@@ -23,13 +23,13 @@ export interface SummaryDeps {
 }
 
 export function summaryOf(deps: SummaryDeps): SipdSummary {
-  const { state, queued, refused } = deps.store.health;
+  const { state, queued, refused, origin } = deps.store.health;
   return {
     ...deviceFigures(deps),
     channels: channelFigures(deps),
     upstreams: deps.upstreams.links.map(({ config, view }) => ({ name: config.name, state: view.state, reason: view.reason, sessions: deps.relay.sessionsOf(config.name) })),
     sources: sourceRows(deps),
-    store: { state, queued, refused },
+    store: { state, queued, refused, origin },
   };
 }
 

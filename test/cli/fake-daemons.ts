@@ -59,7 +59,7 @@ export async function fakeDaemons({ channels = 3, configd = true, names = ['åŒ—é
     listUpstreams: () => [],
     listSessions: () => sessions,
     totals: () => ({ channels: rows.length, shared: 2, accessed: 1, online: 2, playing: 0 }),
-    summary: () => ({ devices: { online: 1, offline: 1, neverRegistered: 1 }, gone: [], channels: { all: 3, online: 2 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0 } }),
+    summary: () => ({ devices: { online: 1, offline: 1, neverRegistered: 1 }, gone: [], channels: { all: 3, online: 2 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0, origin: 'whole' } }),
     counters: () => ({ 'sip.accepted': 9, 'process.cpu-ms': (cpuMs += 50), 'process.rss-bytes': 90_000_000, 'process.loop-delay-p99-us': 1200 }),
     ptz: ({ channel, command, holdMs, author }) => (calls.push(`ptz ${channel} ${JSON.stringify(command)} ${holdMs} ${author.user} ${author.via}`), { deviceId: DEVICE, channelId: channel }),
     control: ({ channel, control }) => (calls.push(`control ${channel} ${JSON.stringify(control)}`), { deviceId: DEVICE, channelId: channel }),

@@ -30,7 +30,7 @@ const facts: InspectionFacts = {
     channels: { all: 10, online: 9 },
     upstreams: [{ name: 'city', state: 'waiting', reason: '403 Forbidden', sessions: 0 }],
     sources: [],
-    store: { state: 'ok', queued: 0, refused: 0 },
+    store: { state: 'ok', queued: 0, refused: 0, origin: 'whole' },
   },
   configuration: null,
   silent: ['configd: DAEMON_UNREACHABLE'],

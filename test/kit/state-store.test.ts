@@ -129,25 +129,27 @@ t.test('keepalives and bindings wait at most 200 ms and cost one write', async t
   const clock = new ManualClock();
   const path = directory(t);
   const store = open(path, { clock });
+  // The next backup.
+  const idle = clock.scheduled;
   for (let n = 0; n < 1000; n++) store.putBinding({ ...binding, deviceId: `d${n}` });
   for (let round = 1; round <= 50; round++) for (let n = 0; n < 1000; n++) store.touchBinding(`d${n}`, round);
   store.touchBinding('nobody', 1);
   store.deleteBinding('d0');
-  t.equal(clock.scheduled, 1);
+  t.equal(clock.scheduled, idle + 1);
   clock.advance(200);
-  t.equal(clock.scheduled, 0, 'nothing left to do');
+  t.equal(clock.scheduled, idle, 'nothing left to do');
   const rows = store.loadBindings();
   t.equal(rows.length, 999);
   t.ok(rows.every(row => row.lastKeepaliveWallMs === 50));
   store.touchBinding('d1', 51);
   clock.advance(4999);
-  t.equal(clock.scheduled, 1, 'a keepalive alone is in no hurry');
+  t.equal(clock.scheduled, idle + 1, 'a keepalive alone is in no hurry');
   clock.advance(1);
-  t.equal(clock.scheduled, 0);
+  t.equal(clock.scheduled, idle);
   store.touchBinding('d1', 52);
   store.putBinding({ ...binding, deviceId: 'd2' });
   clock.advance(200);
-  t.equal(clock.scheduled, 0, 'and goes along with what is');
+  t.equal(clock.scheduled, idle, 'and goes along with what is');
   store[Symbol.dispose]();
   store[Symbol.dispose]();
 });
@@ -282,16 +284,60 @@ t.test('fault 111: files that cannot be believed are moved aside', async t => {
     t.equal(store.health.state, 'ok', name);
   }
   t.equal(readdirSync(path).filter(name => /corrupt-\d+$/.test(name)).length, 3, 'the last three are kept');
-  fill();
-  truncateSync(file, 0);
+  t.equal(existsSync(`${file}.backup`), false);
+});
+
+t.test('fault 111: damaged, emptied, gone or without its log: the last verified backup is taken, and said', async t => {
+  const path = directory(t);
+  const file = join(path, 'sipd.sqlite3');
+  const before = Array.from({ length: 500 }, (_, n) => channel(n));
+  const damages: readonly (readonly [string, () => void])[] = [
+    ['not a database', () => writeFileSync(file, 'hello '.repeat(3000))],
+    ['pages overwritten', () => writeFileSync(file, readFileSync(file).fill(0xff, 4096, 5 * 4096))],
+    ['zero length', () => truncateSync(file, 0)],
+    ['gone altogether', () => unlinkSync(file)],
+  ];
+  for (const [name, damage] of damages) {
+    {
+      using store = open(path);
+      store.putChannels(DEVICE, before, { replace: true });
+      t.equal(await store.backup.make(), true, name);
+      t.equal(await store.backup.make(), false, 'nothing was written since');
+      store.putSession({ sessionId: 'later', kind: 'source', json: '{}' });
+    }
+    damage();
+    using store = open(path);
+    t.equal(store.health.origin, 'from-backup', name);
+    t.same([store.loadChannels().length, store.loadSessions()], [500, []]);
+    store.putDevice(device);
+    t.equal(store.health.state, 'ok', name);
+  }
+  using whole = open(directory(t));
+  t.equal(whole.health.origin, 'whole');
+});
+
+t.test('fault 111: the log is deleted under a file that was not closed: what stands in it is older than the backup', async t => {
+  const path = directory(t);
+  await killed(`${STORE_OF(path)}
+    store.putSession({ sessionId: 'early', kind: 'k', json: '{}' });
+    if (!(await store.backup.make())) throw new Error('no backup');
+    store.putSession({ sessionId: 'late', kind: 'k', json: '{}' });`);
+  unlinkSync(join(path, 'sipd.sqlite3-wal'));
+  using store = open(path);
+  t.equal(store.health.origin, 'from-backup');
+  t.same(store.loadSessions().map(({ sessionId }) => sessionId), ['early']);
+});
+
+t.test('a backup that is damaged too is left alone: begun anew', async t => {
+  const path = directory(t);
   {
     using store = open(path);
-    t.same(store.loadChannels(), [], 'zero length');
+    store.putDevice(device);
+    await store.backup.make();
   }
-  fill();
-  unlinkSync(file);
+  for (const suffix of ['', '.backup']) writeFileSync(join(path, `sipd.sqlite3${suffix}`), 'hello '.repeat(3000));
   using store = open(path);
-  t.equal(store.health.state, 'ok', 'gone altogether');
+  t.same([store.health.origin, store.loadDevices()], ['anew', []]);
 });
 
 t.test('refused at the door: locked by another, written by a newer release', async t => {
@@ -314,19 +360,58 @@ t.test('no directory to write in: it works, and says that nothing will stay', as
   t.equal(store.health.state, 'volatile');
 });
 
+const STORE_OF = (path: string): string => `
+  import { SqliteStore } from '#kit/sqlite-store.ts';
+  import { createLog } from '#kit/log.ts';
+  const store = new SqliteStore(${JSON.stringify(path)}, { log: createLog('child', 'silent') });`;
+
+/** Runs it in a process of its own, which ends with SIGKILL. */
+async function killed(script: string): Promise<void> {
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', `${script}\nprocess.kill(process.pid, 'SIGKILL');`], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const [, signal] = await once(child, 'exit');
+  if (signal !== 'SIGKILL') throw new Error(`it ended with ${String(signal)}`);
+}
+
 t.test('kill -9 loses no session and no catalogue', async t => {
   const path = directory(t);
-  const script = `
-    import { SqliteStore } from '#kit/sqlite-store.ts';
-    import { createLog } from '#kit/log.ts';
-    const store = new SqliteStore(${JSON.stringify(path)}, { log: createLog('child', 'silent') });
-    for (let n = 0; n < 50; n++) store.putSession({ sessionId: 's' + n, kind: 'k', json: '{}' });
-    process.stdout.write('done');
-    process.kill(process.pid, 'SIGKILL');`;
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [, signal] = await once(child, 'exit');
-  t.equal(signal, 'SIGKILL');
+  await killed(`${STORE_OF(path)}
+    for (let n = 0; n < 50; n++) store.putSession({ sessionId: 's' + n, kind: 'k', json: '{}' });`);
   t.ok(existsSync(join(path, 'sipd.sqlite3-wal')), 'it was not closed');
   using store = open(path);
   t.equal(store.loadSessions().length, 50);
+});
+
+const KILLS = Number(process.env['VIEWLINK_KILLS'] ?? 8);
+
+t.test(`fault 111: killed ${KILLS} times while it writes, at any moment: the file is whole, and all that it was told of is there`, async t => {
+  const path = directory(t);
+  const script = `${STORE_OF(path)}
+    import { writeSync } from 'node:fs';
+    const from = store.loadOutbox().at(-1)?.id ?? 0;
+    setImmediate(function write(n = from + 1) {
+      store.putOutbox([{ id: n, upstream: 'city', priority: 1, json: 'x'.repeat(n % 3000) }]);
+      store.putChannels('d', [{ deviceId: 'd', channelId: 'c' + (n % 50), ordinal: n % 50, name: 'n' + n, status: 'ON', civilCode: null, parentId: null, manufacturer: null, itemJson: '{}' }], { replace: n % 40 === 0 });
+      if (n % 25 === 0) store.flush();
+      if (n % 100 === 0) void store.backup.make();
+      writeSync(1, n + '\\n');
+      setImmediate(write, n + 1);
+    });`;
+  for (let i = 0; i < KILLS; i++) {
+    const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let told = '';
+    // So many lines more or less: another moment each time.
+    child.stdout.on('data', (chunk: Buffer) => {
+      told += chunk.toString();
+      if (told.length > 40 + i * 97) child.kill('SIGKILL');
+    });
+    await once(child, 'close');
+    const last = Number(told.slice(0, told.lastIndexOf('\n')).split('\n').at(-1));
+    using store = open(path);
+    t.equal(store.health.origin, 'whole');
+    t.ok(last > 0 && store.loadOutbox().some(({ id }) => id === last), `${i}: ${last}`);
+    t.equal(store.loadOutbox().length, store.loadOutbox().at(-1)!.id, 'none between is missing');
+  }
+  const raw = new Database(join(path, 'sipd.sqlite3'));
+  t.equal(raw.pragma('integrity_check', { simple: true }), 'ok');
+  raw.close();
 });

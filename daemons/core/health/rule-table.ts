@@ -61,6 +61,7 @@ export const RULES = {
   'api.unbound': fact('an address of the HTTP API cannot be bound, and is tried again', 'warning', 5, 5),
   'webhook.dropped': fact('events that a webhook never got', 'warning', 0, 60),
   'store.failing': fact('a database cannot be written', 'critical', 5, 30),
+  'store.restored': fact('a database was damaged at the last start', 'warning', 0, 30),
   'upstream.offline': fact('not registered at a platform above', 'critical', 60, 30),
   'device.offline': fact('a device that was there is gone', 'warning', 120, 30),
   'devices.mass-offline': rule('devices that went at once', '', [20, null], 10, 15, 60),

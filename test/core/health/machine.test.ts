@@ -156,7 +156,7 @@ t.test('texts: whatever numbers a kernel writes come back', async t => {
 t.test('devices: each that is gone, or one for all', async t => {
   const NOON = wallMs(Date.UTC(2026, 2, 10, 4));
   const row = (i: number) => ({ id: `3402000000111000${String(i).padStart(4, '0')}`, name: '东门', reason: 'keepalive-lost', lastSeenAgeMs: 240_000 });
-  const facts = (online: number, offline: number) => ({ devices: { online, offline, neverRegistered: 1 }, gone: Array.from({ length: Math.min(100, offline) }, (_, i) => row(i)), channels: { all: 0, online: 0 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0 } });
+  const facts = (online: number, offline: number) => ({ devices: { online, offline, neverRegistered: 1 }, gone: Array.from({ length: Math.min(100, offline) }, (_, i) => row(i)), channels: { all: 0, online: 0 }, upstreams: [], sources: [], store: { state: 'ok', queued: 0, refused: 0, origin: 'whole' } });
   const rules = (measured: Measured): string[] => measured.observations.filter(({ value }) => value !== 0).map(({ rule }) => rule);
   t.same(rules(measureService(facts(97, 3), NOON)), ['device.offline', 'device.offline', 'device.offline']);
   t.same([facts(97, 3), facts(5000, 5000), facts(10_000, 60)].map(each => measureService(each, NOON).complete?.includes('device.offline')), [true, false, false], 'only a whole list tells that the others are there');

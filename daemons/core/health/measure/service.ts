@@ -14,8 +14,11 @@ export interface ServiceFacts {
   readonly channels: { readonly all: number; readonly online: number };
   readonly upstreams: readonly { readonly name: string; readonly state: string; readonly reason: string | null; readonly sessions: number }[];
   readonly sources: readonly unknown[];
-  readonly store: { readonly state: string; readonly queued: number; readonly refused: number };
+  readonly store: { readonly state: string; readonly queued: number; readonly refused: number; readonly origin: string };
 }
+
+/** Until the next start of sipd. */
+const ORIGINS: Readonly<Record<string, string>> = { 'from-backup': 'damaged: its last backup is in use', anew: 'damaged, and there was no backup: begun anew' };
 
 export function measureService({ devices, gone, channels, upstreams, sources, store }: ServiceFacts, now: WallMs): Measured {
   const found = new Gathering();
@@ -31,6 +34,7 @@ export function measureService({ devices, gone, channels, upstreams, sources, st
     if (state !== 'disabled') found.observe('upstream.offline', `upstream:${name}`, state === 'online' ? 0 : 1, state === 'online' ? `registered, ${sessions} sessions` : `${state}${reason === null ? '' : `: ${reason}`}`);
   }
   found.observe('store.failing', 'store:sipd', store.state === 'ok' ? 0 : 1, store.state === 'ok' ? 'writes reach the disk' : `${store.state}, ${store.queued} writes wait, ${store.refused} given up`);
+  found.observe('store.restored', 'store:sipd', store.origin === 'whole' ? 0 : 1, ORIGINS[store.origin] ?? 'what was written is there');
   found.complete.push('upstream.offline');
   observeDevices(found, devices, gone, now);
   return found;
