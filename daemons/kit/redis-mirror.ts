@@ -22,6 +22,10 @@ import { type RowChange, differences } from './store-rows.ts';
 /** Changes of one write. */
 const BATCH = 200;
 const RETRY_MS = 200;
+/** Another Redis that is there answers within a millisecond or two. */
+const CONFIRM_MS = 100;
+/** One that did not is not asked again for so long. */
+const ALONE_MS = 2000;
 
 export type MirrorState = 'away' | 'comparing' | 'in-step' | 'refused';
 
@@ -47,6 +51,9 @@ export class RedisMirror implements AsyncDisposable {
   #scheduled = false;
   #closed = false;
   #retry: Disposable | undefined;
+  #confirming: Promise<boolean> | undefined;
+  #nextConfirmation: Promise<boolean> | undefined;
+  #aloneUntil = -Infinity;
   /** Rows that were written to Redis. */
   written = 0;
 
@@ -73,6 +80,33 @@ export class RedisMirror implements AsyncDisposable {
       await this.#pumping;
       if (this.#state === 'away') return;
     }
+  }
+
+  /** Settles when everything written so far is in the Redis of the other node too. False: nobody is there to have it, or not in time. */
+  confirm(): Promise<boolean> {
+    if (this.#confirming === undefined) return this.#confirmNow();
+    // Those who come meanwhile share the next round: theirs was written after this one began.
+    return (this.#nextConfirmation ??= this.#confirming.then(() => {
+      this.#nextConfirmation = undefined;
+      return this.#confirmNow();
+    }));
+  }
+
+  #confirmNow(): Promise<boolean> {
+    return (this.#confirming = this.#confirmOnce()
+      .catch(() => false)
+      .finally(() => (this.#confirming = undefined)));
+  }
+
+  async #confirmOnce(): Promise<boolean> {
+    const { clock, log } = this.#options;
+    if (this.#state !== 'in-step' || this.#closed || clock.now() < this.#aloneUntil) return false;
+    for (this.#pump(); this.#dirty.size > 0 && this.#pumping !== undefined; this.#pump()) await this.#pumping;
+    await this.#pumping;
+    if (Number(await this.#redis.command(['WAIT', '1', String(CONFIRM_MS)])) > 0) return true;
+    log.warn({ withinMs: CONFIRM_MS }, 'mirror.unconfirmed');
+    this.#aloneUntil = addMs(clock.now(), ALONE_MS);
+    return false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

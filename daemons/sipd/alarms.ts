@@ -37,6 +37,9 @@ const DEVICE_FAULT = '6';
 /** Rows that a storm pushed out leave the disk so many at a time; after a crash they would only be pushed out again. */
 const FORGET_AT_ONCE = 256;
 
+/** Runs this when what was written before outlives this node, or at once where there is no other. */
+export type WhenKept = (run: () => void) => void;
+
 /** Written as JSON. */
 interface Waiting {
   /** As the platform knows it. */

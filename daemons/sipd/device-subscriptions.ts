@@ -16,7 +16,7 @@ import { decodeBody, encodeBody } from '#kit/charset.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { EndCause, IncomingRequest, SipEndpoint, Subscription } from '#kit/sip-endpoint.ts';
-import type { Alarms } from './alarms.ts';
+import type { Alarms, WhenKept } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from '#kit/counters.ts';
 import { type DeviceReach, type Devices, ownAddress } from './devices.ts';
@@ -57,6 +57,7 @@ export interface DeviceSubscriptionsDeps {
   readonly counters: Counters;
   readonly devices: Devices;
   readonly catalogs: Catalogs;
+  readonly whenKept: WhenKept;
   readonly alarms: Alarms;
   readonly positions: Positions;
   /** Channels of a device whose positions platforms want. */
@@ -195,11 +196,12 @@ export class DeviceSubscriptions implements Disposable {
     if (message.cmdType === 'Alarm' && message.root === 'Notify') {
       if (!alarms.hasRoom) return incoming.respond(503);
       alarms.fromDevice(deviceId, message);
+      return this.#deps.whenKept(() => incoming.respond(200));
     }
     incoming.respond(200);
     if (message.body.kind === 'catalog') catalogs.notified(deviceId, message.body.items, charset);
     else if (positions.fromDevice(deviceId, message, targetId)) return;
-    else if (message.cmdType !== 'Alarm') counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+    else counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
   }
 
   #ended(deviceId: string, entry: Entry, { key, topic }: Wish, subscription: Subscription, cause: EndCause, status: number | undefined): void {

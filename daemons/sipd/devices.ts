@@ -23,6 +23,7 @@ import { formatUri, parseUri, sipUri } from '#core/sip/uri.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
+import { nonceSecret } from '#kit/pair-keys.ts';
 import type { Random } from '#kit/random.ts';
 import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
 import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
@@ -324,7 +325,10 @@ export class Devices implements Disposable {
 
   #newGuard(): DigestGuard {
     this.#realm = realmOf(this.#deps.config());
-    return new DigestGuard({ realm: this.#realm, algorithms: this.#deps.config().sip.digestAlgorithms, secret: this.#deps.random.bytes(32), hashes: this.#deps.hashes });
+    const { clock, random, hashes } = this.#deps;
+    const { sip, cluster } = this.#deps.config();
+    const shared = cluster.nodes.length === 0 ? { secret: random.bytes(32) } : { secret: nonceSecret(cluster.key ?? ''), clockOffsetMs: Math.round(clock.wall() - clock.now()) };
+    return new DigestGuard({ realm: this.#realm, algorithms: sip.digestAlgorithms, hashes, ...shared });
   }
 }
 

@@ -28,6 +28,7 @@ import type { RpcHandlers } from '#kit/rpc.ts';
 import type { RpcPeer } from '#kit/rpc-peers.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
 import { Farewell } from './farewell.ts';
+import type { WhenKept } from './alarms.ts';
 import { Gateway, type GatewayHandlers } from './gateway.ts';
 
 /** keepalived tells of an address in the moment that it adds it. */
@@ -35,6 +36,8 @@ const BIND_WITHIN_MS = 1000;
 const BIND_EVERY_MS = 20;
 /** What is still to be replicated is given so long at a demotion. */
 const SETTLE_MS = 300;
+/** What must not be lost with this node is not waited for longer until the other one has it too. */
+const KEPT_MS = 300;
 
 interface Active {
   readonly gateway: Gateway;
@@ -146,7 +149,8 @@ export class Duty implements AsyncDisposable {
     await using failing = new Closer();
     const mirror = failing.use(new RedisMirror({ store, place: this.#place, term, clock, random, log, onRefused: () => void this.demote() }));
     const opening = failing.use(new Closer());
-    const gateway = await this.#open(opening, addMs(beganAt, BIND_WITHIN_MS));
+    const whenKept: WhenKept = run => void this.#within(KEPT_MS, mirror.confirm()).then(run);
+    const gateway = await this.#open(opening, addMs(beganAt, BIND_WITHIN_MS), whenKept);
     await gateway.start({ takesOver: true });
     const handlers = gateway.handlers(params => this.#answerReload(params));
     this.#active = { gateway, handlers, mirror, term, closer: opening.release() };
@@ -156,11 +160,11 @@ export class Duty implements AsyncDisposable {
   }
 
   /** Again while the addresses are not there yet. */
-  async #open(opening: Closer, until: Ms): Promise<Gateway> {
+  async #open(opening: Closer, until: Ms, whenKept: WhenKept): Promise<Gateway> {
     const { config, log, store } = this.#options;
     for (;;) {
       try {
-        return await Gateway.open(config.current, log, opening, store);
+        return await Gateway.open(config.current, log, opening, store, whenKept);
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         const isAbsent = code === 'EADDRNOTAVAIL' || message.includes('EADDRNOTAVAIL');
@@ -184,7 +188,7 @@ export class Duty implements AsyncDisposable {
     await active.mirror[Symbol.asyncDispose]();
   }
 
-  async #within(limitMs: number, task: Promise<void>): Promise<void> {
+  async #within(limitMs: number, task: Promise<unknown>): Promise<void> {
     const late = Promise.withResolvers<void>();
     using _limit = clock.schedule(addMs(clock.now(), limitMs), late.resolve);
     await Promise.race([task, late.promise]);

@@ -1,7 +1,7 @@
 /** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
-import type { SipdRequests } from '#contracts/sipd.ts';
+import type { RaiseAlarmParams, SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SipRecorder } from '#core/diagnose/recorder.ts';
 import { GatewayError } from '#core/result.ts';
@@ -14,7 +14,7 @@ import { systemRandom as random } from '#kit/random.ts';
 import type { RpcClient, RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, type SipGate, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
-import { Alarms } from './alarms.ts';
+import { Alarms, type WhenKept } from './alarms.ts';
 import { Bans, requestLine } from './bans.ts';
 import { Bandwidth, type Stream } from './bandwidth.ts';
 import { AttemptLog } from './attempts.ts';
@@ -51,6 +51,8 @@ import { viewReport } from './view-report.ts';
 import { Views } from './views.ts';
 import { Voice } from './voice.ts';
 
+const AT_ONCE: WhenKept = run => run();
+
 export class Gateway {
   readonly endpoint: SipEndpoint;
   readonly counters = new Counters();
@@ -84,15 +86,17 @@ export class Gateway {
   readonly #log: Log;
   readonly #summaryDeps: SummaryDeps;
   readonly #recorder: SipRecorder;
+  readonly #whenKept: WhenKept;
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
 
-  private constructor(config: GatewayConfig, store: SqliteStore, endpoint: SipEndpoint, recorder: SipRecorder, log: Log, closer: Closer) {
+  private constructor(config: GatewayConfig, store: SqliteStore, endpoint: SipEndpoint, recorder: SipRecorder, log: Log, closer: Closer, whenKept: WhenKept) {
     this.#config = config;
+    this.#whenKept = whenKept;
     this.#log = log;
     this.endpoint = endpoint;
     this.#recorder = recorder;
-    const common = { endpoint, clock, random, hashes, log, store, counters: this.counters, events: this.events, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
+    const common = { endpoint, whenKept, clock, random, hashes, log, store, counters: this.counters, events: this.events, config: (): GatewayConfig => this.#config, reach: (deviceId: string): DeviceReach | null => this.devices.reach(deviceId) };
     this.devices = closer.use(new Devices({ ...common, manufacturerOf: deviceId => this.catalogs.facts(deviceId).manufacturer, onOnline: (deviceId, how) => this.#deviceOnline(deviceId, how), onOffline: (deviceId, reason) => this.#deviceOffline(deviceId, reason), onOffence: (offence, { request, flow }, proven) => this.bans.offence({ address: flow.remoteAddress, offence, proven, line: () => requestLine(request) }) }));
     this.bans = closer.use(new Bans({ ...common, isRegisteredAt: address => this.devices.isRegisteredAt(address), registeredAddresses: () => this.devices.addresses() }));
     this.catalogs = closer.use(new Catalogs({ ...common, onChanged: deviceId => this.#channelsChanged(deviceId), onStates: (deviceId, channelIds) => this.#channelStates(deviceId, channelIds) }));
@@ -175,7 +179,7 @@ export class Gateway {
   }
 
   /** `store`: opened by the caller, who closes it too. */
-  static async open(config: GatewayConfig, log: Log, closer: Closer, store: SqliteStore): Promise<Gateway> {
+  static async open(config: GatewayConfig, log: Log, closer: Closer, store: SqliteStore, whenKept = AT_ONCE): Promise<Gateway> {
     // The endpoint asks about every datagram, and may do so before the rest stands.
     let gateway: Gateway | undefined;
     const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
@@ -183,7 +187,7 @@ export class Gateway {
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
     const recorder = new SipRecorder(config.trace.sipKiB * 1024);
     const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
-    gateway = new Gateway(config, store, endpoint, recorder, log, closer);
+    gateway = new Gateway(config, store, endpoint, recorder, log, closer, whenKept);
     return gateway;
   }
 
@@ -193,7 +197,11 @@ export class Gateway {
     this.#forgetStrangers();
     this.relay.restore(takesOver);
     this.subscriptions.restore();
-    const routes = new Routes({ ...this, clock, log: this.#log, config: () => this.#config });
+    // Whoever raises an alarm from now on is heard by those who see him, though they are not registered with yet.
+    this.views.configure();
+    this.upstreams.prepare(takesOver);
+    this.alarms.restore();
+    const routes = new Routes({ ...this, clock, log: this.#log, whenKept: this.#whenKept, config: () => this.#config });
     this.endpoint.onRequest = incoming => routes.request(incoming);
     this.endpoint.onInvite = incoming => routes.invite(incoming);
     this.endpoint.onSubscribe = incoming => routes.subscribe(incoming);
@@ -201,16 +209,22 @@ export class Gateway {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
-    if (takesOver) this.media.revival = (instance, client) => this.#revive(instance, client);
+    if (takesOver) {
+      // Nobody above or below shall notice: what was promised goes on before the media stands.
+      this.media.revival = (instance, client) => this.#revive(instance, client);
+      this.#goOn();
+    }
     await this.media.start();
     this.media.revival = undefined;
     this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
-    this.views.configure();
+    else this.#goOn();
+  }
+
+  #goOn(): void {
     this.bandwidth.configure();
     this.upstreams.configure();
     this.subscriptions.resync();
-    this.alarms.restore();
     this.controls.restore();
     this.deviceSubscriptions.configure();
   }
@@ -251,7 +265,7 @@ export class Gateway {
     const { rows } = this;
     return {
       summary: () => summaryOf(this.#summaryDeps),
-      raiseAlarm: params => ({ upstreams: this.alarms.ofOurselves(params) }),
+      raiseAlarm: params => this.#raiseAlarm(params),
       listDevices: () => rows.devices(),
       listChannels: params => rows.channels(params),
       channel: params => rows.channel(params),
@@ -290,6 +304,12 @@ export class Gateway {
   /** Channels of devices that the configuration admits no more. */
   #forgetStrangers(): void {
     for (const id of this.catalogs.deviceIds) if (!this.devices.mayRegister(id) && !this.inlets.owns(id)) this.catalogs.forget(id);
+  }
+
+  async #raiseAlarm(params: RaiseAlarmParams): Promise<{ upstreams: number }> {
+    const upstreams = this.alarms.ofOurselves(params);
+    await new Promise<void>(this.#whenKept);
+    return { upstreams };
   }
 
   #refreshCatalog(deviceId: string): null {

@@ -18,7 +18,7 @@ import { decodeBody } from '#kit/charset.ts';
 import { CountedLog, type Log } from '#kit/log.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from '#kit/sip-endpoint.ts';
-import type { Alarms } from './alarms.ts';
+import type { Alarms, WhenKept } from './alarms.ts';
 import { type Bans, requestLine } from './bans.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
@@ -53,6 +53,7 @@ export interface RoutesDeps {
   readonly voice: Voice;
   readonly sessionNotices: SessionNotices;
   readonly bans: Bans;
+  readonly whenKept: WhenKept;
   config(): GatewayConfig;
 }
 
@@ -221,8 +222,10 @@ export class Routes {
       return incoming.respond(503, { headers: [{ name: 'Retry-After', value: '10' }] });
     }
     alarms.fromDevice(deviceId, message);
-    incoming.respond(200);
-    alarms.acknowledge(deviceId, message);
+    this.#deps.whenKept(() => {
+      incoming.respond(200);
+      alarms.acknowledge(deviceId, message);
+    });
   }
 
   /** 400, and to a platform that asked also a Response with Result ERROR, so that its wait ends (fault 41). */

@@ -20,6 +20,7 @@ import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Outcome, SipEndpoint, Target } from '#kit/sip-endpoint.ts';
+import type { KeptLink } from './registration-store.ts';
 
 export interface UpstreamLinkDeps {
   readonly endpoint: SipEndpoint;
@@ -27,6 +28,10 @@ export interface UpstreamLinkDeps {
   readonly random: Random;
   readonly hashes: Hashes;
   readonly log: Log;
+  /** What another process left of it. */
+  readonly kept?: KeptLink | undefined;
+  /** Something of that is another thing now. */
+  keep?(kept: KeptLink): void;
   onState(state: RegistrationView['state'], reason: string | null): void;
 }
 
@@ -54,9 +59,11 @@ export class UpstreamLink implements Disposable {
     this.#addresses = addressesOf(config);
     this.dialect = DIALECTS[config.version];
     this.#deps = deps;
-    this.#callId = `${deps.random.hex(12)}@${config.localId}`;
-    this.#fromTag = deps.random.hex(6);
-    this.#registration = new Registration<Answered>({ ...config, followsRedirect: this.dialect.followsRedirect, dice: () => deps.random.int(1000) / 1000 });
+    const { kept } = deps;
+    this.#callId = kept?.callId ?? `${deps.random.hex(12)}@${config.localId}`;
+    this.#fromTag = kept?.fromTag ?? deps.random.hex(6);
+    this.#nonce = kept?.held?.challenge.nonce ?? '';
+    this.#registration = new Registration<Answered>({ ...config, followsRedirect: this.dialect.followsRedirect, dice: () => deps.random.int(1000) / 1000 }, kept?.registration);
     const domain = domainOf(config);
     this.#digest = new DigestClient({
       realms: config.realm === '' ? [...new Set([domain, config.id, config.id.slice(0, 10)])] : [config.realm],
@@ -64,6 +71,7 @@ export class UpstreamLink implements Disposable {
       username: config.username || config.localId,
       secret: config.ha1 === undefined ? { password: config.password ?? '' } : { ha1: config.ha1 },
       hashes: deps.hashes,
+      held: kept?.held,
     });
     this.#alarm = new Alarm(deps.clock, () => this.feed({ type: 'tick' }));
   }
@@ -101,8 +109,9 @@ export class UpstreamLink implements Disposable {
     return sipUri(this.config.id, domainOf(this.config));
   }
 
+  /** Twice is once. */
   start(): void {
-    if (this.config.enabled) this.feed({ type: 'enable' });
+    if (this.config.enabled && this.view.state === 'disabled') this.feed({ type: 'enable' });
   }
 
   /** Unregisters if it was registered; returns at once. */
@@ -133,6 +142,8 @@ export class UpstreamLink implements Disposable {
     if (this.#retired) return;
     for (const output of this.#registration.handle(input, this.#deps.clock.now())) this.#carryOut(output);
     this.#alarm.arm(this.#registration.deadline);
+    const { memory } = this.#registration;
+    this.#deps.keep?.({ callId: this.#callId, fromTag: this.#fromTag, registration: memory, held: this.#digest.held });
   }
 
   #carryOut(output: RegistrationOutput<Answered>): void {

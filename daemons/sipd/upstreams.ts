@@ -13,11 +13,13 @@ import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { Flow, SipEndpoint } from '#kit/sip-endpoint.ts';
+import type { StateStore } from '#kit/state-store.ts';
 import { CatalogAnswers } from './catalog-answers.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from '#kit/counters.ts';
 import type { DeviceFacts } from './device-catalog.ts';
 import type { EventFeed } from './event-feed.ts';
+import { type KeptLink, RegistrationStore } from './registration-store.ts';
 import { UpstreamLink } from './upstream-link.ts';
 import type { Views } from './views.ts';
 
@@ -41,6 +43,7 @@ export interface UpstreamsDeps {
   readonly views: Views;
   config(): GatewayConfig;
   isOnline(deviceId: string): boolean;
+  readonly store: StateStore;
   /** No longer configured, or another platform under its name: its sessions end. */
   onRemoved(name: string): void;
   /** A Query or Control that a camera may answer. False: not one of those. */
@@ -54,10 +57,17 @@ export class Upstreams implements Disposable {
   readonly #deps: UpstreamsDeps;
   readonly #links = new Map<string, UpstreamLink>();
   readonly #answers: CatalogAnswers;
-
+  /** In a pair. */
+  readonly #registrations: RegistrationStore | undefined;
   constructor(deps: UpstreamsDeps) {
     this.#deps = deps;
     this.#answers = new CatalogAnswers(deps);
+    this.#registrations = deps.config().cluster.nodes.length === 0 ? undefined : new RegistrationStore(deps.store, deps.clock);
+  }
+
+  /** Before the first `configure`: the links are known, and nothing is sent. `takesOver`: registrations of the other node are ours from now on. */
+  prepare(takesOver: boolean): void {
+    for (const config of this.#deps.config().upstreams) this.#make(config, takesOver ? this.#registrations?.of(config) : undefined);
   }
 
   /** Opens the links of the configuration, closes those that are gone; unchanged ones are not touched. */
@@ -68,7 +78,8 @@ export class Upstreams implements Disposable {
       if (next !== undefined && sameIdentity(link.config, next)) link.config = next;
       else this.#close(name, link, next);
     }
-    for (const [name, config] of wanted) if (!this.#links.has(name)) this.#open(config);
+    for (const [name, config] of wanted) if (!this.#links.has(name)) this.#make(config, undefined);
+    for (const link of this.#links.values()) link.start();
   }
 
   [Symbol.dispose](): void {
@@ -119,11 +130,11 @@ export class Upstreams implements Disposable {
     }
   }
 
-  #open(config: UpstreamConfig): void {
+  #make(config: UpstreamConfig, kept: KeptLink | undefined): void {
     const { endpoint, clock, random, hashes, log } = this.#deps;
-    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, onState: (state, reason) => this.#onState(config.name, state, reason) });
+    const registrations = this.#registrations;
+    const link = new UpstreamLink(config, { endpoint, clock, random, hashes, log, kept, ...(registrations !== undefined && { keep: now => registrations.put(config, now) }), onState: (state, reason) => this.#onState(config.name, state, reason) });
     this.#links.set(config.name, link);
-    link.start();
   }
 
   #onState(name: string, state: RegistrationState, reason: string | null): void {
@@ -137,6 +148,7 @@ export class Upstreams implements Disposable {
     if (next?.enabled === true && BINDING.every(key => link.config[key] === next[key])) link[Symbol.dispose]();
     else link.stop();
     this.#links.delete(name);
+    this.#registrations?.delete(name);
     this.#answers.drop(name);
     if (next === undefined || next.id !== link.config.id || !next.enabled) this.#deps.onRemoved(name);
   }

@@ -4,13 +4,13 @@ import { Closer } from '#kit/closer.ts';
 import type { LoadedFootage } from '../media/footage.ts';
 import { CameraSimulator } from '../simulators/camera/simulator.ts';
 import { pause } from '../simulators/common/names.ts';
-import { Platform } from '../simulators/platform/platform.ts';
+import { Platform, type PlatformOptions } from '../simulators/platform/platform.ts';
 import type { Play } from '../simulators/platform/play.ts';
 import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
 import { PairLab, type PairNode, type PairOptions, SIP_ADDRESS, WORLD } from './pair.ts';
 
 const CITY_ID = '33010000002000000001';
-const CITY_LOCAL_ID = '33010000002000000099';
+export const CITY_LOCAL_ID = '33010000002000000099';
 const PASSWORD = 'city-secret';
 const cameraId = (index: number): string => `3402000000118000000${index + 1}`;
 const CATALOGUE_MS = 30_000;
@@ -31,13 +31,15 @@ export interface PairSceneOptions extends PairOptions {
   readonly transports?: readonly ('udp' | 'tcp-active' | 'tcp-passive')[];
   /** Of all cameras, in place of the footage. */
   readonly pictures?: LoadedFootage;
+  /** Of the platform's end. */
+  readonly onTrace?: PlatformOptions['onTrace'];
 }
 
 /** `channels` of each camera. Everybody is registered, and every channel known. */
-export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {} }: PairSceneOptions = {}): Promise<PairScene> {
+export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {}, onTrace }: PairSceneOptions = {}): Promise<PairScene> {
   await using opening = new Closer();
-  const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD }));
-  const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }];
+  const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD, ...(onTrace !== undefined && { onTrace }) }));
+  const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1, keepaliveS: 5 }];
   const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
   const lab = opening.use(await PairLab.open({ cluster, config: { upstreams, devices, ...config } }));
   const first = await lab.active(60_000);

@@ -208,3 +208,24 @@ t.test('10,000 channels anew, and how long a dialog is on its way', async t => {
   t.comment(`resync ${Math.round(resyncMs)} ms; lag p50 ${lags[100]!.toFixed(1)} ms, p99 ${lags[197]!.toFixed(1)} ms, max ${lags[199]!.toFixed(1)} ms`);
   t.equal(mirror.waiting, 0);
 });
+
+t.test('what must not be lost is confirmed by the other node, or is known not to be', async t => {
+  await begin();
+  const ours = storeIn(t);
+  await using mirror = mirrorOf(ours, a, 1);
+  await until('in step', () => mirror.state === 'in-step');
+  await until('the other one is connected', () => mirror.confirm());
+  ours.putSession({ sessionId: 's1', kind: 'x', json: '{}' });
+  const first = mirror.confirm();
+  ours.putSession({ sessionId: 's2', kind: 'x', json: '{}' });
+  const [second, third] = [mirror.confirm(), mirror.confirm()];
+  t.equal(second, third, 'who comes meanwhile shares the next round');
+  t.same(await Promise.all([first, second]), [true, true]);
+  await using link = await asked(b.place);
+  t.equal((await readTable(link, 'sessions')).size, 2, 'it is there, not only promised');
+  await order(b, 'REPLICAOF', 'NO', 'ONE');
+  t.equal(await mirror.confirm(), false);
+  const before = clock.now();
+  t.equal(await mirror.confirm(), false);
+  t.ok(clock.now() - before < 90, 'and it is not waited for each time');
+});

@@ -13,6 +13,16 @@ export interface RegistrationOptions {
   readonly dice: () => number;
 }
 
+/** What another process needs to go on with a registration. Undefined times: it was not registered. */
+export interface RegistrationMemory {
+  readonly cseq: number;
+  readonly sn: number;
+  readonly asksS: number;
+  readonly target: RedirectTarget | undefined;
+  readonly expiresAt: Ms | undefined;
+  readonly refreshAt: Ms | undefined;
+}
+
 export interface RedirectTarget {
   readonly address: string;
   readonly port: number;

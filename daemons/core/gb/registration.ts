@@ -9,9 +9,12 @@
  *        |                 |  +---- wait is over -----+                                       |
  *     (from any)           +--- no, 5xx, timeout ---> WAITING <-------------------------------+
  *
+ * With what another process remembered, `enable` leads from DISABLED to ONLINE as long as that binding lasts: a keepalive tells whether
+ * it still does.
+ *
  * 401 is answered once per nonce, 423 with the asked time, 302 (2022) by going there, and back when that one fails.
  */
-import type { Challenge, RedirectTarget, RegistrationInput, RegistrationOptions, RegistrationOutput, RegistrationState, RegistrationView } from './registration-io.ts';
+import type { Challenge, RedirectTarget, RegistrationInput, RegistrationMemory, RegistrationOptions, RegistrationOutput, RegistrationState, RegistrationView } from './registration-io.ts';
 import { TimerTable } from '../timers.ts';
 import { type Ms, addMs, seconds } from '../units.ts';
 
@@ -63,10 +66,22 @@ export class Registration<C extends Challenge = Challenge> {
   #retryAt: Ms | undefined;
   #expiresAt: Ms | undefined;
   #keepaliveAt: Ms | undefined;
+  #refreshAt: Ms | undefined;
+  /** Of another process; used once. */
+  #remembered: RegistrationMemory | undefined;
 
-  constructor(options: RegistrationOptions) {
+  constructor(options: RegistrationOptions, remembered?: RegistrationMemory) {
     this.#options = options;
-    this.#asksS = options.expiresS;
+    this.#asksS = remembered?.asksS ?? options.expiresS;
+    this.#cseq = remembered?.cseq ?? 0;
+    this.#sn = remembered?.sn ?? 0;
+    this.#remembered = remembered;
+  }
+
+  /** For a process that goes on with it. */
+  get memory(): RegistrationMemory {
+    const bound = this.#state === 'online';
+    return { cseq: this.#cseq, sn: this.#sn, asksS: this.#asksS, target: this.#target, expiresAt: bound ? this.#expiresAt : undefined, refreshAt: bound ? this.#refreshAt : undefined };
   }
 
   get deadline(): Ms {
@@ -81,7 +96,7 @@ export class Registration<C extends Challenge = Challenge> {
     this.#outputs = [];
     switch (input.type) {
       case 'enable':
-        if (this.#state === 'disabled') this.#begin(null);
+        if (this.#state === 'disabled' && !this.#resume(now)) this.#begin(null);
         break;
       case 'disable':
         this.#disable();
@@ -137,6 +152,26 @@ export class Registration<C extends Challenge = Challenge> {
     this.#send();
   }
 
+  /** False: there is no binding to go on with. */
+  #resume(now: Ms): boolean {
+    const { expiresAt, refreshAt, target } = this.#remembered ?? {};
+    this.#remembered = undefined;
+    if (expiresAt === undefined || refreshAt === undefined || expiresAt <= now) return false;
+    this.#target = target;
+    this.#firstSn = this.#sn + 1;
+    this.#bound(expiresAt, refreshAt);
+    this.#timers.set('keepalive', now);
+    this.#enter('online', null);
+    return true;
+  }
+
+  #bound(expiresAt: Ms, refreshAt: Ms): void {
+    this.#expiresAt = expiresAt;
+    this.#refreshAt = refreshAt;
+    this.#timers.set('expiry', expiresAt);
+    this.#timers.set('refresh', refreshAt);
+  }
+
   /** Every attempt begins without credentials: platforms give out a nonce once. */
   #attemptAnew(): void {
     this.#challenge = undefined;
@@ -166,10 +201,8 @@ export class Registration<C extends Challenge = Challenge> {
     const wasOnline = this.#state === 'online';
     this.#failures = 0;
     this.#retryAt = undefined;
-    this.#expiresAt = addMs(now, grantedS * 1000);
     this.#timers.stop('retry');
-    this.#timers.set('expiry', this.#expiresAt);
-    this.#timers.set('refresh', addMs(now, grantedS * 1000 * REFRESH_SHARE));
+    this.#bound(addMs(now, grantedS * 1000), addMs(now, grantedS * 1000 * REFRESH_SHARE));
     if (!wasOnline) {
       this.#misses = 0;
       this.#openSn = undefined;

@@ -20,6 +20,8 @@ export interface DigestClientOptions {
   readonly username: string;
   readonly secret: DigestSecret;
   readonly hashes: DigestHashes;
+  /** Of another process: its nonce is used on. */
+  readonly held?: HeldChallenge | undefined;
 }
 
 /** The request that is to carry credentials. `cnonce` is fresh randomness from the caller. */
@@ -37,7 +39,8 @@ export type DigestAnswer =
 
 const failed = (why: Extract<DigestAnswer, { type: 'failed' }>['why']): DigestAnswer => ({ type: 'failed', why });
 
-interface Held {
+/** The challenge that was answered last, and how often. */
+export interface HeldChallenge {
   readonly challenge: DigestChallenge;
   readonly algorithm: DigestAlgorithm;
   readonly field: 'Authorization' | 'Proxy-Authorization';
@@ -46,12 +49,17 @@ interface Held {
 
 export class DigestClient {
   readonly #options: DigestClientOptions;
-  #held: Held | undefined;
+  #held: HeldChallenge | undefined;
   /** Challenges answered since begin(). */
   #answers = 0;
 
   constructor(options: DigestClientOptions) {
     this.#options = options;
+    this.#held = options.held;
+  }
+
+  get held(): HeldChallenge | undefined {
+    return this.#held;
   }
 
   /** Starts a new attempt. With qop a nonce that was given before is used ahead of a challenge (RFC 7616 3.4.6). */
@@ -97,7 +105,7 @@ export class DigestClient {
     return ha1Of(hashes, secret, algorithm, username, realm);
   }
 
-  #authorize(held: Held, request: Protected): HeaderField {
+  #authorize(held: HeldChallenge, request: Protected): HeaderField {
     const { challenge, algorithm } = held;
     const counted = challenge.qop.includes('auth');
     const ncValue = counted ? ++held.nc : undefined;

@@ -15,6 +15,8 @@ import { type DigestAlgorithm, type DigestChallenge, type DigestCredentials, typ
 import { type HeaderField, type NameAddr, headerValues, userOf } from './message.ts';
 
 const NONCE_TTL_MS = 120_000;
+/** Nodes that share a secret may differ so much. */
+const MAX_SKEW_MS = 5000;
 const LOCK_AFTER_FAILURES = 5;
 const FAILURE_WINDOW_MS = 300_000;
 const LOCK_MS = 300_000;
@@ -39,6 +41,8 @@ export interface DigestGuardOptions {
   readonly secret: Uint8Array;
   readonly hashes: DigestHashes;
   readonly nonceTtlMs?: number;
+  /** Between the clock of the caller and the one that nodes with the same secret share: what one of them gave out, the others believe. */
+  readonly clockOffsetMs?: number;
 }
 
 /** HA1 in hex of a user, or undefined when there is no such user or none for this algorithm. */
@@ -90,6 +94,8 @@ interface NonceUse {
 export class DigestGuard {
   readonly #options: DigestGuardOptions;
   readonly #ttlMs: number;
+  readonly #offsetMs: number;
+  readonly #skewMs: number;
   /** Oldest first. */
   readonly #uses = new Map<string, NonceUse>();
   readonly #failures = new Map<string, Failures>();
@@ -99,6 +105,8 @@ export class DigestGuard {
   constructor(options: DigestGuardOptions) {
     this.#options = options;
     this.#ttlMs = options.nonceTtlMs ?? NONCE_TTL_MS;
+    this.#offsetMs = options.clockOffsetMs ?? 0;
+    this.#skewMs = options.clockOffsetMs === undefined ? 0 : MAX_SKEW_MS;
   }
 
   /** Rows kept: nonces used, and source+id pairs with failures. */
@@ -130,7 +138,7 @@ export class DigestGuard {
     const wanted = digestResponse(this.#options.hashes, algorithm, ha1 ?? NO_HA1, attempt.request.method, credentials);
     if (!sameSecret(credentials.response, wanted) || ha1 === undefined) return this.#refuse(attempt, credentials.username);
     this.#failures.delete(attempt.lockKey);
-    const expired = issuedAt > attempt.now || attempt.now - issuedAt > this.#ttlMs || issuedAt <= this.#floor;
+    const expired = issuedAt > attempt.now + this.#skewMs || attempt.now - issuedAt > this.#ttlMs || issuedAt <= this.#floor;
     const fresh = !expired && this.#isForCall(credentials, attempt) && this.#use(credentials, issuedAt, attempt.now);
     return fresh ? { type: 'accepted', username: credentials.username } : this.#challenge(attempt, true);
   }
@@ -156,7 +164,7 @@ export class DigestGuard {
   }
 
   #issue({ request, source, now }: Attempt): string {
-    const time = Math.trunc(now).toString(16).padStart(TIME_DIGITS, '0');
+    const time = Math.trunc(now + this.#offsetMs).toString(16).padStart(TIME_DIGITS, '0');
     return time + this.#mac(`${time} ${source}`) + this.#mac(`${time} ${source} ${request.callId}`);
   }
 
@@ -169,7 +177,7 @@ export class DigestGuard {
     if (nonce.length !== TIME_DIGITS + 2 * MAC_DIGITS) return undefined;
     const time = nonce.slice(0, TIME_DIGITS);
     const ours = sameSecret(nonce.slice(TIME_DIGITS, TIME_DIGITS + MAC_DIGITS), this.#mac(`${time} ${source}`));
-    return ours ? parseInt(time, 16) : undefined;
+    return ours ? parseInt(time, 16) - this.#offsetMs : undefined;
   }
 
   /** Without qop there is no nc to count, so the nonce serves one Call-ID, once (faults.md 4). */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Challenge, type RegistrationInput, type RegistrationOptions, type RegistrationOutput, Registration } from '#core/gb/registration.ts';
+import type { RegistrationMemory } from '#core/gb/registration-io.ts';
 import { type Ms, ms } from '#core/units.ts';
 
 const OPTIONS: RegistrationOptions = { expiresS: 3600, retryS: 60, keepaliveS: 60, keepaliveMisses: 3, followsRedirect: true, dice: () => 0 };
@@ -14,8 +15,8 @@ class Rig {
   now: Ms = ms(0);
   readonly log: RegistrationOutput<Challenge>[] = [];
 
-  constructor(options: Partial<RegistrationOptions> = {}) {
-    this.registration = new Registration({ ...OPTIONS, ...options });
+  constructor(options: Partial<RegistrationOptions> = {}, remembered?: RegistrationMemory) {
+    this.registration = new Registration({ ...OPTIONS, ...options }, remembered);
   }
 
   feed(input: RegistrationInput<Challenge>): RegistrationOutput<Challenge>[] {
@@ -270,4 +271,31 @@ await t.test('random answers: never stuck, never flooding', async () => {
       return true;
     }),
   );
+});
+
+t.test('another process goes on with it: nothing is registered anew, and numbers go on', async t => {
+  const first = new Rig().goOnline();
+  first.runTo(150 * S);
+  const { memory } = first.registration;
+  t.same(memory, { cseq: 2, sn: 2, asksS: 3600, target: undefined, expiresAt: 3600 * S, refreshAt: 2880 * S });
+
+  const second = new Rig({}, memory);
+  second.now = ms(151 * S);
+  t.same(second.feed({ type: 'enable' }), [{ type: 'state', state: 'online', reason: null }], 'without a REGISTER');
+  t.match(second.feed({ type: 'tick' }), [{ type: 'send-keepalive', sn: 3 }], 'asked at once whether it is still so');
+  second.feed({ type: 'keepalive-answer', sn: 3, status: 200 });
+  const refresh = second.runTo(2880 * S).filter(({ type }) => type === 'send-register');
+  t.match(refresh, [{ cseq: 3, expiresS: 3600 }], 'refreshed when it would have been');
+
+  const forgotten = new Rig({}, memory);
+  forgotten.now = ms(151 * S);
+  forgotten.feed({ type: 'enable' });
+  forgotten.feed({ type: 'tick' });
+  t.match(forgotten.feed({ type: 'keepalive-answer', sn: 3, status: 403 }), [{ type: 'state', state: 'waiting' }], 'a platform that does not know us');
+
+  const late = new Rig({}, memory);
+  late.now = ms(3600 * S);
+  t.match(late.feed({ type: 'enable' }), [{ type: 'state', state: 'registering' }, { type: 'send-register', cseq: 3 }], 'it has run out');
+  const never = new Rig({}, new Rig().registration.memory);
+  t.match(never.feed({ type: 'enable' }), [{ type: 'state', state: 'registering' }, { type: 'send-register', cseq: 1 }]);
 });

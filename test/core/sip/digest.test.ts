@@ -313,6 +313,30 @@ t.test('the client tries once, and once more when its nonce was stale', async t 
   t.equal(plain.begin(asks), undefined, 'without qop a nonce serves once');
 });
 
+t.test('client: another process goes on with the nonce', async t => {
+  const first = client();
+  first.onChallenge(unauthorized([challenge('n')]), '192.0.2.1', asks);
+  const { held } = first;
+  const second = new DigestClient({ realms: [REALM], peerAddress: '192.0.2.1', username: ID, secret: { password: PASSWORD }, hashes: systemHashes, held: held && (JSON.parse(JSON.stringify(held)) as typeof held) });
+  t.same(second.begin(asks), first.begin(asks), 'with the next count');
+});
+
+t.test('nodes with one secret believe the nonces of each other, though their clocks count from elsewhere', async t => {
+  const secret = new Uint8Array(32).fill(9);
+  const guard = (clockOffsetMs: number): DigestGuard => new DigestGuard({ realm: REALM, algorithms: ['MD5'], secret, hashes: systemHashes, clockOffsetMs });
+  const [first, second] = [guard(1_700_000_000_000), guard(1_700_000_900_000)];
+  const scene = new Scene();
+  const lookup = (username: string): string | undefined => (username === ID ? digestHa1(systemHashes, 'MD5', ID, REALM, PASSWORD) : undefined);
+  const asked = first.check(register(), CAMERA, lookup, ms(1_000_000));
+  const nonce = asked.type === 'challenge' ? must(parseChallenge(asked.headers[0]!.value)).nonce : '';
+  let count = 0;
+  const verdict = (at: number): string => brief(second.check(register(scene.counted(nonce, (count += 1))), CAMERA, lookup, ms(at)));
+  t.equal(verdict(100_010), 'accepted', 'ten milliseconds later, on the other one');
+  t.equal(verdict(97_000), 'accepted', 'whose clock is three seconds behind');
+  t.equal(verdict(90_000), 'stale', 'not ten');
+  t.equal(verdict(100_000 + 120_001), 'stale', 'and it grows old there too');
+});
+
 t.test('client and registrar understand each other', async t => {
   for (const algorithms of [['MD5'], ['SHA-256'], ['SHA-256', 'MD5']] as const) {
     for (const qop of [true, false]) {
