@@ -95,7 +95,7 @@ export class Adoption {
       const before = revisions.text(revisions.current);
       await commits.standDown();
       this.#keepOutsideChange();
-      revisions.takeIncoming(strays, line.line?.term === 0 ? 'alone' : 'aside');
+      revisions.takeIncoming(strays, line.line?.met === true ? 'aside' : 'alone');
       revisions.setReturned(told.rows.filter(({ returned }) => returned).map(({ revision }) => revision));
       if (told.pending !== null) this.#setPending(told.pending);
       const after = this.#putInForce(told.current);

@@ -1,13 +1,13 @@
 /** By which states the configuration of this node came to where it is (core/config/line.ts), kept beside its revisions. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { type Line, type LineRow, MAX_TRAIL, moveLine, stateMark } from '#core/config/line.ts';
+import { type KeptLine, type Line, type LineRow, MAX_TRAIL, moveLine, stateMark } from '#core/config/line.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import { textHash } from '#kit/config-revisions.ts';
 import { writeDurably } from '#kit/durable.ts';
 import type { Log } from '#kit/log.ts';
 
-const schema = z.strictObject({ pair: z.string().max(128), term: z.int().min(0), trail: z.array(z.string().max(64)).min(1).max(MAX_TRAIL) });
+const schema = z.strictObject({ pair: z.string().max(128), met: z.boolean(), term: z.int().min(0), trail: z.array(z.string().max(64)).min(1).max(MAX_TRAIL) });
 type Kept = z.infer<typeof schema>;
 
 export class PairLine {
@@ -31,12 +31,12 @@ export class PairLine {
     if (this.#kept?.pair === pair) return;
     const read = this.#read();
     this.#kept = read?.pair === pair ? read : null;
-    if (this.#kept === null) this.#keep({ pair, term: 0, trail: [this.mark()] });
+    if (this.#kept === null) this.#keep({ pair, met: false, term: 0, trail: [this.mark()] });
     else this.settle(0);
   }
 
   /** Null: there is no pair. */
-  get line(): Line | null {
+  get line(): KeptLine | null {
     return this.#kept;
   }
 
@@ -56,12 +56,17 @@ export class PairLine {
   settle(term: number): void {
     if (this.#kept === null) return;
     const moved = moveLine(this.#kept, this.mark(), term);
-    if (moved !== this.#kept) this.#keep({ pair: this.#kept.pair, term: moved.term, trail: [...moved.trail] });
+    if (moved !== this.#kept) this.#keep({ ...moved, pair: this.#kept.pair, trail: [...moved.trail] });
   }
 
   /** What stands here now is what they told. */
   adopt({ term, trail }: Line): void {
-    if (this.#kept !== null) this.#keep({ pair: this.#kept.pair, term, trail: trail.slice(0, MAX_TRAIL) });
+    if (this.#kept !== null) this.#keep({ pair: this.#kept.pair, met: true, term, trail: trail.slice(0, MAX_TRAIL) });
+  }
+
+  /** The other node stands where we stand. */
+  meet(): void {
+    if (this.#kept?.met === false) this.#keep({ ...this.#kept, met: true });
   }
 
   /** A disk that refuses it leaves an older line, and the next start finds out that something was changed. */

@@ -144,6 +144,7 @@ export class Pair implements AsyncDisposable {
     mates.reached.heard(mark, held);
     const { term, trail } = line.line;
     const stands = { node: mates.own, active: mates.role.active, release, current: revisions.current, auditSequence: audit.sequence };
+    if (trail[0] === mark) line.meet();
     if (trail[0] === mark) return { ...stands, term, trail: trail.slice(0, 1), rows: null, pending: null };
     return { ...stands, term, trail, rows: line.rows(), pending: this.#pending() };
   }
@@ -214,6 +215,7 @@ export class Pair implements AsyncDisposable {
     this.#deps.audit.follow(peer, told.auditSequence, link);
     // Who is active decides where both changed: as it is now, not half a second ago.
     if (told.rows !== null) await role.ask();
+    else this.#deps.line.meet();
     return told.rows === null ? null : { ...told, rows: told.rows };
   }
 

@@ -53,6 +53,12 @@ export interface Line {
   readonly trail: readonly string[];
 }
 
+/** As a node keeps it. */
+export interface KeptLine extends Line {
+  /** It stood where the other node stood, once: what was before is no history of the pair. */
+  readonly met: boolean;
+}
+
 /** A line and whether its node is the active one, as that says. */
 export interface LineSide extends Line {
   readonly active: boolean;
@@ -70,10 +76,10 @@ export function stateMark(rows: readonly LineRow[], { current, pending }: LineSt
   return sha256(JSON.stringify([newest, idOf(current), pending === null ? null : [idOf(pending.revision), idOf(pending.returnsTo)]])).slice(0, MARK_DIGITS);
 }
 
-/** The line after a change that a node of this term made; the same one when nothing changed. */
-export function moveLine(line: Line, mark: string, term: number): Line {
+/** The line after a change that a node of this term made (0: it is not the active one); the same one when nothing changed. */
+export function moveLine(line: KeptLine, mark: string, term: number): KeptLine {
   if (line.trail[0] === mark) return line;
-  return { term: Math.max(line.term, term), trail: [mark, ...line.trail].slice(0, MAX_TRAIL) };
+  return { met: line.met, term: Math.max(line.term, term, line.met ? 1 : 0), trail: [mark, ...line.trail].slice(0, MAX_TRAIL) };
 }
 
 /**
