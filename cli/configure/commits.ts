@@ -1,13 +1,13 @@
 import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
-import { author, CONFIRM_OPTION, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit } from './common.ts';
+import { author, CONFIRM_OPTION, LOCAL_FLAG, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit, whereOf } from './common.ts';
 
 export const commit = defineCommand({
   path: 'config commit',
   access: 'configure',
   help: 'your candidate into force: every daemon is asked first, one refusal leaves all as it was',
-  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, check: { type: 'flag', help: 'only what would come of it' }, json: JSON_FLAG },
-  async run(context, { reason = '', confirm, restart, check, json }) {
+  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, local: LOCAL_FLAG, check: { type: 'flag', help: 'only what would come of it' }, json: JSON_FLAG },
+  async run(context, { reason = '', confirm, restart, local, check, json }) {
     if (check) {
       const result = await context.configd(configd => configd.call('check', { author: author(context), restart }, PATIENCE));
       const isGood = result.issues.length === 0 && result.refusals.length === 0;
@@ -17,7 +17,7 @@ export const commit = defineCommand({
       return 0;
     }
     const confirmMinutes = minutesIn(confirm);
-    return tellCommit(context, await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart }, PATIENCE)), json);
+    return tellCommit(context, await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE)), json);
   },
 });
 
@@ -25,9 +25,9 @@ export const confirm = defineCommand({
   path: 'config confirm',
   access: 'configure',
   help: 'what waits for it stays in force',
-  args: { json: JSON_FLAG },
-  async run(context, { json }) {
-    context.print(await context.configd(configd => configd.call('confirm', { author: author(context) })), json, ({ revision }) => `revision ${revision} stays`);
+  args: { local: LOCAL_FLAG, json: JSON_FLAG },
+  async run(context, { local, json }) {
+    context.print(await context.configd(configd => configd.call('confirm', { author: author(context), ...whereOf(local) }, PATIENCE)), json, ({ revision }) => `revision ${revision} stays`);
     return 0;
   },
 });
@@ -36,11 +36,11 @@ export const rollback = defineCommand({
   path: 'config rollback',
   access: 'configure',
   help: 'a kept revision into force again, as a new one; while a commit waits for confirm, the one before it at once',
-  args: { revision: { type: 'argument', help: 'its number; -1: the one before the current one', optional: true }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, json: JSON_FLAG },
-  async run(context, { revision, reason = '', confirm, restart, json }) {
+  args: { revision: { type: 'argument', help: 'its number; -1: the one before the current one', optional: true }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, local: LOCAL_FLAG, json: JSON_FLAG },
+  async run(context, { revision, reason = '', confirm, restart, local, json }) {
     if (revision === undefined) throw new GatewayError('BAD_REQUEST', { why: 'to which revision? config history shows them; -1 is the one before the current one' });
     const confirmMinutes = minutesIn(confirm);
-    const result = await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart }, PATIENCE));
+    const result = await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE));
     return tellCommit(context, result, json);
   },
 });
@@ -49,10 +49,10 @@ export const adopt = defineCommand({
   path: 'config adopt',
   access: 'configure',
   help: 'gateway.yaml as somebody wrote it with an editor becomes a revision, and the daemons read it',
-  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, json: JSON_FLAG },
-  async run(context, { reason = '', confirm, json }) {
+  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, local: LOCAL_FLAG, json: JSON_FLAG },
+  async run(context, { reason = '', confirm, local, json }) {
     const confirmMinutes = minutesIn(confirm);
-    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
+    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason, confirmMinutes, ...whereOf(local) }, PATIENCE)), json);
   },
 });
 

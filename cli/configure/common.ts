@@ -81,5 +81,8 @@ export async function revisionBack(configd: Configd, text: string): Promise<numb
 }
 
 export const RESTART_FLAG = { type: 'flag', help: 'daemons that cannot apply something alive start anew' } as const;
+export const LOCAL_FLAG = { type: 'flag', help: 'in a pair: on this node alone, although it is not the active one; only where that one cannot be reached' } as const;
+/** Whoever does not say `--local` is handed on to the active node. */
+export const whereOf = (local: boolean): { readonly where?: 'local' } => (local ? { where: 'local' } : {});
 export const REASON_OPTION = { type: 'option', help: 'why, for the history' } as const;
 export const CONFIRM_OPTION = { type: 'option', help: 'minutes: the old configuration comes back by itself unless config confirm is given by then' } as const;

@@ -27,17 +27,31 @@ function theirs({ peer }: ClusterReport): string {
   return `${peer.node} is ${peer.role}, term ${peer.term}, fitness ${peer.fitness}, load ${peer.loadPercent} %, release ${peer.release}${peer.hearsUs ? '' : ': it does not hear us'}${GATES[peer.gate]}`;
 }
 
-function facts({ keepalived, addresses, witness, state, heldDownMs }: ClusterReport): string {
+function facts({ keepalived, addresses, witness, state, heldDownMs, configuration }: ClusterReport): string {
   const lines = [
     `addresses ${addresses.join(', ')}: keepalived is ${keepalived}`,
     `state: Redis is ${state.redis}, ${state.whole ? 'everything is on both nodes' : 'NOT everything is on both nodes'}`,
+    configurationLine(configuration),
     witness === null ? 'witness: none' : `witness: ${witness ? 'answers' : 'DOES NOT ANSWER'}`,
   ];
   return [...lines, ...(heldDownMs === null ? [] : [`held down for another ${duration(heldDownMs)}`])].join('\n');
 }
 
+/** Which revision each has, and what somebody has to look after. */
+function configurationLine(configuration: ClusterReport['configuration']): string {
+  if (configuration === null) return 'configuration: CONFIGD DOES NOT SAY';
+  const { revision, peer, inStep, held, asides, refusals } = configuration;
+  const both = inStep ? `revision ${revision} on both nodes` : `revision ${revision} here, ${peer.reached ? `revision ${peer.revision} on ${peer.node}: NOT IN STEP` : `${peer.node} is not reached`}`;
+  const notes = [
+    ...(held === null ? [] : [`that of ${peer.node} (release ${peer.release ?? '?'}) cannot be used here: ${held}`]),
+    ...(asides.length === 0 ? [] : [`both nodes changed it while they were apart: revision ${asides.join(', ')} was set aside: config compare, then config rollback or the next commit`]),
+    ...refusals.map(({ daemon, why }) => `${daemon} did not take it: ${why}`),
+  ];
+  return [`configuration: ${both}`, ...notes.map(note => `  ${note}`)].join('\n');
+}
+
 /** Both live, one of them is active, and it could be the other one at once. */
-const isWell = ({ role, peer, state, fitness, witness }: ClusterReport): boolean => peer.alive && peer.hearsUs && peer.gate === 'open' && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
+const isWell = ({ role, peer, state, fitness, witness, configuration }: ClusterReport): boolean => (configuration === null || (configuration.inStep && configuration.asides.length === 0)) && peer.alive && peer.hearsUs && peer.gate === 'open' && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
 
 export default defineCommand({
   path: 'cluster show',

@@ -65,6 +65,7 @@ export const TITLES_ZH: Readonly<Record<string, string>> = {
   MOST: '最大',
   NAME: '名称',
   'NOW (AT TIMES)': '当前权限（按时段）',
+  NODE: '节点',
   NUMBER: '编号',
   OF: '属于',
   ONLINE: '在线',

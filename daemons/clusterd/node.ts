@@ -120,6 +120,7 @@ export class ClusterNode {
       heldDownMs: heldMs > 0 ? Math.round(heldMs) : null,
       state: { redis: this.#replication.role, whole: this.#isWhole(), sipd: this.#self.duty },
       peer: this.#peerReport(),
+      configuration: this.#self.configuration,
       changes: this.#changes,
     };
   }

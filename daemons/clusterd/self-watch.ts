@@ -1,6 +1,7 @@
 /** How fit this node is, looked at again and again: its daemons, links and disk, and whether the state arrives. */
 import { statfsSync } from 'node:fs';
 import { loadavg, availableParallelism, networkInterfaces } from 'node:os';
+import type { ConfigdRequests, PairReport } from '#contracts/configd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdDuty, SipdRequests } from '#contracts/sipd.ts';
 import { type Fitness, fitnessOf } from '#core/cluster/fitness.ts';
@@ -31,21 +32,25 @@ export interface SelfWatchOptions {
 export class SelfWatch implements AsyncDisposable {
   readonly #options: SelfWatchOptions;
   readonly sipd: RpcLink<SipdRequests>;
+  readonly #configd: RpcLink<ConfigdRequests>;
   readonly #mediads: readonly RpcLink<MediadRequests>[];
   #timer: Disposable | undefined;
   #closed = false;
   fitness: Fitness = { value: 0, lacks: ['not looked at yet'] };
   duty: SipdDuty | null = null;
+  /** Null: configd does not say. */
+  configuration: PairReport | null = null;
 
   constructor(options: SelfWatchOptions) {
     this.#options = options;
     const { runDirectory, instances, clock, log, onSipd } = options;
     this.sipd = new RpcLink<SipdRequests>(`${runDirectory}/sipd.sock`, { clock, log, onUp: onSipd });
+    this.#configd = new RpcLink<ConfigdRequests>(`${runDirectory}/configd.sock`, { clock, log });
     this.#mediads = Array.from({ length: instances }, (_, index) => new RpcLink<MediadRequests>(`${runDirectory}/mediad-${index + 1}.sock`, { clock, log }));
   }
 
   async start(): Promise<void> {
-    await Promise.all([this.sipd.start(), ...this.#mediads.map(link => link.start())]);
+    await Promise.all([this.sipd.start(), this.#configd.start(), ...this.#mediads.map(link => link.start())]);
     await this.#look();
     this.#again();
   }
@@ -58,7 +63,7 @@ export class SelfWatch implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#timer?.[Symbol.dispose]();
-    await Promise.all([this.sipd, ...this.#mediads].map(link => link[Symbol.asyncDispose]()));
+    await Promise.all([this.sipd, this.#configd, ...this.#mediads].map(link => link[Symbol.asyncDispose]()));
   }
 
   #again(): void {
@@ -67,7 +72,7 @@ export class SelfWatch implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    this.duty = await this.#askDuty();
+    [this.duty, this.configuration] = await Promise.all([orNull(this.sipd.call('duty', {}, { timeoutMs: PATIENCE_MS })), orNull(this.#configd.call('pair', {}, { timeoutMs: PATIENCE_MS }))]);
     const { addresses, inSync, instances, onFitness } = this.#options;
     const present = new Set(Object.values(networkInterfaces()).flatMap(each => each!.map(({ address }) => address)));
     this.fitness = fitnessOf({
@@ -76,17 +81,9 @@ export class SelfWatch implements AsyncDisposable {
       links: { up: addresses.filter(address => present.has(address)).length, known: addresses.length },
       diskFreePercent: this.#diskFreePercent(),
       inSync: inSync(),
+      configurationHeld: this.configuration?.held ?? null,
     });
     onFitness(this.fitness);
-  }
-
-  async #askDuty(): Promise<SipdDuty | null> {
-    try {
-      return await this.sipd.call('duty', {}, { timeoutMs: PATIENCE_MS });
-    } catch (error) {
-      if (error instanceof GatewayError) return null;
-      throw error;
-    }
   }
 
   #diskFreePercent(): number {
@@ -96,5 +93,15 @@ export class SelfWatch implements AsyncDisposable {
     } catch {
       return 0;
     }
+  }
+}
+
+/** Null: it does not answer. */
+async function orNull<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof GatewayError) return null;
+    throw error;
   }
 }

@@ -98,11 +98,11 @@ export class PairAudit implements Disposable {
 
   /** BAD_REQUEST: there is no copy of that name. `own`: as this node is called; null: it stands alone. */
   read(fromSequence: number, limit: number, of: string | undefined, own: string | null): readonly AuditEntry[] {
-    if (of === undefined || of === own) return this.#deps.own.read(fromSequence, limit);
+    if (of === undefined || of === own || (of === OF_ALL && this.#copies.size === 0)) return this.#deps.own.read(fromSequence, limit);
     if (of !== OF_ALL) return this.#copyOf(of).read(fromSequence, limit).map(entry => ({ ...entry, node: of }));
     const named = [[own ?? '', this.#deps.own] as const, ...this.#copies];
-    const all = named.flatMap(([node, log]) => log.read(-limit, limit).map(entry => (node === '' ? entry : { ...entry, node })));
-    return all.sort((a, b) => a.atWallMs - b.atWallMs).slice(-limit);
+    const all = named.map(([node, log]) => log.read(-limit, limit).map(entry => (node === '' ? entry : { ...entry, node }))).reduce(merged, []);
+    return all.slice(-limit);
   }
 
   #copyOf(name: string): AuditLog {
@@ -126,6 +126,16 @@ export class PairAudit implements Disposable {
     this.#closed = true;
     for (const copy of this.#copies.values()) copy[Symbol.dispose]();
   }
+}
+
+/** By time; each log keeps its order, whatever its clock did. */
+function merged(ours: readonly AuditEntry[], theirs: readonly AuditEntry[]): AuditEntry[] {
+  const all: AuditEntry[] = [];
+  for (let i = 0, k = 0; i < ours.length || k < theirs.length; ) {
+    const isOurs = k === theirs.length || (i < ours.length && ours[i]!.atWallMs <= theirs[k]!.atWallMs);
+    all.push(isOurs ? ours[i++]! : theirs[k++]!);
+  }
+  return all;
 }
 
 /** But for the hash, which is that of another chain. */

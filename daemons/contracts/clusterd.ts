@@ -1,4 +1,5 @@
 /** What clusterd offers over its RPC socket: the pair as this node sees it, and orders about who is active. */
+import type { PairReport } from './configd.ts';
 import type { ReloadAnswer, ReloadParams } from './reload.ts';
 import type { SipdDuty } from './sipd.ts';
 
@@ -46,6 +47,8 @@ export interface ClusterReport {
     readonly gate: 'unpaired' | 'silent' | 'open';
     readonly paths: readonly ClusterPathRow[];
   };
+  /** Null: configd does not say. */
+  readonly configuration: PairReport | null;
   /** The last changes of our role, newest first. */
   readonly changes: readonly { readonly atWallMs: number; readonly role: NodeRole; readonly term: number; readonly why: string }[];
 }

@@ -8,6 +8,7 @@ import type { ApidRequests } from '#contracts/apid.ts';
 import type { ConfigdRequests } from '#contracts/configd.ts';
 import type { BridgeStats, MediadRequests } from '#contracts/mediad.ts';
 import type { RaiseAlarmParams, SipdRequests } from '#contracts/sipd.ts';
+import { pairOf } from '#core/config/cluster-schema.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { measureApi } from '#core/health/measure/api.ts';
 import { measureBridges, measureLoad, measureTranscoders, type BridgeOwner, type BridgeTotals } from '#core/health/measure/media.ts';
@@ -149,11 +150,12 @@ export class DaemonCollector implements AsyncDisposable {
   }
 
   async #takeConfiguration(): Promise<void> {
-    const { watch, clock } = this.#options;
+    const { watch, clock, config } = this.#options;
     if (this.#configd === undefined) return;
     const status = await this.#configd.ask('status', {});
-    if (status === null) watch.drop('configuration');
-    else watch.take('configuration', measureConfiguration(status, clock.wall()));
+    if (status === null) return watch.drop('configuration');
+    const pair = pairOf(config()) === undefined ? null : await this.#configd.ask('pair', {});
+    watch.take('configuration', measureConfiguration(status, pair, clock.wall()));
   }
 
   async #takeApi(): Promise<void> {

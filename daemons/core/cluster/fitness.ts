@@ -10,6 +10,8 @@ export interface FitnessFacts {
   readonly diskFreePercent: number;
   /** What the other node writes arrives here; null: there is nothing to be in step with. */
   readonly inSync: boolean | null;
+  /** Why the configuration of the other node cannot be in force here; null: it is, or nothing is known of it. */
+  readonly configurationHeld: string | null;
 }
 
 export interface Fitness {
@@ -23,9 +25,10 @@ const DISK_FULL_PERCENT = 1;
 const WORTH = { mediad: 40, links: 30, diskLow: 10, diskFull: 30, sync: 20 } as const;
 
 export function fitnessOf(facts: FitnessFacts): Fitness {
-  const { sipd, mediad, links, diskFreePercent, inSync } = facts;
+  const { sipd, mediad, links, diskFreePercent, inSync, configurationHeld } = facts;
   if (!sipd) return { value: 0, lacks: ['sipd does not answer'] };
   if (mediad.up === 0) return { value: 0, lacks: ['no mediad answers'] };
+  if (configurationHeld !== null) return { value: 0, lacks: [`the configuration of the other node cannot be used here: ${configurationHeld}`] };
   const lacks: [points: number, says: string][] = [];
   if (mediad.up < mediad.configured) lacks.push([WORTH.mediad * (1 - mediad.up / mediad.configured), `${mediad.configured - mediad.up} of ${mediad.configured} mediad do not answer`]);
   if (links.up < links.known) lacks.push([WORTH.links * (1 - links.up / links.known), `${links.known - links.up} of ${links.known} links are down`]);

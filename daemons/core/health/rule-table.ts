@@ -74,6 +74,9 @@ export const RULES = {
   'certificate.expiry': rule('days that a certificate is valid', 'd', [30, 7], 1, 0, 0, 'below'),
   'config.pending': rule('a configuration waits for its confirmation', '', [null, null], 0.5, 0, 0),
   'config.changed-outside': fact('the configuration was written past configd', 'warning', 60, 10),
+  'config.not-in-step': fact('the other node of the pair is there and has another configuration', 'warning', 15, 5),
+  'config.held': fact('the configuration of the other node cannot be used by this release', 'critical', 5, 5),
+  'config.aside': fact('both nodes changed the configuration while they were apart, and revisions were set aside', 'warning', 0, 0),
 } as const satisfies Readonly<Record<string, RuleDefaults>>;
 
 export type RuleName = keyof typeof RULES;

@@ -113,11 +113,12 @@ t.test('what waited in a stream while the way was closed says nothing of now', a
 });
 
 t.test('fitness', async t => {
-  const well = { sipd: true, mediad: { up: 2, configured: 2 }, links: { up: 3, known: 3 }, diskFreePercent: 50, inSync: true };
+  const well = { sipd: true, mediad: { up: 2, configured: 2 }, links: { up: 3, known: 3 }, diskFreePercent: 50, inSync: true, configurationHeld: null };
   t.same(fitnessOf(well), { value: 100, lacks: [] });
   t.equal(fitnessOf({ ...well, sipd: false }).value, 0);
   t.equal(fitnessOf({ ...well, mediad: { up: 0, configured: 2 } }).value, 0);
   t.same(fitnessOf({ ...well, mediad: { up: 1, configured: 2 }, diskFreePercent: 5 }), { value: 70, lacks: ['1 of 2 mediad do not answer', '5 % of the disk is free'] });
   t.equal(fitnessOf({ ...well, mediad: { up: 1, configured: 32 }, links: { up: 0, known: 3 }, diskFreePercent: 0, inSync: false }).value, 1, 'who answers is never nothing');
   t.equal(fitnessOf({ ...well, inSync: null }).value, 100);
+  t.match(fitnessOf({ ...well, configurationHeld: 'revision 8: it is of a newer release' }), { value: 0, lacks: [/configuration of the other node.*newer release/] }, 'fault 107');
 });

@@ -163,7 +163,7 @@ t.test('alarms as others read them', async t => {
 
 t.test('upward goes what is wrong with us, and nothing that names others', async t => {
   const kept = RULE_NAMES.filter(rule => !isToldUpward(rule));
-  t.same(kept, ['roles.unchecked', 'api.unbound', 'webhook.dropped', 'upstream.offline', 'device.offline', 'devices.mass-offline', 'media.loss', 'channel.loss', 'media.frozen', 'transcode.failed', 'certificate.expiry', 'config.pending', 'config.changed-outside']);
+  t.same(kept, ['roles.unchecked', 'api.unbound', 'webhook.dropped', 'upstream.offline', 'device.offline', 'devices.mass-offline', 'media.loss', 'channel.loss', 'media.frozen', 'transcode.failed', 'certificate.expiry', 'config.pending', 'config.changed-outside', 'config.not-in-step', 'config.held', 'config.aside']);
 });
 
 t.test('chunks: what goes in comes out, what is cut is missing', async t => {
