@@ -4,6 +4,8 @@
  */
 import { setFlagsFromString } from 'node:v8';
 
+export const LEAN_FLAGS: readonly string[] = ['--max-semi-space-size=1', '--no-opt', '--no-maglev', '--no-sparkplug', '--optimize-for-size'];
+
 if (process.argv[1]?.endsWith('/healthd/main.ts') === true) {
-  for (const flag of ['--max-semi-space-size=1', '--no-opt', '--no-maglev', '--no-sparkplug', '--optimize-for-size']) setFlagsFromString(flag);
+  for (const flag of LEAN_FLAGS) setFlagsFromString(flag);
 }

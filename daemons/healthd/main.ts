@@ -27,6 +27,7 @@ import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
 import { AlarmBook } from './alarm-book.ts';
 import { AlarmPost } from './alarm-post.ts';
+import { beginLight } from './begin-light.ts';
 import { DaemonCollector } from './collect-daemons.ts';
 import { InventoryCollector } from './collect-inventory.ts';
 import { NodeCollector } from './collect-node.ts';
@@ -102,5 +103,6 @@ export async function startHealthd({ configPath, sysroot: root = '', clock = sys
 
 if (import.meta.main) {
   const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, sysroot: { type: 'string', default: '' } } });
+  beginLight();
   await runService({ name: 'healthd', start: () => startHealthd({ configPath: values.config, sysroot: values.sysroot }) });
 }

@@ -23,7 +23,7 @@ export function startHealthd(lab: LabGateway, { sysroot = '', cache }: { readonl
     readyEvent: 'healthd.ready',
     logPath: join(lab.directory, 'healthd.log'),
     nodeFlags: unitFlags(),
-    ...(cache !== undefined && { env: { NODE_COMPILE_CACHE: cache } }),
+    ...(cache !== undefined && { env: { NODE_COMPILE_CACHE: cache, NODE_OPTIONS: '' } }),
   });
 }
 

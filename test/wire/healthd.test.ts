@@ -12,6 +12,7 @@ import type { Manscdp } from '#core/gb/manscdp.ts';
 import { GatewayError } from '#core/result.ts';
 import { startHealthd as startHere } from '../../daemons/healthd/main.ts';
 import { main } from '../../cli/vlink.ts';
+import { rssBytes } from '../../scripts/benches/sip/usage.ts';
 import { healthdRpc, startHealthd } from '../../scripts/lab/healthd.ts';
 import { FastClock } from '../rig/fast-clock.ts';
 import { CITY_LOCAL_ID, openRelayRig } from '../rig/relay-rig.ts';
@@ -220,9 +221,11 @@ await t.test('after a restart alarms stand as they stood, and are not raised ane
 await t.test('as a process of its own, killed and back', async t => {
   await client[Symbol.asyncDispose]();
   await daemon[Symbol.asyncDispose]();
-  await using own = await startHealthd(lab, { sysroot: root });
+  await using own = await startHealthd(lab, { sysroot: root, cache: join(lab.directory, 'modules') });
   client = await healthdRpc(lab);
   await until('it sees the daemons', async () => (await checkOf('daemon:sipd')) === 'good', LIMIT_MS);
+  const rssMb = rssBytes(own.pid) / 1e6;
+  t.ok(rssMb <= 80, `with nothing compiled before: ${rssMb.toFixed(1)} MB`);
   const before = (await active()).find(({ rule }) => rule === 'disk.full');
   await own.crash();
   await client[Symbol.asyncDispose]();
