@@ -1,4 +1,4 @@
-import type { ClusterPathRow, ClusterReport } from '#contracts/clusterd.ts';
+import type { ClusterMediaRow, ClusterPathRow, ClusterReport } from '#contracts/clusterd.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { duration, table, type Column } from '../render.ts';
 
@@ -16,6 +16,13 @@ const CHANGES: readonly Column<ClusterReport['changes'][number]>[] = [
   { title: 'ROLE', value: row => row.role },
   { title: 'TERM', value: row => row.term, align: 'right' },
   { title: 'WHY', value: row => row.why, whole: true },
+];
+
+const MEDIA: readonly Column<ClusterMediaRow>[] = [
+  { title: 'MEDIA ADDRESS', value: row => row.address },
+  { title: 'OF', value: row => row.node },
+  { title: 'ON', value: row => row.on ?? 'NOBODY' },
+  { title: 'NOT HERE BECAUSE', value: row => row.veto, whole: true },
 ];
 
 const ours = ({ node, role, term, fitness, lacks, veto }: ClusterReport): string => `${node} is ${role}, term ${term}, fitness ${fitness}${lacks.length === 0 ? '' : ` (${lacks.join('; ')})`}${veto === null ? '' : `: ${veto}`}`;
@@ -50,8 +57,8 @@ function configurationLine(configuration: ClusterReport['configuration']): strin
   return [`configuration: ${both}`, ...notes.map(note => `  ${note}`)].join('\n');
 }
 
-/** Both live, one of them is active, and it could be the other one at once. */
-const isWell = ({ role, peer, state, fitness, witness, configuration }: ClusterReport): boolean => (configuration === null || (configuration.inStep && configuration.asides.length === 0)) && peer.alive && peer.hearsUs && peer.gate === 'open' && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
+/** Both live, one of them is active, and it could be the other one at once; somebody has every media address. */
+const isWell = ({ role, peer, state, fitness, witness, media, configuration }: ClusterReport): boolean => media.every(({ on }) => on !== null) && (configuration === null || (configuration.inStep && configuration.asides.length === 0)) && peer.alive && peer.hearsUs && peer.gate === 'open' && state.whole && witness !== false && fitness === 100 && (role === 'active') !== (peer.role === 'active');
 
 export default defineCommand({
   path: 'cluster show',
@@ -60,7 +67,7 @@ export default defineCommand({
   args: { json: JSON_FLAG },
   async run(context, { json }) {
     const report = await context.clusterd(client => client.call('report', {}));
-    context.print(report, json, all => [ours(all), theirs(all), facts(all), table(all.peer.paths, PATHS, 'no path'), table(all.changes, CHANGES, 'the role has not changed since the start')].join('\n\n'));
+    context.print(report, json, all => [ours(all), theirs(all), facts(all), ...(all.media.length === 0 ? [] : [table(all.media, MEDIA, '')]), table(all.peer.paths, PATHS, 'no path'), table(all.changes, CHANGES, 'the role has not changed since the start')].join('\n\n'));
     return isWell(report) ? 0 : 1;
   },
 });

@@ -5,12 +5,12 @@
 import { writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { ClusterReport, ClusterdRequests } from '#contracts/clusterd.ts';
-import { type ClusterNodeConfig, pairOf } from '#core/config/cluster-schema.ts';
+import { type ClusterNodeConfig, bothCarryMedia, pairOf, withoutPrefix } from '#core/config/cluster-schema.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
-import type { Heartbeat } from '#core/cluster/heartbeat.ts';
+import { type Heartbeat, NO_MEDIA } from '#core/cluster/heartbeat.ts';
 import { clusterFiles, keepalivedConfig, movingAddresses, redisConfig } from '#core/cluster/keepalived.ts';
 import { PeerWatch } from '#core/cluster/peer-watch.ts';
-import { ROLE_TIMING, RoleAutomaton, type RoleInput, type RoleOutput } from '#core/cluster/role.ts';
+import { ROLE_TIMING, RoleAutomaton, type RoleInput, type RoleOutput, type VrrpState } from '#core/cluster/role.ts';
 import { GatewayError, assertNever } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -22,7 +22,8 @@ import type { Random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import { STATE_VERSION } from '#kit/store-rows.ts';
 import { type HeartbeatPath, Heartbeats } from './heartbeats.ts';
-import { KeepalivedLink } from './keepalived-link.ts';
+import { KeepalivedLink, SIP } from './keepalived-link.ts';
+import { MediaWatch, mediaPlaces } from './media-watch.ts';
 import { PeerGate, trustOf } from './peer-gate.ts';
 import { Replication } from './replication.ts';
 import { RoleFile } from './role-file.ts';
@@ -60,6 +61,7 @@ export class ClusterNode {
   readonly #self: SelfWatch;
   readonly #gate: PeerGate;
   readonly #witness: Witness | undefined;
+  readonly #media: MediaWatch | undefined;
   readonly #changes: ClusterReport['changes'][number][] = [];
   readonly #counters: Record<string, number> = {};
   #timer: Disposable | undefined;
@@ -85,13 +87,15 @@ export class ClusterNode {
     this.#automaton = new RoleAutomaton({ name: own.name, peerName: peer.name, hasWitness: cluster.witness.address !== '', stateVersion: STATE_VERSION, term, resumes, timing }, clock.now());
     const files = clusterFiles(rpc.directory);
     const password = redisPassword(cluster.key!);
-    this.#keepalived = closer.use(new KeepalivedLink({ files, config: keepalivedConfig(cluster, own, peer, files), clock, log, onState: vrrp => this.#feed({ type: 'vrrp', state: vrrp }) }, resumes));
+    const places = [{ of: SIP, veto: files.veto, state: resumes ? 'master' : 'stopped' } as const, ...(bothCarryMedia(cluster) ? mediaPlaces(own, peer, files, hasAddress) : [])];
+    this.#keepalived = closer.use(new KeepalivedLink({ files, config: keepalivedConfig(cluster, own, peer, files), places, clock, log, onState: (of, state) => this.#keepalivedSays(of, state) }));
     writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
     this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
     this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
+    this.#media = bothCarryMedia(cluster) ? new MediaWatch({ cluster, own, peer, keepalived: this.#keepalived, self: this.#self, clock, log }) : undefined;
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
     this.#gate = closer.use(new PeerGate({ runDirectory: rpc.directory, instances: config.media.instances, own: own.link, peer: peer.link, port: cluster.gatePort, clock, log }, trustOf(state.directory, own.name, peer.name, log)));
-    if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: bareAddress(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));
+    if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: withoutPrefix(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));
     closer.defer(() => this.#close());
   }
 
@@ -115,7 +119,7 @@ export class ClusterNode {
     const now = clock.now();
     const heldMs = heldDownUntil === undefined ? 0 : heldDownUntil - now;
     return {
-      node: this.#own.name, role, term, veto, keepalived: vrrp, addresses: movingAddresses(config.cluster),
+      node: this.#own.name, role, term, veto, keepalived: vrrp, addresses: movingAddresses(config.cluster), media: this.#media?.rows(this.#watch.view(now)) ?? [],
       fitness: this.#self.fitness.value, lacks: this.#self.fitness.lacks, witness: config.cluster.witness.address === '' ? null : this.#automaton.witness,
       heldDownMs: heldMs > 0 ? Math.round(heldMs) : null,
       state: { redis: this.#replication.role, whole: this.#isWhole(), sipd: this.#self.duty },
@@ -150,9 +154,22 @@ export class ClusterNode {
 
   // --- in --------------------------------------------------------------------------------------------------------------
 
+  #keepalivedSays(of: string, state: VrrpState): void {
+    if (of === SIP) this.#feed({ type: 'vrrp', state });
+    else this.#lookAtMedia();
+  }
+
+  /** After the role: what is said of media never holds that up. */
+  #lookAtMedia(): void {
+    if (this.#closed) return;
+    const { role, witness } = this.#automaton;
+    if (this.#media?.look(this.#watch.view(this.#options.clock.now()), { maintenance: role === 'maintenance', witness }) === true) this.#beat();
+  }
+
   #heard(beat: Heartbeat): void {
     const verdict = this.#watch.receive(beat, this.#options.clock.now());
     if (verdict === 'taken' || verdict === 'unproven') this.#feed({ type: 'peer' });
+    if (verdict === 'taken') this.#lookAtMedia();
     if (verdict !== 'taken') this.#count(`cluster.beats.${verdict}`);
   }
 
@@ -163,6 +180,7 @@ export class ClusterNode {
       this.#witness?.step(this.#watch.view(clock.now()).silentMs, this.#automaton.vrrp === 'master');
       this.#feed({ type: 'tick' });
       void this.#gate.heard(this.#watch.view(clock.now()).paths[0]!.ageMs);
+      this.#lookAtMedia();
       this.#beat();
       this.#beatAgain();
     });
@@ -176,6 +194,7 @@ export class ClusterNode {
 
   /** Its own start says nothing of ours: one that comes back to an active node is made active again. */
   #sipdCame(): void {
+    void this.#media?.tell();
     if (this.#automaton.role === 'active') this.#promote(this.#automaton.term);
   }
 
@@ -211,7 +230,7 @@ export class ClusterNode {
     switch (output.type) {
       case 'veto':
         this.#options.log.info({ why: output.why }, output.why === null ? 'veto.lifted' : 'veto.laid');
-        return this.#keepalived.veto(output.why !== null);
+        return this.#keepalived.veto(SIP, output.why !== null);
       case 'term':
         return this.#role.keep({ term: output.term, active: true });
       case 'promote':
@@ -243,7 +262,7 @@ export class ClusterNode {
     const { clock, release } = this.#options;
     const { role, fitness, candidate, witness, leaving, term } = this.#automaton;
     const heard = this.#watch.heard(clock.now());
-    this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, boot: this.#boot, counter: this.#watch.nextCounter(), name: this.#own.name, version: release }));
+    this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, media: this.#media?.word ?? NO_MEDIA, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, boot: this.#boot, counter: this.#watch.nextCounter(), name: this.#own.name, version: release }));
   }
 
   /** Redis first: what sipd writes must be taken. */
@@ -251,6 +270,7 @@ export class ClusterNode {
     this.#inOrder(async () => {
       if (this.#automaton.role !== 'active' || this.#automaton.term !== term) return;
       await this.#replication.become('primary');
+      void this.#media?.tell();
       try {
         await this.#self.sipd.call('promote', { term }, { timeoutMs: PROMOTE_MS });
         this.#options.log.warn({ term }, 'node.active');
@@ -290,5 +310,4 @@ export class ClusterNode {
   }
 }
 
-const bareAddress = (placed: string): string => placed.replace(/\/\d+$/, '');
-const hasAddress = (placed: string): boolean => Object.values(networkInterfaces()).some(each => each!.some(({ address }) => address === bareAddress(placed)));
+const hasAddress = (placed: string): boolean => Object.values(networkInterfaces()).some(each => each!.some(({ address }) => address === withoutPrefix(placed)));

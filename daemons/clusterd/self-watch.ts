@@ -5,6 +5,7 @@ import type { ConfigdRequests, PairReport } from '#contracts/configd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdDuty, SipdRequests } from '#contracts/sipd.ts';
 import { type Fitness, fitnessOf } from '#core/cluster/fitness.ts';
+import type { Guests } from '#core/cluster/media-places.ts';
 import { GatewayError } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
@@ -53,6 +54,17 @@ export class SelfWatch implements AsyncDisposable {
     await Promise.all([this.sipd.start(), this.#configd.start(), ...this.#mediads.map(link => link.start())]);
     await this.#look();
     this.#again();
+  }
+
+  get mediaLives(): boolean {
+    return this.#mediads.some(link => link.up);
+  }
+
+  /** Bridges on an address of the other node. One that does not answer may have any. */
+  async guestsOn(address: string): Promise<Guests> {
+    const answers = await Promise.all(this.#mediads.filter(link => link.up).map(link => link.call('bridgesOn', { address }, { timeoutMs: PATIENCE_MS }).catch(() => undefined)));
+    if (answers.some(answer => answer === undefined || answer.movable < answer.bridges)) return 'bound';
+    return answers.every(answer => answer!.bridges === 0) ? 'none' : 'movable';
   }
 
   /** Percent of the processors. */

@@ -16,6 +16,16 @@ export interface ClusterPathRow {
   readonly beats: number;
 }
 
+/** The media address of one node. */
+export interface ClusterMediaRow {
+  readonly node: string;
+  readonly address: string;
+  /** Who has it now; null: nobody, or somebody who is not heard. */
+  readonly on: string | null;
+  /** Why keepalived must not have it on this node; null: it may, or has it. */
+  readonly veto: string | null;
+}
+
 export interface ClusterReport {
   readonly node: string;
   readonly role: NodeRole;
@@ -25,6 +35,8 @@ export interface ClusterReport {
   readonly veto: string | null;
   readonly keepalived: 'master' | 'backup' | 'fault' | 'stopped';
   readonly addresses: readonly string[];
+  /** Empty where the nodes have none of their own. */
+  readonly media: readonly ClusterMediaRow[];
   readonly fitness: number;
   /** What is missing from 100. */
   readonly lacks: readonly string[];

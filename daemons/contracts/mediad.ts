@@ -311,6 +311,8 @@ export interface MediadRequests {
   sourceTracks(params: { readonly bridgeId: string; readonly withinMs: number }): SourceTracks;
   /** RTP sequence number that comes next, of each sink that has sent something, by sinkId. */
   sinkMarks(params: Record<string, never>): Readonly<Record<string, number>>;
+  /** Bridges with a leg on this local address; `movable`: those that another node could go on with, all of whose legs are over UDP. */
+  bridgesOn(params: { readonly address: string }): { readonly bridges: number; readonly movable: number };
   closeSink(params: { readonly bridgeId: string; readonly sinkId: string }): null;
   /** Closes the source and every sink. */
   closeBridge(params: { readonly bridgeId: string }): null;

@@ -116,7 +116,10 @@ export interface SessionRow {
   readonly mappedId: string;
   readonly deviceId: string;
   readonly bridgeId: string;
+  /** The mediad that has its bridge: by its number, on the other node of a pair `NODE/NUMBER`. */
   readonly instance: string;
+  /** Where that is; null: media is where SIP is. */
+  readonly node: string | null;
   readonly state: string;
   /** Of what is watched: flowing, failing-over ... */
   readonly sourceState: string;
@@ -299,12 +302,22 @@ export interface SipdDuty {
   readonly waiting: number;
 }
 
+/** What clusterd knows of the pair, where each node has a media address of its own. */
+export interface PairWord {
+  /** Its heartbeats come. */
+  readonly peerAlive: boolean;
+  /** By name of node: which node has its media address; null: nobody, or somebody who is not heard. */
+  readonly media: Readonly<Record<string, string | null>>;
+}
+
 export interface SipdRequests {
   duty(params: Record<string, never>): SipdDuty;
   /** This node has the addresses: takes up everything that the other one did. Settles when SIP is answered. */
   promote(params: { readonly term: number }): null;
   /** Lets go at once; settles when nothing is left to be replicated. Twice is once. */
   demote(params: Record<string, never>): null;
+  /** Said again whenever something of it changes, and before every promotion. */
+  pair(params: PairWord): null;
   summary(params: Record<string, never>): SipdSummary;
   /** Goes the way of camera alarms, under our own ID; kept until it is accepted. Answers how many platforms it is for. */
   raiseAlarm(params: RaiseAlarmParams): { readonly upstreams: number };

@@ -29,6 +29,7 @@ const rendition = z.strictObject({
 });
 const format = z.enum(['ps', 'h264', 'h265', 'aac', 'g711a', 'g711u']);
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
+const nodeName = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/);
 
 export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, localPort: localPort.optional(), ssrc, peer, silenceMs: durationMs, label }),
@@ -41,6 +42,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional(), rendition: rendition.optional() }),
   sourceTracks: z.strictObject({ bridgeId: id, withinMs: durationMs }),
   sinkMarks: nothing,
+  bridgesOn: z.strictObject({ address }),
   closeSink: z.strictObject({ bridgeId: id, sinkId: id }),
   closeBridge: z.strictObject({ bridgeId: id }),
   listBridges: nothing,
@@ -60,6 +62,7 @@ export const sipdRequestSchemas: RpcSchemas<SipdRequests> = {
   duty: nothing,
   promote: z.strictObject({ term: z.int().min(1).max(0xffffffff) }),
   demote: nothing,
+  pair: z.strictObject({ peerAlive: z.boolean(), media: z.record(nodeName, nodeName.nullable()) }),
   summary: nothing,
   raiseAlarm: z.strictObject({ key: z.string().min(1).max(128), priority: z.int().min(1).max(4), faultType: z.union([z.literal(1), z.literal(2)]).nullable(), atWallMs: z.number().min(0), description: z.string().max(1024) }),
   listDevices: nothing,

@@ -2,7 +2,7 @@
  * All bridges of one mediad instance: the requests of contracts/mediad.ts. Requests of one bridge may overlap; what was closed
  * while it opened is closed again by whoever opened it.
  */
-import type { ConnectSourceParams, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
 import { MAX_GOP_BYTES } from '#core/media/gop-cache.ts';
 import { GatewayError } from '#core/result.ts';
 import type { CapacityLimits } from '#core/rtp/capacity.ts';
@@ -153,6 +153,11 @@ export class Bridges implements AsyncDisposable {
     return Object.fromEntries([...this.#bridges.values()].flatMap(bridge => bridge.sinkMarks()));
   }
 
+  bridgesOn({ address }: { readonly address: string }): { readonly bridges: number; readonly movable: number } {
+    const all = [...this.#bridges.values()].map(bridge => legsOf(bridge.stats())).filter(legs => legs.some(({ local }) => local.address === address));
+    return { bridges: all.length, movable: all.filter(legs => legs.every(({ transport }) => transport === 'udp')).length };
+  }
+
   async closeSink({ bridgeId, sinkId }: { readonly bridgeId: string; readonly sinkId: string }): Promise<null> {
     await this.#bridges.get(bridgeId)?.closeSink(sinkId);
     return null;
@@ -216,3 +221,5 @@ export class Bridges implements AsyncDisposable {
     return bridge;
   }
 }
+
+const legsOf = ({ source, replacement, sinks }: BridgeStats): readonly LegStats[] => [source, ...(replacement === null ? [] : [replacement]), ...sinks];

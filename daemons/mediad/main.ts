@@ -54,8 +54,8 @@ import { WhepRoute } from './webrtc/whep-route.ts';
 /** Packets and connections of nobody: one log line in this time. */
 const STRAY_LOG_MS = 10_000;
 
-function portsOf({ media }: GatewayConfig, instance: number, strays: Strays, log: Log): MediaPorts {
-  const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, tos: media.dscp << 2, freebind: media.freebind, clock: systemClock };
+function portsOf({ media, cluster }: GatewayConfig, instance: number, strays: Strays, log: Log): MediaPorts {
+  const common = { strays, receiveBufferBytes: media.receiveBufferKiB * 1024, tos: media.dscp << 2, freebind: media.freebind || cluster.nodes.length > 0, clock: systemClock };
   const { mode, first, last, fixedUdp, fixedTcp } = media.ports;
   // Processes cannot share a port: further instances take the next numbers.
   if (mode === 'fixed') return new FixedPorts({ udp: fixedUdp + instance - 1, tcp: fixedTcp + instance - 1, log, ...common });
@@ -185,6 +185,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     startSink: params => bridges.startSink(params),
     sourceTracks: params => bridges.sourceTracks(params),
     sinkMarks: () => bridges.sinkMarks(),
+    bridgesOn: params => bridges.bridgesOn(params),
     closeSink: params => bridges.closeSink(params),
     closeBridge: params => bridges.closeBridge(params),
     listBridges: () => bridges.listBridges(),

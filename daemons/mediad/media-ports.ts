@@ -86,24 +86,33 @@ export const udpOptions = ({ tos = 0, freebind = false }: MediaPortsOptions): Pi
 
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
-/** One number a leg, whatever its transport. */
+/** One number a leg, whatever its transport; of each local address, because the other node of a pair may leave us the same numbers on its own. */
 export class RangePorts implements MediaPorts {
   readonly #options: MediaPortsOptions;
-  readonly #pool: PortPool;
+  readonly #pools = new Map<string, PortPool>();
+  readonly #unused: PortPool;
   readonly range: PortRange;
 
   constructor(range: PortRange, options: MediaPortsOptions) {
     this.range = range;
     this.#options = options;
-    this.#pool = new PortPool(range, options.clock);
+    this.#unused = new PortPool(range, options.clock);
   }
 
   get free(): number {
-    return this.#pool.free;
+    return Math.min(this.#unused.free, ...[...this.#pools.values()].map(pool => pool.free));
+  }
+
+  #pool(address: string): PortPool {
+    const known = this.#pools.get(address);
+    if (known !== undefined) return known;
+    const pool = new PortPool(this.range, this.#options.clock);
+    this.#pools.set(address, pool);
+    return pool;
   }
 
   async udpSource(address: string, _ssrc: number, handlers: UdpSourceHandlers, wanted?: number): Promise<UdpSourcePort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...udpOptions(this.#options), ...handlers }), wanted);
+    const { lease, bound } = await this.#pool(address).bind(port => openUdp({ address, port, receiveBufferBytes: this.#options.receiveBufferBytes, ...udpOptions(this.#options), ...handlers }), wanted);
     return {
       local: { address: bound.address, port: bound.port },
       expect: () => undefined,
@@ -116,7 +125,7 @@ export class RangePorts implements MediaPorts {
   }
 
   async udpSink(address: string, remote: Endpoint, handlers: UdpSourceHandlers, wanted?: number): Promise<UdpSinkPort> {
-    const { lease, bound } = await this.#pool.bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...udpOptions(this.#options), ...handlers }), wanted);
+    const { lease, bound } = await this.#pool(address).bind(port => openUdp({ address, port, sendBufferBytes: SEND_BUFFER_BYTES, ...udpOptions(this.#options), ...handlers }), wanted);
     const close = (): Promise<void> => bound.close().then(lease.release);
     await bound.connect(remote.address, remote.port).catch(async (error: NodeJS.ErrnoException) => {
       await close();
@@ -138,7 +147,7 @@ export class RangePorts implements MediaPorts {
   }
 
   async #listen(address: string, { mayConnect, onConnection, onRefused }: ListenHandlers, wanted?: number): Promise<LegListener> {
-    const { lease, bound: server } = await this.#pool.bind(port => openTcp(address, port), wanted);
+    const { lease, bound: server } = await this.#pool(address).bind(port => openTcp(address, port), wanted);
     server.on('connection', socket => {
       const from = normalizeIp(socket.remoteAddress ?? '') ?? '';
       if (mayConnect(from)) return onConnection(socket);
@@ -152,7 +161,7 @@ export class RangePorts implements MediaPorts {
   /** Listens once to see that the number is free; the connection itself binds it again. Beside a former port is the other one of its pair. */
   async dialFrom(address: string, former?: number): Promise<DialPort> {
     const beside = former === undefined ? 0 : (former ^ 1) & 1;
-    const { lease } = await this.#pool.bind(async port => {
+    const { lease } = await this.#pool(address).bind(async port => {
       const server = await openTcp(address, port + beside);
       server.on('connection', stranger => stranger.destroy());
       await closeServer(server);

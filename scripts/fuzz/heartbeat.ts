@@ -4,7 +4,7 @@ import { type Heartbeat, encodeHeartbeat, parseHeartbeat } from '#core/cluster/h
 /** Right for everything, so that the fields behind it are reached too. */
 const anyMac = (): string => '00'.repeat(32);
 const beat = (parts: Partial<Heartbeat>): Uint8Array =>
-  encodeHeartbeat({ role: 'standby', fitness: 100, load: 0, candidate: false, witness: true, leaving: false, stateVersion: 1, path: 0, boot: '0011223344556677', counter: 1, term: 1, heard: null, name: 'gw-a', version: '0.1.0', ...parts }, anyMac);
+  encodeHeartbeat({ role: 'standby', fitness: 100, load: 0, candidate: false, witness: true, leaving: false, media: { fit: true, own: true, other: false }, stateVersion: 1, path: 0, boot: '0011223344556677', counter: 1, term: 1, heard: null, name: 'gw-a', version: '0.1.0', ...parts }, anyMac);
 
 export default {
   name: 'heartbeat',

@@ -1,5 +1,5 @@
 /** Two nodes in virtual time: the real heartbeat, peer watch and role automaton, a model of keepalived, and links that lose one way. */
-import { type Heartbeat, encodeHeartbeat, parseHeartbeat } from '#core/cluster/heartbeat.ts';
+import { type Heartbeat, NO_MEDIA, encodeHeartbeat, parseHeartbeat } from '#core/cluster/heartbeat.ts';
 import { PeerWatch } from '#core/cluster/peer-watch.ts';
 import { ROLE_TIMING, RoleAutomaton, type RoleInput, type RoleOutput, type VrrpState } from '#core/cluster/role.ts';
 import { WitnessWatch } from '#core/cluster/witness-watch.ts';
@@ -173,7 +173,7 @@ export class ClusterSim {
     for (let path = 0; path < PATHS; path++) {
       const { automaton, watch } = node;
       const beat: Heartbeat = {
-        role: automaton.role, fitness: automaton.fitness, load: 0, candidate: automaton.candidate, witness: automaton.witness, leaving: automaton.leaving,
+        role: automaton.role, fitness: automaton.fitness, load: 0, candidate: automaton.candidate, witness: automaton.witness, leaving: automaton.leaving, media: NO_MEDIA,
         stateVersion: this.#options.stateVersions?.[node.index] ?? 1, path, boot: `${node.index}${node.boots}`.padStart(16, '0'), counter: watch.nextCounter(), term: automaton.term, heard: watch.heard(ms(this.now)), name: node.name, version: '1',
       };
       const peer = this.nodes[1 - node.index]!;

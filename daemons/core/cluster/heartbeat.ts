@@ -2,7 +2,7 @@
  * The datagram by which two nodes know of each other: fixed fields, two short texts, HMAC-SHA256 over all of it. All numbers are
  * big-endian.
  *
- *   0 "VLHB" | 4 format | 5 role | 6 fitness | 7 load | 8 flags | 9 state version | 10 path | 11 0 | 12 boot (8) | 20 counter (4) |
+ *   0 "VLHB" | 4 format | 5 role | 6 fitness | 7 load | 8 flags | 9 state version | 10 path | 11 media | 12 boot (8) | 20 counter (4) |
  *   24 term (4) | 28 heard boot (8) | 36 heard counter (4) | 40 heard age, ms (2) | 42 name length, name | version length, version | MAC (32)
  *
  * `heard` is what its sender last took from us: it proves to us that the datagram is no older than that (peer-watch.ts), and
@@ -30,6 +30,21 @@ const FLAG_WITNESS = 2;
 const FLAG_LEAVING = 4;
 const ALL_FLAGS = FLAG_CANDIDATE | FLAG_WITNESS | FLAG_LEAVING;
 
+const MEDIA_FIT = 1;
+const MEDIA_OWN = 2;
+const MEDIA_OTHER = 4;
+const ALL_MEDIA = MEDIA_FIT | MEDIA_OWN | MEDIA_OTHER;
+
+/** What its sender says of media addresses (media-places.ts). */
+export interface MediaWord {
+  /** Its own address is served by it, or would be. */
+  readonly fit: boolean;
+  /** It has its own address now. */
+  readonly own: boolean;
+  /** It has that of the receiver now. */
+  readonly other: boolean;
+}
+
 export interface Heartbeat {
   readonly role: ClusterRole;
   /** 0 to 100. */
@@ -42,6 +57,7 @@ export interface Heartbeat {
   readonly witness: boolean;
   /** It gives the active role up, by order or for want of fitness: nobody has to wait for it. */
   readonly leaving: boolean;
+  readonly media: MediaWord;
   /** Of what is replicated: a node with a lower one cannot read all of it. */
   readonly stateVersion: number;
   /** Index of the path that it was sent over. */
@@ -56,6 +72,8 @@ export interface Heartbeat {
   readonly name: string;
   readonly version: string;
 }
+
+export const NO_MEDIA: MediaWord = { fit: false, own: false, other: false };
 
 /** HMAC-SHA256 of a byte string under the key of the pair, as lower-case hex. */
 export type Mac = (text: string) => string;
@@ -77,7 +95,7 @@ export function encodeHeartbeat(beat: Heartbeat, mac: Mac): Uint8Array {
   const bytes = new Uint8Array(HEAD_BYTES + 2 + name.length + version.length + MAC_BYTES);
   writeByteString(MAGIC, bytes, 0);
   const flags = (beat.candidate ? FLAG_CANDIDATE : 0) | (beat.witness ? FLAG_WITNESS : 0) | (beat.leaving ? FLAG_LEAVING : 0);
-  bytes.set([FORMAT, ROLES.indexOf(beat.role), limited(beat.fitness, MAX_PERCENT), limited(beat.load, MAX_PERCENT), flags, beat.stateVersion, beat.path, 0], 4);
+  bytes.set([FORMAT, ROLES.indexOf(beat.role), limited(beat.fitness, MAX_PERCENT), limited(beat.load, MAX_PERCENT), flags, beat.stateVersion, beat.path, mediaBits(beat.media)], 4);
   bytes.set(fromHex(beat.boot)!, 12);
   writeUint32(bytes, 20, beat.counter);
   writeUint32(bytes, 24, beat.term);
@@ -89,6 +107,8 @@ export function encodeHeartbeat(beat: Heartbeat, mac: Mac): Uint8Array {
   bytes.set(fromHex(mac(toByteString(bytes, 0, end)))!, end);
   return bytes;
 }
+
+const mediaBits = ({ fit, own, other }: MediaWord): number => (fit ? MEDIA_FIT : 0) | (own ? MEDIA_OWN : 0) | (other ? MEDIA_OTHER : 0);
 
 function writeText(text: string, into: Uint8Array, at: number): number {
   into[at] = text.length;
@@ -111,6 +131,8 @@ function readFields(bytes: Uint8Array, end: number): Result<Heartbeat> {
   for (const at of [6, 7]) if (bytes[at]! > MAX_PERCENT) return fail(at, 'more than 100 %');
   const flags = bytes[8]!;
   if ((flags & ~ALL_FLAGS) !== 0) return fail(8, 'unknown flag');
+  const media = bytes[11]!;
+  if ((media & ~ALL_MEDIA) !== 0) return fail(11, 'unknown flag');
   const name = readText(bytes, HEAD_BYTES, end);
   if (name === undefined) return fail(HEAD_BYTES, 'unreadable name');
   const versionAt = HEAD_BYTES + 1 + name.length;
@@ -120,6 +142,7 @@ function readFields(bytes: Uint8Array, end: number): Result<Heartbeat> {
   return ok({
     role, fitness: bytes[6]!, load: bytes[7]!, stateVersion: bytes[9]!, path: bytes[10]!, name, version,
     candidate: (flags & FLAG_CANDIDATE) !== 0, witness: (flags & FLAG_WITNESS) !== 0, leaving: (flags & FLAG_LEAVING) !== 0,
+    media: { fit: (media & MEDIA_FIT) !== 0, own: (media & MEDIA_OWN) !== 0, other: (media & MEDIA_OTHER) !== 0 },
     boot: toHex(bytes.subarray(12, 12 + BOOT_BYTES)), counter: readUint32(bytes, 20), term: readUint32(bytes, 24),
     heard: heardBoot === NO_BOOT ? null : { boot: heardBoot, counter: readUint32(bytes, 36), ageMs: (bytes[40]! << 8) | bytes[41]! },
   });

@@ -13,7 +13,7 @@ const node = z.strictObject({
   name: name.describe('its node.name'),
   link: ip.describe('its address on the link between the two: heartbeats and state'),
   lan: ip.describe('its address on the service network: heartbeats and VRRP'),
-  mediaAddress: placed.default('').describe('its media address with prefix; goes to the other node when this one is not active; empty: none'),
+  mediaAddress: placed.default('').describe('its media address with prefix, on the service network: both nodes carry media, and a dead one leaves its address and its sessions to the other; empty on both: media goes over the SIP address, on the active node alone'),
 });
 
 export const clusterSchema = z.strictObject({
@@ -22,7 +22,7 @@ export const clusterSchema = z.strictObject({
   key: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret of the pair: signs heartbeats, opens the state').meta({ secret: 'whole' }),
   interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go'),
   sipAddress: placed.default('').describe('SIP address of the pair with prefix, on the active node; sip.listen names it too'),
-  routerId: z.int().min(1).max(255).default(51).describe('VRRP router ID, unique on the service network'),
+  routerId: z.int().min(1).max(253).default(51).describe('VRRP router ID of the SIP address; the next two numbers are those of the media addresses of the first and the second node; all three unique on the service network'),
   heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks, and TCP port on the service network'),
   redisPort: port.default(7601).describe('TCP port of the replicated state, on the link'),
   gatePort: port.default(7602).describe('TCP port on the link between the daemons of both nodes, over TLS; also where a new node is paired'),
@@ -33,11 +33,16 @@ export const clusterSchema = z.strictObject({
     })
     .prefault({})
     .describe('a node that reaches neither the other one nor the witness is never active; where both reach it and not each other, the one that it answers at the SIP address is'),
-  holdDownS: z.int().min(1).max(3600).default(60).describe('a node that lost the active role does not take it again within this time while the other one has it'),
+  holdDownS: z.int().min(1).max(3600).default(60).describe('a node that lost the active role does not take it again within this time while the other one has it; nor does its media address, with running sessions on it, come back to it sooner'),
 });
 
 export type ClusterConfig = z.infer<typeof clusterSchema>;
 export type ClusterNodeConfig = ClusterConfig['nodes'][number];
+
+/** Each node has a media address of its own, so that both carry media. */
+export const bothCarryMedia = ({ nodes }: ClusterConfig): boolean => nodes.length === 2 && nodes.every(({ mediaAddress }) => mediaAddress !== '');
+
+export const withoutPrefix = (placed: string): string => placed.replace(/\/\d+$/, '');
 
 /** As platforms see us: whichever node is active. */
 export const systemName = ({ node, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): string => (cluster.nodes.length === 0 ? node.name : cluster.name);

@@ -10,10 +10,10 @@ import { systemHashes } from '#kit/hashes.ts';
 const key = new TextEncoder().encode('a key of the pair, of enough length');
 const mac = (text: string): string => systemHashes.hmacSha256(key, text);
 const BEAT: Heartbeat = {
-  role: 'active', fitness: 97, load: 12, candidate: false, witness: true, leaving: false, stateVersion: 3, path: 1, boot: '00112233445566ff', counter: 0x01020304, term: 7,
+  role: 'active', fitness: 97, load: 12, candidate: false, witness: true, leaving: false, media: { fit: true, own: true, other: false }, stateVersion: 3, path: 1, boot: '00112233445566ff', counter: 0x01020304, term: 7,
   heard: { boot: 'ffeeddccbbaa9988', counter: 5, ageMs: 300 }, name: 'gw-a', version: '0.1.0',
 };
-const VECTOR = '564c4842010161' + '0c0203010000112233445566ff0102030400000007ffeeddccbbaa998800000005012c0467772d6105302e312e30';
+const VECTOR = '564c4842010161' + '0c0203010300112233445566ff0102030400000007ffeeddccbbaa998800000005012c0467772d6105302e312e30';
 
 t.test('as it stands on the wire, both ways', async t => {
   const bytes = encodeHeartbeat(BEAT, mac);
@@ -27,7 +27,7 @@ const uint32 = fc.nat({ max: 0xffffffff });
 const percent = fc.nat({ max: 100 });
 const word = fc.stringMatching(/^[\x21-\x7e]{0,32}$/);
 const beats: fc.Arbitrary<Heartbeat> = fc.record({
-  role: fc.constantFrom('standby', 'active', 'isolated', 'maintenance'), fitness: percent, load: percent, candidate: fc.boolean(), witness: fc.boolean(), leaving: fc.boolean(), stateVersion: fc.nat({ max: 255 }), path: fc.nat({ max: 255 }),
+  role: fc.constantFrom('standby', 'active', 'isolated', 'maintenance'), fitness: percent, load: percent, candidate: fc.boolean(), witness: fc.boolean(), leaving: fc.boolean(), media: fc.record({ fit: fc.boolean(), own: fc.boolean(), other: fc.boolean() }), stateVersion: fc.nat({ max: 255 }), path: fc.nat({ max: 255 }),
   boot: hex(8), counter: uint32, term: uint32, heard: fc.option(fc.record({ boot: hex(8).filter(boot => !/^0+$/.test(boot)), counter: uint32, ageMs: fc.nat({ max: 0xffff }) })), name: word, version: word,
 });
 
@@ -57,6 +57,7 @@ t.test('signed, but not sense', async t => {
   t.match(broken(5, 9), { at: 5 });
   t.match(broken(6, 101), { at: 6 });
   t.match(broken(8, 0x80), { at: 8 });
+  t.match(broken(11, 8), { at: 11 });
   t.match(broken(42, 40), { at: 42 });
   t.match(broken(42, 3), { why: 'unreadable version' });
   for (const length of [0, 4, 75, MAX_HEARTBEAT_BYTES + 1]) t.equal(parseHeartbeat(new Uint8Array(length), mac).ok, false);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -16,6 +16,9 @@ const CLUSTER = {
 const configOf = (cluster: object, name = 'a'): GatewayConfig => gatewaySchema.parse({ node: { name }, cluster: { ...CLUSTER, ...cluster } });
 const problems = (cluster: object, name?: string): string[] => checkConfig(configOf(cluster, name)).map(({ path, why }) => `${path.join('.')}: ${why}`);
 
+/** What the unit runs when keepalived has ended. */
+const releaseScript = (): string => /^ExecStopPost=\/bin\/sh -c '(.*)'$/m.exec(readFileSync(new URL('../../../systemd/viewlink-pair-addresses.service', import.meta.url), 'utf8'))![1]!.replaceAll('\\\\', '\\').replaceAll('$$', '$');
+
 t.test('what a pair needs', async t => {
   t.same(problems({}), []);
   t.same(problems({ nodes: [] }), [], 'none is none');
@@ -24,6 +27,10 @@ t.test('what a pair needs', async t => {
   t.match(problems({ key: undefined, sipAddress: '' }), ['cluster.key: a pair needs a key', 'cluster.sipAddress: a pair needs an address that moves']);
   t.match(problems({ nodes: [CLUSTER.nodes[0], { ...CLUSTER.nodes[1], lan: '10.97.0.1' }] }), [/other node has 10.97.0.1 too/]);
   t.match(problems({ nodes: [{ ...CLUSTER.nodes[0], link: '10.97.0.1' }, CLUSTER.nodes[1]] }), [/the same as lan/]);
+  t.match(problems({ nodes: [CLUSTER.nodes[0], { ...CLUSTER.nodes[1], mediaAddress: '' }] }), [/nodes.1.mediaAddress: the other node has one/]);
+  t.match(problems({ nodes: [CLUSTER.nodes[0], { ...CLUSTER.nodes[1], mediaAddress: '10.97.0.101/24' }] }), [/other node has 10.97.0.101 too/]);
+  t.match(problems({ nodes: [CLUSTER.nodes[0], { ...CLUSTER.nodes[1], mediaAddress: '10.97.0.100/24' }] }), [/10.97.0.100 has another use/]);
+  t.match(checkConfig(gatewaySchema.parse({ node: { name: 'a' }, cluster: CLUSTER, media: { upstreamAddress: '10.97.0.1' } })), [{ path: ['media', 'upstreamAddress'] }]);
   t.throws(() => configOf({ sipAddress: '10.97.0.100' }), /address with its prefix/);
   t.match(pairOf(configOf({}, 'b')), { own: { name: 'b' }, peer: { name: 'a' }, index: 1 });
   t.equal(pairOf(configOf({ nodes: [] })), undefined);
@@ -36,13 +43,23 @@ t.test('keepalived and Redis take what is written for them', async t => {
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const config = configOf({});
   const { own, peer } = pairOf(config)!;
-  const files = { ...clusterFiles(directory), keepalived: join(directory, 'keepalived.conf'), veto: join(directory, 'veto'), redis: join(directory, 'redis.conf'), redisData: directory };
+  const mediaVeto = { own: join(directory, 'veto-media-own'), other: join(directory, 'veto-media-other') };
+  const files = { ...clusterFiles(directory), keepalived: join(directory, 'keepalived.conf'), veto: join(directory, 'veto'), mediaVeto, redis: join(directory, 'redis.conf'), redisData: directory };
   t.same(movingAddresses(config.cluster), ['10.97.0.100/24', '10.97.0.101/24', '10.97.0.102/24']);
   const text = keepalivedConfig(config.cluster, own, peer, files);
-  writeFileSync(files.veto, '1\n');
-  writeFileSync(files.keepalived, text);
-  const { status, stderr, stdout } = spawnSync('unshare', ['-n', 'sh', '-c', `ip link add eth0 type veth peer name other && keepalived --config-test --use-file=${files.keepalived}`], { encoding: 'utf8' });
-  t.match({ status, said: `${stdout}${stderr}` }, { status: 0, said: /^(?!.*(unknown|invalid|WARNING))/is });
+  for (const veto of [files.veto, mediaVeto.own, mediaVeto.other]) writeFileSync(veto, '1\n');
+  const alone = configOf({ nodes: CLUSTER.nodes.map(node => ({ ...node, mediaAddress: '' })) });
+  const together = keepalivedConfig(alone.cluster, own, peer, files);
+  for (const written of [together, text]) {
+    writeFileSync(files.keepalived, written);
+    const { status, stderr, stdout } = spawnSync('unshare', ['-n', 'sh', '-c', `ip link add eth0 type veth peer name other && keepalived --config-test --use-file=${files.keepalived}`], { encoding: 'utf8' });
+    t.match({ status, said: `${stdout}${stderr}` }, { status: 0, said: /^(?!.*(unknown|invalid|WARNING))/is });
+  }
+  t.same([...together.matchAll(/vrrp_instance (\S+)/g)].map(([, name]) => name), ['viewlink'], 'without media addresses there is one address to move');
+  const instances = [...text.matchAll(/vrrp_instance (\S+) \{.*?virtual_router_id (\d+)\n  priority (\d+)\n.*?track_file \{\s+(\S+)\s.*?virtual_ipaddress \{\s+(\S+)/gs)].map(([, ...parts]) => parts);
+  t.same(instances, [['viewlink', '51', '100', 'veto', '10.97.0.100/24'], ['viewlink-media-a', '52', '150', 'media_own', '10.97.0.101/24'], ['viewlink-media-b', '53', '100', 'media_other', '10.97.0.102/24']]);
+  const addresses = spawnSync('sh', ['-c', releaseScript().replaceAll('/run/viewlink/cluster/keepalived.conf', files.keepalived).replaceAll('/sbin/ip', 'echo')], { encoding: 'utf8' }).stdout;
+  t.equal(addresses, movingAddresses(config.cluster).map(address => `address del ${address} dev eth0\n`).join(''), 'what a killed keepalived leaves behind is found again, all of it');
   for (const line of ['unicast_src_ip 10.97.0.1', 'nopreempt', '10.97.0.102/24 dev eth0', 'advert_int 0.1']) t.ok(text.includes(line), line);
   t.notOk(text.includes(CLUSTER.key));
   const redis = redisConfig({ ...config.cluster, redisPort: 1 }, own, files, 'derived');
@@ -53,5 +70,8 @@ t.test('keepalived and Redis take what is written for them', async t => {
 });
 
 t.test('what keepalived says', async t => {
-  t.same(['INSTANCE "viewlink" MASTER 100', 'INSTANCE "viewlink" BACKUP 100', 'INSTANCE "viewlink" FAULT 100', 'INSTANCE "viewlink" STOP 100', 'INSTANCE "other" MASTER 100', 'GROUP "viewlink" MASTER 0', ''].map(noticeOf), ['master', 'backup', 'fault', 'stopped', undefined, undefined, undefined]);
+  const of = 'sip';
+  t.same(['MASTER', 'BACKUP', 'FAULT', 'STOP'].map(state => noticeOf(`INSTANCE "viewlink" ${state} 100`)), [{ of, state: 'master' }, { of, state: 'backup' }, { of, state: 'fault' }, { of, state: 'stopped' }]);
+  t.same(noticeOf('INSTANCE "viewlink-media-node_b-2" MASTER 150'), { of: { media: 'node_b-2' }, state: 'master' });
+  for (const line of ['INSTANCE "other" MASTER 100', 'INSTANCE "viewlink-media-" MASTER 100', 'INSTANCE "viewlink-b" MASTER 100', 'GROUP "viewlink" MASTER 0', '']) t.equal(noticeOf(line), undefined, line);
 });
