@@ -9,6 +9,7 @@ import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
+import { mediadSocket } from '#kit/mediad-socket.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from '#kit/config-store.ts';
 import { connectRpc, type RpcClient } from '#kit/rpc.ts';
 import type { Context, GrammarNode } from './command.ts';
@@ -62,7 +63,7 @@ export function createContext(surroundings: Surroundings): Context {
     apid: <T>(use: (client: RpcClient<ApidRequests>) => Promise<T>) => reach<ApidRequests, T>('apid.sock', use),
     healthd: <T>(use: (client: RpcClient<HealthdRequests>) => Promise<T>) => reach<HealthdRequests, T>('healthd.sock', use),
     clusterd: <T>(use: (client: RpcClient<ClusterdRequests>) => Promise<T>) => reach<ClusterdRequests, T>('clusterd.sock', use),
-    mediad: <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => reach<MediadRequests, T>(`mediad-${instance}.sock`, use),
+    mediad: <T>(instance: string, use: (client: RpcClient<MediadRequests>) => Promise<T>) => reach<MediadRequests, T>(mediadSocket('.', instance), use),
     mediadInstances: async () => instancesIn(await runDirOf(surroundings)),
   };
 }

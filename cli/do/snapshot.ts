@@ -36,8 +36,9 @@ export default defineCommand({
 /** A camera may be asked first. */
 const SNAPSHOT_TIMEOUT_MS = 60_000;
 
-/** Where the channel runs already. */
+/** Where the channel runs already, on this node; one on the other node is fed from here. */
 async function instanceOf(context: Context, channel: string): Promise<string | undefined> {
   const sessions = await context.sipd(client => client.call('listSessions', {}));
-  return sessions.find(session => session.channelId === channel || `${session.deviceId}-${session.channelId}` === channel)?.instance;
+  const instance = sessions.find(session => session.channelId === channel || `${session.deviceId}-${session.channelId}` === channel)?.instance;
+  return instance?.includes('/') === true ? undefined : instance;
 }

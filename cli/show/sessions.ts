@@ -54,7 +54,7 @@ const COLUMNS: readonly Column<SessionRow>[] = [
   { title: 'LOST', value: lost, align: 'right' },
   { title: 'PICTURES', value: pictures },
   { title: 'TO UPSTREAM', value: sink },
-  { title: 'MEDIAD', value: row => row.instance, align: 'right' },
+  { title: 'MEDIAD', value: ({ instance, node }) => (node === null || instance.includes('/') ? instance : `${node}/${instance}`), align: 'right' },
 ];
 
 type Viewer = OutletRow & { readonly instance: string };

@@ -58,6 +58,7 @@ export class Daemons {
   async mediadOf(deviceId: string, channelId: string): Promise<RpcLink<MediadRequests>> {
     const sessions = await this.sipd.call('listSessions', {});
     const running = sessions.find(session => session.deviceId === deviceId && session.channelId === channelId)?.instance;
-    return this.mediad(running ?? this.instances.find(name => this.mediad(name).up) ?? '1');
+    // One on the other node of a pair is fed from here all the same.
+    return (running === undefined ? undefined : this.#mediads.get(running)) ?? this.mediad(this.instances.find(name => this.mediad(name).up) ?? '1');
   }
 }

@@ -8,7 +8,7 @@ import type { PairWord } from '#contracts/sipd.ts';
 import { type ClusterConfig, type ClusterNodeConfig, withoutPrefix } from '#core/config/cluster-schema.ts';
 import type { ClusterFiles } from '#core/cluster/keepalived.ts';
 import type { MediaWord } from '#core/cluster/heartbeat.ts';
-import { type Guests, MEDIA_TIMING, MediaPlaces, type MediaVetoes } from '#core/cluster/media-places.ts';
+import { type Guests, MEDIA_TIMING, type MediaOwners, MediaPlaces, type MediaVetoes } from '#core/cluster/media-places.ts';
 import type { PeerView } from '#core/cluster/peer-watch.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs } from '#core/units.ts';
@@ -27,6 +27,8 @@ export interface MediaWatchOptions {
   readonly peer: ClusterNodeConfig;
   readonly keepalived: KeepalivedLink;
   readonly self: SelfWatch;
+  /** It stands on an interface of this node. */
+  readonly hasAddress: (placed: string) => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -78,10 +80,17 @@ export class MediaWatch {
     this.#vetoes = vetoes;
     // Who was started anew knows nothing of the other one yet.
     if (now >= this.#quietUntil) {
-      this.#word = { peerAlive: view.alive, media: this.#places.owners(view) };
+      this.#word = { peerAlive: view.alive, media: this.#arrived(view) };
       if (JSON.stringify(this.#word) !== this.#told) void this.tell();
     }
     return JSON.stringify(this.word) !== before;
+  }
+
+  /** keepalived says that it has an address a moment before the kernel has it. */
+  #arrived(view: PeerView): MediaOwners {
+    const { cluster, own, hasAddress } = this.#options;
+    const owners = this.#places.owners(view);
+    return Object.fromEntries(cluster.nodes.map(({ name, mediaAddress }) => [name, owners[name] === own.name && !hasAddress(mediaAddress) ? null : owners[name]!]));
   }
 
   /** sipd came, or is about to be made active: again, whatever it was told. */

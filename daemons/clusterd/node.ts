@@ -92,7 +92,7 @@ export class ClusterNode {
     writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
     this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
     this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
-    this.#media = bothCarryMedia(cluster) ? new MediaWatch({ cluster, own, peer, keepalived: this.#keepalived, self: this.#self, clock, log }) : undefined;
+    this.#media = bothCarryMedia(cluster) ? new MediaWatch({ cluster, own, peer, keepalived: this.#keepalived, self: this.#self, hasAddress, clock, log }) : undefined;
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
     this.#gate = closer.use(new PeerGate({ runDirectory: rpc.directory, instances: config.media.instances, own: own.link, peer: peer.link, port: cluster.gatePort, clock, log }, trustOf(state.directory, own.name, peer.name, log)));
     if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: withoutPrefix(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));

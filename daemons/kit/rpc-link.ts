@@ -8,7 +8,7 @@
  *                      waiting <----- (closed)               |
  *                      ^       back-off doubles, and begins  |
  *                      |       anew after a steady connection|
- *                      +-------------------------------------+
+ *                      +---------- closed, or `drop` --------+
  */
 import { GatewayError } from '#core/result.ts';
 import { type Ms, NEVER, addMs } from '#core/units.ts';
@@ -62,6 +62,14 @@ export class RpcLink<Requests, Event = never> implements AsyncDisposable {
   async call<Method extends keyof Requests & string>(method: Method, params: ParamsOf<Requests, Method>, options?: { readonly timeoutMs?: number }): Promise<AnswerOf<Requests, Method>> {
     if (this.#client === undefined) throw new GatewayError('DAEMON_UNREACHABLE', { socket: this.path, method });
     return this.#client.call(method, params, options);
+  }
+
+  /** Whoever is behind it is known to be gone: nobody waits for the connection to notice. */
+  drop(): void {
+    const client = this.#client;
+    if (client === undefined) return;
+    this.#onClose(client);
+    void client[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

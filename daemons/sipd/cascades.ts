@@ -1,6 +1,6 @@
 /**
  * Bridges for outlets of another mediad instance than the one where the source runs: one more bridge there, fed by a sink of the source's
- * bridge over loopback. Outlets do not see the difference.
+ * bridge over loopback, or between the media addresses of two nodes. Outlets do not see the difference.
  *
  *   opening ──both ends stand──► open ──last holder left, source ended, an end lost──► closed
  */
@@ -11,7 +11,6 @@ import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { MediaPool } from './media-pool.ts';
 
-const LOOPBACK = '127.0.0.1';
 const PS_PAYLOAD_TYPE = 96;
 /** The source has a watch of its own; this one only notices that loopback died. */
 const SILENCE_MS = 3_600_000;
@@ -97,10 +96,11 @@ export class Cascades {
   async #connect(origin: Origin, instance: string, bridgeId: string, sinkId: string): Promise<void> {
     const { media, random } = this.#deps;
     const ssrc = random.int(2 ** 32);
-    const peer = { allowed: [LOOPBACK], latch: 'strict' } as const;
+    const [from, to] = media.nodes.between(origin.instance, instance);
+    const peer = { allowed: [from, to], latch: 'strict' } as const;
     const label = `of ${origin.bridgeId} in mediad@${origin.instance}`;
-    const { local: source } = await media.openBridge(instance, { bridgeId, legId: bridgeId, transport: 'udp', localAddress: LOOPBACK, ssrc, peer, silenceMs: SILENCE_MS, label }, { elsewhere: false });
-    const { local: sink } = await media.call(origin.instance, 'openSink', { bridgeId: origin.bridgeId, sinkId, transport: 'udp', localAddress: LOOPBACK, remote: source, ssrc, payloadType: PS_PAYLOAD_TYPE, peer, connectTimeoutMs: CONNECT_MS, label: `to mediad@${instance}` });
+    const { local: source } = await media.openBridge(instance, { bridgeId, legId: bridgeId, transport: 'udp', localAddress: to, ssrc, peer, silenceMs: SILENCE_MS, label }, { elsewhere: false });
+    const { local: sink } = await media.call(origin.instance, 'openSink', { bridgeId: origin.bridgeId, sinkId, transport: 'udp', localAddress: from, remote: source, ssrc, payloadType: PS_PAYLOAD_TYPE, peer, connectTimeoutMs: CONNECT_MS, label: `to mediad@${instance}` });
     await media.call(instance, 'connectSource', { bridgeId, remote: sink, ssrc, ssrcPolicy: 'exact', payloadType: PS_PAYLOAD_TYPE });
     await media.call(origin.instance, 'startSink', { bridgeId: origin.bridgeId, sinkId });
   }

@@ -8,8 +8,8 @@
  *      +--- demote, or refused by Redis: sockets close; bridges here end a moment later (farewell.ts) --+
  */
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
-import type { SipdDuty, SipdRequests } from '#contracts/sipd.ts';
-import type { ClusterConfig } from '#core/config/cluster-schema.ts';
+import type { PairWord, SipdDuty, SipdRequests } from '#contracts/sipd.ts';
+import { type ClusterConfig, bothCarryMedia } from '#core/config/cluster-schema.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs } from '#core/units.ts';
@@ -62,6 +62,8 @@ export class Duty implements AsyncDisposable {
   #follower: RedisFollower | undefined;
   #active: Active | undefined;
   #promoting = false;
+  /** What clusterd said last. */
+  #word: PairWord | undefined;
   #closed = false;
   /** One change at a time. */
   #changing: Promise<unknown> = Promise.resolve();
@@ -77,7 +79,7 @@ export class Duty implements AsyncDisposable {
   handlers(): RpcHandlers<SipdRequests> {
     const methods = (Object.keys(sipdRequestSchemas) as (keyof SipdRequests)[]).map(method => [method, (params: never, peer: RpcPeer) => this.#serving(method as keyof GatewayHandlers)(params, peer)]);
     const served = Object.fromEntries(methods) as GatewayHandlers;
-    return { ...served, duty: () => this.duty, promote: ({ term }) => this.promote(term), demote: () => this.demote(), reload: params => this.#answerReload(params) };
+    return { ...served, duty: () => this.duty, promote: ({ term }) => this.promote(term), demote: () => this.demote(), pair: word => this.#pairSaid(word), reload: params => this.#answerReload(params) };
   }
 
   get gateway(): Gateway | undefined {
@@ -87,6 +89,12 @@ export class Duty implements AsyncDisposable {
   get duty(): SipdDuty {
     if (this.#active !== undefined) return { state: 'active', term: this.#active.term, replication: this.#active.mirror.state, waiting: this.#active.mirror.waiting };
     return { state: this.#promoting ? 'promoting' : 'standby', term: null, replication: this.#follower?.following === true ? 'in-step' : 'away', waiting: 0 };
+  }
+
+  #pairSaid(word: PairWord): null {
+    this.#word = word;
+    this.gateway?.media.pairSaid(word);
+    return null;
   }
 
   promote(term: number): Promise<null> {
@@ -151,9 +159,11 @@ export class Duty implements AsyncDisposable {
     const opening = failing.use(new Closer());
     const whenKept: WhenKept = run => void this.#within(KEPT_MS, mirror.confirm()).then(run);
     const gateway = await this.#open(opening, addMs(beganAt, BIND_WITHIN_MS), whenKept);
+    if (this.#word !== undefined) gateway.media.pairSaid(this.#word);
     await gateway.start({ takesOver: true });
     const handlers = gateway.handlers(params => this.#answerReload(params));
     this.#active = { gateway, handlers, mirror, term, closer: opening.release() };
+    if (this.#word !== undefined) gateway.media.pairSaid(this.#word);
     failing.release();
     onActive(gateway);
     log.warn({ term, complete, tookMs: Math.round(clock.now() - beganAt), listen: config.current.sip.listen.length }, 'duty.active');
@@ -182,7 +192,8 @@ export class Duty implements AsyncDisposable {
     this.#active = undefined;
     if (active === undefined) return;
     this.#options.log.warn({ term: active.term }, 'duty.standby');
-    if (endsMedia) this.#farewell.begin(active.gateway.media.held);
+    // Where each node has its own media address, media does not move with SIP.
+    if (endsMedia && !bothCarryMedia(this.#options.cluster)) this.#farewell.begin(active.gateway.media.held);
     await active.closer[Symbol.asyncDispose]();
     await this.#within(SETTLE_MS, active.mirror.settle());
     await active.mirror[Symbol.asyncDispose]();

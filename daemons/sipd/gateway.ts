@@ -1,5 +1,4 @@
 /** All parts of sipd, put together and wired to each other. Who opens closes: everything goes into the caller's Closer. */
-import type { MediadRequests } from '#contracts/mediad.ts';
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import type { RaiseAlarmParams, SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
@@ -11,7 +10,7 @@ import { systemHashes as hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
 import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom as random } from '#kit/random.ts';
-import type { RpcClient, RpcHandlers } from '#kit/rpc.ts';
+import type { RpcHandlers } from '#kit/rpc.ts';
 import { type SipEndpoint, type SipGate, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
 import { Alarms, type WhenKept } from './alarms.ts';
@@ -29,6 +28,7 @@ import { Inlets } from './inlets.ts';
 import { LegMemory } from './leg-memory.ts';
 import { KeyPictures } from './key-pictures.ts';
 import { LocalControls } from './local-controls.ts';
+import { MediaNodes } from './media-nodes.ts';
 import { MediaPool } from './media-pool.ts';
 import { Outlets } from './outlets.ts';
 import { PictureWatch } from './picture-watch.ts';
@@ -36,7 +36,7 @@ import { Positions } from './positions.ts';
 import { Probes } from './probes.ts';
 import { Relay } from './relay.ts';
 import { Resources } from './resources.ts';
-import { reviveBridges } from './revival.ts';
+import { type MediadClient, type Moved, type Revived, reviveBridges } from './revival.ts';
 import { Routes } from './routes.ts';
 import { Rows } from './rows.ts';
 import { SessionNotices } from './session-notices.ts';
@@ -106,8 +106,7 @@ export class Gateway {
     this.media = closer.use(
       new MediaPool({
         ...common,
-        directory: config.rpc.directory,
-        instances: config.media.instances,
+        nodes: new MediaNodes(config),
         onEvent: (event, instance) => {
           this.inlets.onMediaEvent(event, instance);
           cascades.onMediaEvent(event);
@@ -126,6 +125,11 @@ export class Gateway {
           void this.inlets.onAttached(instance);
         },
         onGone: instance => this.inlets.onGone(instance),
+        move: (bridgeIds, from, client) => this.#move(bridgeIds, from, client),
+        onMoved: (moved, to) => {
+          this.relay.onMediaMoved(moved, to);
+          cascades.onMediaLost(moved.map(({ bridgeId }) => bridgeId));
+        },
       }),
     );
     const cascades = new Cascades({ ...common, media: this.media });
@@ -139,8 +143,8 @@ export class Gateway {
     this.relay = closer.use(new Relay({ ...common, pictureFlows: channel => this.pictureWatch.flows(channel), pictureLost: channel => this.pictureWatch.lost(channel), media: this.media, inlets: this.inlets, attempts, legMemory, store: sessions, primaryOf: channel => this.resources.primaryOf(channel), waysTo: channel => this.resources.byReadiness(channel), resolve: (upstream, requestedId, what) => this.#resolveFor(upstream, requestedId, what), overQuota: (upstream, channel) => this.bandwidth.overQuota(upstream, channel) }));
     const streams = (): readonly Stream[] => this.relay.viewers.map(({ plan, source }) => ({ upstream: plan.upstream, sinkId: plan.sinkId, channel: source.channel }));
     this.bandwidth = closer.use(new Bandwidth({ ...common, media: this.media, streams }));
-    this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs, cascades }));
-    this.probes = closer.use(new Probes({ ...common, relay: this.relay, catalogs: this.catalogs }));
+    this.outlets = closer.use(new Outlets({ ...common, relay: this.relay, catalogs: this.catalogs, cascades, nodes: this.media.nodes }));
+    this.probes = closer.use(new Probes({ ...common, relay: this.relay, catalogs: this.catalogs, media: this.media }));
     this.voice = closer.use(new Voice({ ...common, media: this.media, catalogs: this.catalogs, views: this.views, ssrcs: this.relay.ssrcs, ownAddresses: () => this.relay.ownAddresses() }));
     this.upstreams = closer.use(
       new Upstreams({
@@ -214,8 +218,10 @@ export class Gateway {
       this.media.revival = (instance, client) => this.#revive(instance, client);
       this.#goOn();
     }
+    // What another node left is moved here, and what this one had all the time stands.
+    if (this.media.nodes.areTwo) this.media.revival = async instance => this.relay.onMediaRevived(instance, []);
     await this.media.start();
-    this.media.revival = undefined;
+    if (!this.media.nodes.areTwo) this.media.revival = undefined;
     this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
     else this.#goOn();
@@ -293,11 +299,21 @@ export class Gateway {
     };
   }
 
-  async #revive(instance: string, client: RpcClient<MediadRequests>): Promise<void> {
-    const revived = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
-    if (revived.length > 0) this.#log.warn({ instance, bridges: revived.length }, 'bridges.revived');
+  async #revive(instance: string, client: MediadClient): Promise<void> {
+    const { revived } = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
     this.relay.onMediaRevived(instance, revived);
-    // What was lost meanwhile is behind the next key picture.
+    this.#catchUp(revived);
+  }
+
+  async #move(bridgeIds: readonly string[], instance: string, client: MediadClient): Promise<readonly Moved[]> {
+    const { revived, present } = await reviveBridges({ store: this.#sessions, instance, bridgeIds, client, log: this.#log });
+    this.#catchUp(revived);
+    return [...revived.map(each => ({ bridgeId: each.bridgeId, revived: each })), ...bridgeIds.filter(id => present.has(id)).map(bridgeId => ({ bridgeId, revived: undefined }))];
+  }
+
+  /** What was lost meanwhile is behind the next key picture. */
+  #catchUp(revived: readonly Revived[]): void {
+    if (revived.length > 0) this.#log.warn({ bridges: revived.length }, 'bridges.revived');
     for (const { bridgeId } of revived) this.#keyPictures.onMediaEvent({ type: 'key-picture-wanted', bridgeId, why: 'loss' });
   }
 
@@ -364,7 +380,7 @@ export class Gateway {
 }
 
 /** Without what is about the pair (duty.ts). */
-export type GatewayHandlers = Omit<RpcHandlers<SipdRequests>, 'duty' | 'promote' | 'demote'>;
+export type GatewayHandlers = Omit<RpcHandlers<SipdRequests>, 'duty' | 'promote' | 'demote' | 'pair'>;
 
 /** Sections that say what is published to whom. */
 const PUBLISHING: ReadonlySet<ConfigSection> = new Set(['upstreams', 'devices', 'channels', 'resources', 'resourceRules', 'inlets']);

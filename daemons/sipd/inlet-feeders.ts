@@ -1,12 +1,12 @@
 /**
  * An inlet as one of several ways to a camera: it gets a bridge of its own, and that bridge sends its program stream to a leg of the
- * viewers' bridge over loopback, as a camera would send it over the network. So it can take over from a camera, and a camera from it.
+ * viewers' bridge over loopback, or between two nodes, as a camera would send it over the network. So it can take over from a camera, and a camera from it.
  */
 import { PS_PAYLOAD } from '#core/sdp/negotiate.ts';
+import { LOOPBACK } from './media-nodes.ts';
 import type { MediaPool } from './media-pool.ts';
 import type { LegPlan } from './leg-plan.ts';
 
-export const LOOPBACK = '127.0.0.1';
 const CONNECT_MS = 5000;
 
 export class InletFeeders {
@@ -31,11 +31,11 @@ export class InletFeeders {
 
   async #open(plan: LegPlan, remote: { readonly address: string; readonly port: number }): Promise<{ readonly address: string; readonly port: number }> {
     const { legId, feeder, inletId, streamNumber, silenceMs, ssrc, deviceId, channelId } = plan;
-    const { bridgeId, instance } = feeder!;
+    const { bridgeId, instance, address } = feeder!;
     const label = `${deviceId}/${channelId}`;
     await this.#media.openInlet(instance, { bridgeId, inletId: inletId!, streamNumber: streamNumber ?? 0, silenceMs, label });
-    const peer = { allowed: [LOOPBACK], latch: 'strict' as const };
-    const { local } = await this.#media.call(instance, 'openSink', { bridgeId, sinkId: legId, transport: 'tcp-active', localAddress: LOOPBACK, remote, ssrc, payloadType: PS_PAYLOAD.payloadType, peer, connectTimeoutMs: CONNECT_MS, label });
+    const peer = { allowed: [remote.address], latch: 'strict' as const };
+    const { local } = await this.#media.call(instance, 'openSink', { bridgeId, sinkId: legId, transport: 'tcp-active', localAddress: address ?? LOOPBACK, remote, ssrc, payloadType: PS_PAYLOAD.payloadType, peer, connectTimeoutMs: CONNECT_MS, label });
     return local;
   }
 

@@ -42,5 +42,5 @@ export interface LegPlan {
   /** It is no camera of GB/T 28181: mediad pulls it or has it, and there is no dialog. `legId` is then the bridge's. */
   readonly inletId?: string | undefined;
   /** Where the inlet has a bridge of its own, which sends to this leg as a camera would: then `legId` is a leg's, and others can take over. */
-  readonly feeder?: { readonly bridgeId: string; readonly instance: string } | undefined;
+  readonly feeder?: { readonly bridgeId: string; readonly instance: string; /** Where it sends from; absent in rows of older releases: loopback. */ readonly address?: string } | undefined;
 }

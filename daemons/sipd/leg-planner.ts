@@ -15,9 +15,10 @@ import type { SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
-import { LOOPBACK } from './inlet-feeders.ts';
 import type { Inlets } from './inlets.ts';
 import { type LegMemory, TCP_REST_MS } from './leg-memory.ts';
+import { LOOPBACK } from './media-nodes.ts';
+import type { MediaPool } from './media-pool.ts';
 import { planLeg } from './relay-plan.ts';
 import type { Source } from './source.ts';
 import type { LegPlan } from './leg-plan.ts';
@@ -34,6 +35,7 @@ export interface LegPlannerDeps {
   readonly log: Log;
   readonly counters: Counters;
   readonly inlets: Inlets;
+  readonly media: MediaPool;
   readonly legMemory: LegMemory;
   readonly ssrcs: SsrcLeases;
   /** Of our own INVITEs (core/gb/invite-path). */
@@ -72,7 +74,7 @@ export class LegPlanner {
     const legId = `l${random.hex(8)}`;
     const ssrc = device === null ? undefined : ssrcs.take(legId, history === undefined ? 'live' : 'history');
     if (choice === null || device === null || ssrc === undefined) return null;
-    const localAddress = config().media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address;
+    const localAddress = source.mediaAddress ?? (config().media.downstreamAddress || this.#deps.endpoint.localAddressFor(device.target).address);
     if (because !== 'start') {
       counters.add(`relay.next-leg.${because}`);
       log.info({ bridgeId: source.bridgeId, because, deviceId: choice.deviceId, channelId: choice.channelId, transport: choice.transport }, 'source.next-leg');
@@ -92,7 +94,7 @@ export class LegPlanner {
 
   /** One that is the only way to its camera feeds the bridge itself; one of several gets a bridge of its own beside it. */
   #planInlet(source: Source, { deviceId, channelId }: ChannelRef, inlet: InletConfig): LegPlan | null {
-    const { ssrcs, random, config, inlets } = this.#deps;
+    const { ssrcs, random, config, inlets, media } = this.#deps;
     const isOneOfSeveral = source.bridgeIsOpen || this.hasOtherWays(source.plan.channel, source.plan.key);
     const legId = isOneOfSeveral ? `l${random.hex(8)}` : source.bridgeId;
     const ssrc = ssrcs.take(legId, 'live');
@@ -101,8 +103,9 @@ export class LegPlanner {
     const timing = { inviteTimeoutMs: seconds(inviteTimeoutS), firstPacketMs: seconds(firstPacketS) };
     const common = { legId, inletId: inlet.id, deviceId, channelId, streamNumber: source.plan.streamNumber, localAddress: LOOPBACK, ssrc, latch: 'strict', silenceMs: seconds(silenceS), timing } as const;
     if (!isOneOfSeveral) return { ...common, transport: 'tcp-active', ssrcPolicy: 'adopt', allowed: [] };
-    const feeder = { bridgeId: `f${random.hex(8)}`, instance: inlets.instanceOf(inlet) ?? source.instance };
-    return { ...common, transport: 'tcp-passive', ssrcPolicy: 'exact', allowed: [LOOPBACK], feeder };
+    const instance = inlets.instanceOf(inlet) ?? source.instance;
+    const [address, localAddress] = media.nodes.between(instance, source.instance);
+    return { ...common, localAddress, transport: 'tcp-passive', ssrcPolicy: 'exact', allowed: [address], feeder: { bridgeId: `f${random.hex(8)}`, instance, address } };
   }
 
   flows(source: Source, { plan }: SourceLeg, before: LegPlan | undefined): void {

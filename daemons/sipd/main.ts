@@ -50,7 +50,7 @@ async function serveAlone(store: ConfigStore, state: SqliteStore, log: Log, open
   const nobody = (): never => {
     throw new GatewayError('BAD_REQUEST', { why: 'this gateway stands alone' });
   };
-  const handlers = { ...gateway.handlers(params => answerReload(params, () => store.check(next => gateway.refusalOf(next)), reload, log)), duty: () => ({ state: 'alone', term: null, replication: null, waiting: 0 }) as const, promote: nobody, demote: nobody };
+  const handlers = { ...gateway.handlers(params => answerReload(params, () => store.check(next => gateway.refusalOf(next)), reload, log)), duty: () => ({ state: 'alone', term: null, replication: null, waiting: 0 }) as const, promote: nobody, demote: nobody, pair: nobody };
   const server = opening.use(await serveRpc<SipdRequests, SipdEvent>(socketOf(store), handlers, { validate: sipdRequestSchemas, access: sipdAccess, log }));
   gateway.events.open(server);
   log.info({ socket: socketOf(store), listen: gateway.endpoint.bound }, 'sipd.ready');

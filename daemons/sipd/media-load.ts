@@ -5,7 +5,7 @@ export interface Loaded {
   /** What it said last. */
   readonly load: MediadLoad | undefined;
   /** Bridges that it was given, the newest included. */
-  readonly bridges: ReadonlySet<string>;
+  readonly bridges: { readonly size: number };
 }
 
 /** Differences smaller than these say nothing. */

@@ -3,19 +3,29 @@
  * tells which bridges are gone when an instance dies.
  *
  * An instance that was restarted answers with fewer bridges than we know: those are lost. One that does not come back
- * within GRACE_MS has lost them all.
+ * within its time has lost them all.
+ *
+ * Of a pair whose nodes each have a media address the instances of both are in it, those of the other node through clusterd. There
+ * a bridge goes where the address of its legs is: to this node when the other one dies, and home again when that has it back.
  */
 import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenInletParams, OpenSourceParams, StrayReport } from '#contracts/mediad.ts';
+import type { PairWord } from '#contracts/sipd.ts';
 import { GatewayError } from '#core/result.ts';
-import { type Ms, addMs, ms } from '#core/units.ts';
+import { addMs, ms } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { RpcLink } from '#kit/rpc-link.ts';
 import type { AnswerOf, ParamsOf, RpcClient } from '#kit/rpc.ts';
 import { isLessLoaded } from './media-load.ts';
+import { type Instance, MediaMoves, type MoveHandlers } from './media-moves.ts';
+import type { MediaNodes, MediaPlace } from './media-nodes.ts';
 
 /** systemd restarts a daemon within 200 ms; twice that and some. */
 const GRACE_MS = 1000;
+/** In a pair another node goes on with its bridges when it stays away: clusterd gives it 2 s, then the address moves. */
+const PAIR_GRACE_MS = 5000;
+/** Of the other node: its media flows whether we hear of it or not, and a dead node is known by other means. */
+const FAR_GRACE_MS = 30_000;
 const START_MS = 500;
 /** An instance that does not answer for so long hangs: a new bridge goes elsewhere, and nobody waits for its figures. */
 const PATIENCE_MS = 2000;
@@ -25,21 +35,8 @@ const SUSPECT_MS = 10_000;
 /** A connection, four questions with an answer each, and one more of them with a password. */
 const INLET_MS = 30_000;
 
-interface Instance {
-  readonly name: string;
-  readonly link: RpcLink<MediadRequests, MediadEvent>;
-  /** Bridges that we opened there and did not close. */
-  readonly bridges: Set<string>;
-  grace: Disposable | undefined;
-  /** What it said last. */
-  load: MediadLoad | undefined;
-  /** It hung a moment ago. */
-  suspectUntil: Ms;
-}
-
-export interface MediaPoolOptions {
-  readonly directory: string;
-  readonly instances: number;
+export interface MediaPoolOptions extends MoveHandlers {
+  readonly nodes: MediaNodes;
   readonly clock: Clock;
   readonly log: Log;
   readonly onEvent: (event: MediadEvent, instance: string) => void;
@@ -51,18 +48,19 @@ export interface MediaPoolOptions {
 }
 
 const LOAD_EVERY_MS = 1000;
-export const mediadSocket = (directory: string, instance: string): string => `${directory}/mediad-${instance}.sock`;
 
 export class MediaPool implements AsyncDisposable {
   readonly #options: MediaPoolOptions;
   readonly #instances: Instance[];
   #watch: Disposable | undefined;
-  /** After a takeover: opens what the other node had, before it is told what is gone. Not asked again. */
+  readonly #moves: MediaMoves;
+  /** After a takeover: opens what the other node had, before it is told what is gone. */
   revival: ((instance: string, client: RpcClient<MediadRequests>) => Promise<void>) | undefined;
 
   constructor(options: MediaPoolOptions) {
     this.#options = options;
-    this.#instances = Array.from({ length: options.instances }, (_, index) => this.#instance(String(index + 1)));
+    this.#instances = options.nodes.places().map(place => this.#instance(place));
+    this.#moves = new MediaMoves({ ...options, instances: this.#instances, close: (instance, bridgeId) => this.closeBridge(instance, bridgeId) });
   }
 
   /**
@@ -76,6 +74,7 @@ export class MediaPool implements AsyncDisposable {
     using _limit = clock.schedule(addMs(clock.now(), START_MS), late.resolve);
     await Promise.race([tried, late.promise]);
     for (const instance of this.#instances) if (!instance.link.up) this.#armGrace(instance);
+    this.#moves.settle();
     this.#watchLoad();
   }
 
@@ -85,15 +84,26 @@ export class MediaPool implements AsyncDisposable {
     await Promise.all(this.#instances.map(instance => instance.link[Symbol.asyncDispose]()));
   }
 
+  /** What clusterd says of the pair. */
+  pairSaid(word: PairWord): void {
+    const { nodes } = this.#options;
+    nodes.heard(word);
+    // A moment without heartbeats is not yet a death.
+    for (const { link, isHere, node } of this.#instances) if (!isHere && !nodes.peerIsAlive && nodes.ownerOf(node!) !== null) link.drop();
+    this.#moves.settle();
+  }
+
   /**
-   * The instance that is up and has the least to do, as it said a second ago and by what it was given since. MEDIA_UNAVAILABLE when none is
-   * up, CAPACITY_EXHAUSTED when none takes more.
+   * The instance that is up and has the least to do, as it said a second ago and by what it was given since; one of this node when all
+   * are equal. MEDIA_UNAVAILABLE when none is up, CAPACITY_EXHAUSTED when none takes more. `here`: on this node.
    */
-  pick(): string {
-    const running = this.#instances.filter(instance => instance.link.up);
+  pick({ here = false }: { readonly here?: boolean } = {}): string {
+    const running = this.#instances.filter(instance => instance.attached && (instance.isHere || !here));
     if (running.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
-    const answering = running.filter(instance => this.#options.clock.now() >= instance.suspectUntil);
-    const up = answering.length > 0 ? answering : running;
+    const atHome = running.filter(({ node }) => node === undefined || this.#options.nodes.ownerOf(node) === node);
+    const placed = atHome.length > 0 ? atHome : running;
+    const answering = placed.filter(instance => this.#options.clock.now() >= instance.suspectUntil);
+    const up = answering.length > 0 ? answering : placed;
     const free = up.filter(({ load }) => load === undefined || load.refuses === null);
     if (free.length === 0) throw new GatewayError('CAPACITY_EXHAUSTED', { why: up[0]!.load!.refuses! });
     return free.reduce((best, instance) => (isLessLoaded(instance, best) ? instance : best)).name;
@@ -103,7 +113,7 @@ export class MediaPool implements AsyncDisposable {
   #watchLoad(): void {
     const { clock } = this.#options;
     this.#watch = clock.schedule(addMs(clock.now(), LOAD_EVERY_MS), () => {
-      for (const instance of this.#instances) if (instance.link.up) void this.#askLoad(instance);
+      for (const instance of this.#instances) if (instance.attached) void this.#askLoad(instance);
       this.#watchLoad();
     });
   }
@@ -112,8 +122,12 @@ export class MediaPool implements AsyncDisposable {
     instance.load = await instance.link.call('load', {}, { timeoutMs: PATIENCE_MS }).catch(() => undefined);
   }
 
+  get nodes(): MediaNodes {
+    return this.#options.nodes;
+  }
+
   get instanceNames(): readonly { readonly name: string; readonly up: boolean }[] {
-    return this.#instances.map(({ name, link }) => ({ name, up: link.up }));
+    return this.#instances.map(({ name, attached }) => ({ name, up: attached }));
   }
 
   async call<Method extends keyof MediadRequests & string>(instance: string, method: Method, params: ParamsOf<MediadRequests, Method>): Promise<AnswerOf<MediadRequests, Method>> {
@@ -125,9 +139,12 @@ export class MediaPool implements AsyncDisposable {
     const tried = new Set<string>();
     for (let name = instance; ; name = this.#pickOther(tried, name)) {
       tried.add(name);
-      this.adopt(name, params.bridgeId);
+      const { nodes } = this.#options;
+      // Elsewhere it has another address, where it would have had that of its node.
+      const localAddress = params.localAddress === nodes.addressOf(instance) ? nodes.addressOf(name)! : params.localAddress;
+      this.adopt(name, params.bridgeId, localAddress);
       try {
-        const { local } = await this.#find(name).link.call('openSource', params, { timeoutMs: PATIENCE_MS });
+        const { local } = await this.#find(name).link.call('openSource', { ...params, localAddress }, { timeoutMs: PATIENCE_MS });
         return { instance: name, local };
       } catch (error) {
         if (!(error instanceof GatewayError) || error.code !== 'DAEMON_UNREACHABLE' || !elsewhere || !this.#hasOther(tried)) throw error;
@@ -146,11 +163,11 @@ export class MediaPool implements AsyncDisposable {
   }
 
   #hasOther(tried: ReadonlySet<string>): boolean {
-    return this.#instances.some(({ name, link }) => link.up && !tried.has(name));
+    return this.#instances.some(({ name, attached }) => attached && !tried.has(name));
   }
 
   #pickOther(tried: ReadonlySet<string>, last: string): string {
-    const others = this.#instances.filter(({ name, link }) => link.up && !tried.has(name));
+    const others = this.#instances.filter(({ name, attached }) => attached && !tried.has(name));
     return others.reduce<Instance | undefined>((best, each) => (best === undefined || isLessLoaded(each, best) ? each : best), undefined)?.name ?? last;
   }
 
@@ -158,13 +175,18 @@ export class MediaPool implements AsyncDisposable {
     this.#find(name).suspectUntil = addMs(this.#options.clock.now(), SUSPECT_MS);
   }
 
+  /** On this node, or there are no nodes. */
+  isHere(instance: string): boolean {
+    return this.#instances.some(({ name, isHere }) => name === instance && isHere);
+  }
+
   has(instance: string): boolean {
     return this.#instances.some(({ name }) => name === instance);
   }
 
-  /** From here on the bridge counts as ours; `onLost` names it when it vanishes. */
-  adopt(instance: string, bridgeId: string): void {
-    this.#find(instance).bridges.add(bridgeId);
+  /** From here on the bridge counts as ours; `onLost` names it when it vanishes. `address`: of its legs; default: that of its node. */
+  adopt(instance: string, bridgeId: string, address = this.#options.nodes.addressOf(instance)): void {
+    this.#find(instance).bridges.set(bridgeId, address);
   }
 
   /** Closes and forgets. A bridge on a dead instance is gone already. */
@@ -180,7 +202,7 @@ export class MediaPool implements AsyncDisposable {
 
   /** Every bridge that is ours, by the socket of its instance. */
   get held(): ReadonlyMap<string, readonly string[]> {
-    return new Map(this.#instances.map(({ link, bridges }) => [link.path, [...bridges]]));
+    return new Map(this.#instances.map(({ link, bridges }) => [link.path, [...bridges.keys()]]));
   }
 
   async closeSource(instance: string, bridgeId: string, legId: string): Promise<void> {
@@ -201,7 +223,7 @@ export class MediaPool implements AsyncDisposable {
   }
 
   async loads(): Promise<MediadLoad[]> {
-    return (await this.#askAll('load', {})).map(({ answer }) => answer);
+    return (await this.#askAll('load', {})).map(({ name, answer }) => ({ ...answer, instance: this.#options.nodes.shown(name) }));
   }
 
   /** One that hangs is waited for once, and then left out for a while. */
@@ -216,12 +238,12 @@ export class MediaPool implements AsyncDisposable {
       }
     };
     const now = this.#options.clock.now();
-    return (await Promise.all(this.#instances.filter(({ link, suspectUntil }) => link.up && now >= suspectUntil).map(ask))).flat();
+    return (await Promise.all(this.#instances.filter(({ attached, suspectUntil }) => attached && now >= suspectUntil).map(ask))).flat();
   }
 
   async reload(sections: readonly string[]): Promise<string | null> {
-    for (const { link, name } of this.#instances) {
-      if (!link.up) continue;
+    for (const { link, name, isHere } of this.#instances) {
+      if (!link.up || !isHere) continue;
       const { refused } = await link.call('reload', { sections });
       if (refused !== null) return `mediad@${name}: ${refused}`;
     }
@@ -234,24 +256,27 @@ export class MediaPool implements AsyncDisposable {
     return found;
   }
 
-  #instance(name: string): Instance {
-    const { directory, clock, log, onEvent } = this.#options;
-    const link = new RpcLink<MediadRequests, MediadEvent>(mediadSocket(directory, name), {
+  #instance(place: MediaPlace): Instance {
+    const { clock, log, onEvent } = this.#options;
+    const link = new RpcLink<MediadRequests, MediadEvent>(place.socket, {
       clock,
       log,
-      onEvent: event => onEvent(event, name),
+      onEvent: event => onEvent(event, place.name),
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
-    const instance: Instance = { name, link, bridges: new Set(), grace: undefined, load: undefined, suspectUntil: ms(0) };
+    const instance: Instance = { ...place, link, bridges: new Map(), attached: false, grace: undefined, load: undefined, suspectUntil: ms(0) };
     return instance;
   }
 
+  /** From the first failure on: one that is tried again and again is not given more time. */
   #armGrace(instance: Instance): void {
-    const { clock } = this.#options;
-    instance.grace?.[Symbol.dispose]();
+    const { clock, nodes } = this.#options;
+    instance.attached = false;
     instance.load = undefined;
-    instance.grace = clock.schedule(addMs(clock.now(), GRACE_MS), () => {
+    if (instance.grace !== undefined) return;
+    const graceMs = !nodes.areTwo ? GRACE_MS : instance.isHere ? PAIR_GRACE_MS : FAR_GRACE_MS;
+    instance.grace = clock.schedule(addMs(clock.now(), graceMs), () => {
       this.#lose(instance, new Set());
       this.#options.onGone(instance.name);
     });
@@ -259,10 +284,12 @@ export class MediaPool implements AsyncDisposable {
 
   /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
-    instance.grace?.[Symbol.dispose]();
     instance.suspectUntil = ms(0);
     await this.revival?.(instance.name, client);
     const { bridges } = await client.call('listBridges', {});
+    instance.grace?.[Symbol.dispose]();
+    instance.grace = undefined;
+    instance.attached = true;
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
@@ -270,6 +297,7 @@ export class MediaPool implements AsyncDisposable {
     this.#options.onAttached(instance.name, bridges);
     for (const bridge of bridges) this.#catchUp(bridge, instance.name);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
+    this.#moves.settle();
   }
 
   /** Tells again what ended while nobody listened: events are not kept, states are. */
@@ -287,7 +315,7 @@ export class MediaPool implements AsyncDisposable {
   }
 
   #lose(instance: Instance, surviving: ReadonlySet<string>): void {
-    const lost = [...instance.bridges].filter(id => !surviving.has(id));
+    const lost = [...instance.bridges.keys()].filter(id => !surviving.has(id));
     if (lost.length === 0) return;
     for (const id of lost) instance.bridges.delete(id);
     this.#options.log.error({ instance: instance.name, bridges: lost.length }, 'mediad.bridges-lost');

@@ -12,6 +12,7 @@ import type { Log } from '#kit/log.ts';
 import type { Cascades } from './cascades.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from '#kit/counters.ts';
+import type { MediaNodes } from './media-nodes.ts';
 import type { Relay } from './relay.ts';
 import type { HeldSource } from './relay-holders.ts';
 
@@ -21,6 +22,7 @@ export interface OutletsDeps {
   readonly counters: Counters;
   readonly log: Log;
   readonly cascades: Cascades;
+  readonly nodes: MediaNodes;
 }
 
 interface Lease {
@@ -42,8 +44,9 @@ export class Outlets implements Disposable {
     return this.#leases.size;
   }
 
-  async open({ leaseId, instance, deviceId, channelId, streamNumber, label }: OpenOutletParams): Promise<{ readonly bridgeId: string }> {
-    const { relay, counters, log } = this.#deps;
+  async open({ leaseId, instance: number, deviceId, channelId, streamNumber, label }: OpenOutletParams): Promise<{ readonly bridgeId: string }> {
+    const { relay, counters, log, nodes } = this.#deps;
+    const instance = nodes.named(number);
     const known = this.#leases.get(leaseId);
     if (known !== undefined) return { bridgeId: known.cascade?.bridgeId ?? known.held.bridgeId };
     const channel = this.#find(deviceId, channelId);

@@ -10,6 +10,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Random } from '#kit/random.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { DeviceReach } from './devices.ts';
+import type { MediaPool } from './media-pool.ts';
 import type { Relay } from './relay.ts';
 
 const MAX_PROBES = 8;
@@ -18,6 +19,7 @@ const MAX_SN = 1_000_000_000;
 export interface ProbesDeps {
   readonly relay: Relay;
   readonly catalogs: Catalogs;
+  readonly media: MediaPool;
   readonly clock: Clock;
   readonly random: Random;
   reach(deviceId: string): DeviceReach | null;
@@ -33,13 +35,13 @@ export class Probes implements Disposable {
 
   /** Answers at once: whether pictures come is seen at the bridge. */
   open({ probeId, deviceId, channelId, seconds }: OpenProbeParams): { readonly bridgeId: string; readonly instance: string } {
-    const { relay, catalogs, clock } = this.#deps;
+    const { relay, catalogs, clock, media } = this.#deps;
     if (!catalogs.channels(deviceId).has(channelId)) throw new GatewayError('CHANNEL_UNKNOWN', { deviceId, channelId });
     if (this.#open.has(probeId) || this.#open.size >= MAX_PROBES) throw new GatewayError('CAPACITY_EXHAUSTED', { why: `${this.#open.size} probes run already` });
-    const held = relay.hold(deviceId, channelId, undefined, { holderId: `probe-${probeId}`, alone: true, onEnd: () => void this.close(probeId) });
+    const held = relay.hold(deviceId, channelId, undefined, { holderId: `probe-${probeId}`, instance: whereSeen(media), alone: true, onEnd: () => void this.close(probeId) });
     held.flowing.catch(() => undefined);
     this.#open.set(probeId, { held, limit: clock.schedule(addMs(clock.now(), seconds * 1000), () => void this.close(probeId)) });
-    return { bridgeId: held.bridgeId, instance: held.instance };
+    return { bridgeId: held.bridgeId, instance: media.nodes.shown(held.instance) };
   }
 
   /** Twice is once. */
@@ -62,3 +64,6 @@ export class Probes implements Disposable {
     this.#open.clear();
   }
 }
+
+/** Who looks at it asks the media processes of this node; undefined: there are no others. */
+const whereSeen = (media: MediaPool): string | undefined => (media.nodes.areTwo ? media.pick({ here: true }) : undefined);

@@ -49,8 +49,14 @@ export class RelayHolders implements Disposable {
       this.#holders.delete(holderId);
       source.feed({ type: 'viewer-left', viewerId: holderId });
     };
-    const { bridgeId, instance } = source;
-    return { bridgeId, instance, flowing: Promise.race([failed.promise, source.firstPacket]), [Symbol.dispose]: release };
+    return {
+      bridgeId: source.bridgeId,
+      get instance() {
+        return source.instance;
+      },
+      flowing: Promise.race([failed.promise, source.firstPacket]),
+      [Symbol.dispose]: release,
+    };
   }
 
   ended(ids: readonly string[], failure: SourceFailure): void {

@@ -175,7 +175,7 @@ export class RelaySources implements Disposable {
       media.adopt(feeder.instance, feeder.bridgeId);
     }
     this.#track(source);
-    if (media.has(source.instance)) media.adopt(source.instance, source.bridgeId);
+    if (media.has(source.instance)) media.adopt(source.instance, source.bridgeId, source.mediaAddress);
     return source;
   }
 

@@ -23,7 +23,7 @@ import { type Asked, type Refused, fitFor, readInvite, readReturn, refusal, sent
 import { upstreamAnswer } from './relay-sdp.ts';
 import { Recordings } from './recordings.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
-import type { Revived } from './revival.ts';
+import type { Moved, Revived } from './revival.ts';
 import type { Source } from './source.ts';
 import { SsrcLeases } from './ssrc-leases.ts';
 import { type StoredViewer, Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';
@@ -187,6 +187,7 @@ export class Relay implements AsyncDisposable {
 
   onMediaLost(bridgeIds: readonly string[]): void {
     this.#sources.onMediaLost(bridgeIds);
+    for (const id of bridgeIds) this.#sources.of(id)?.revived(false);
   }
 
   onMediaAttached(instance: string, bridges: readonly BridgeStats[]): void {
@@ -204,9 +205,23 @@ export class Relay implements AsyncDisposable {
     for (const source of this.sources) if (source.instance === instance) source.revived(byBridge.get(source.bridgeId)?.cut === true);
   }
 
-  /** After a takeover: whose bridge is not known by now has none. */
+  /** After a takeover: whose bridge is not known by now has none; one of another node may yet come from there. */
   allKnown(): void {
-    for (const source of this.sources) source.revived(false);
+    for (const source of this.sources) if (this.#deps.media.isHere(source.instance)) source.revived(false);
+  }
+
+  /** These go on in another instance. */
+  onMediaMoved(moved: readonly Moved[], to: string): void {
+    const byBridge = new Map(moved.map(each => [each.bridgeId, each]));
+    const sources = this.sources.filter(({ bridgeId }) => byBridge.has(bridgeId));
+    for (const source of sources) source.movedTo(to);
+    const viewers = this.viewers.filter(({ source }) => byBridge.has(source.bridgeId));
+    for (const viewer of viewers) {
+      const anew = byBridge.get(viewer.source.bridgeId)!.revived;
+      viewer.revived(anew !== undefined, anew?.sinks.get(viewer.plan.sinkId));
+    }
+    for (const source of sources) source.revived(byBridge.get(source.bridgeId)!.revived?.cut === true);
+    for (const viewer of viewers) viewer.resume();
   }
 
   deviceOffline(deviceId: string, why: string): void {
@@ -347,7 +362,7 @@ export class Relay implements AsyncDisposable {
   /** Where media must not be sent: to ourselves. */
   ownAddresses(): readonly string[] {
     const { downstreamAddress, upstreamAddress } = this.#deps.config().media;
-    return [...this.#deps.endpoint.bound.map(bound => bound.address), downstreamAddress, upstreamAddress].filter(address => address !== '');
+    return [...this.#deps.endpoint.bound.map(bound => bound.address), downstreamAddress, upstreamAddress, ...this.#deps.media.nodes.addresses].filter(address => address !== '');
   }
 }
 

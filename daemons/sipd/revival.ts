@@ -1,8 +1,9 @@
 /**
- * After a takeover: the bridges of the dead node anew, on the addresses that have come here, with the ports, SSRCs and peers that
- * they had. UDP legs go on as if nothing had been, and nobody is asked anything; their numbers go on behind a gap that a receiver takes
- * for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera is asked anew (leg-cut of
- * core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same (core/gb/sink-return).
+ * The bridges of a dead node anew, on the addresses that have come to another one, with the ports, SSRCs and peers that they had; and
+ * likewise those that go home with their address. UDP legs go on as if nothing had been, and nobody is asked anything; their numbers go
+ * on behind a gap that a receiver takes for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera
+ * is asked anew (leg-cut of core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same
+ * (core/gb/sink-return).
  */
 import type { MediadRequests } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
@@ -14,6 +15,12 @@ import type { StoredLeg } from './source-leg.ts';
 import type { RevivedSink, StoredViewer } from './viewer-plan.ts';
 import { reopenedSink } from './sink-reopening.ts';
 
+/** One that a pool takes along: undefined where it stood already. */
+export interface Moved {
+  readonly bridgeId: string;
+  readonly revived: Revived | undefined;
+}
+
 /** A bridge that stands again. `cut`: its source is to be asked anew. `sinks`: by sinkId. */
 export interface Revived {
   readonly bridgeId: string;
@@ -21,25 +28,32 @@ export interface Revived {
   readonly sinks: ReadonlyMap<string, RevivedSink>;
 }
 
+export type MediadClient = Pick<RpcClient<MediadRequests>, 'call'>;
+
 export interface RevivalDeps {
   readonly store: SessionStore;
+  /** Where they were, as the store has it. */
   readonly instance: string;
-  readonly client: RpcClient<MediadRequests>;
+  /** These and no others; undefined: all. */
+  readonly bridgeIds?: readonly string[];
+  /** Where they are opened. */
+  readonly client: MediadClient;
   readonly log: Log;
 }
 
-/** Answers the bridges that stand again. What cannot be opened is left out: the pool tells of it as lost. */
-export async function reviveBridges({ store, instance, client, log }: RevivalDeps): Promise<readonly Revived[]> {
+/** Answers the bridges that stand again; `present`: those that stood already. What cannot be opened is left out: the pool tells of it as lost. */
+export async function reviveBridges({ store, instance, bridgeIds, client, log }: RevivalDeps): Promise<{ readonly revived: readonly Revived[]; readonly present: ReadonlySet<string> }> {
   const { bridges } = await client.call('listBridges', {});
   const present = new Set(bridges.map(({ bridgeId }) => bridgeId));
   const marks = store.marks(instance);
   const viewers = store.viewers();
-  const gone = store.sources().filter(source => source.instance === instance && !present.has(source.plan.bridgeId));
+  const wanted = bridgeIds === undefined ? undefined : new Set(bridgeIds);
+  const gone = store.sources().filter(({ instance: at, plan: { bridgeId } }) => at === instance && !present.has(bridgeId) && wanted?.has(bridgeId) !== false);
   const revived = await Promise.all(gone.map(source => reviveOne(source, viewers.get(source.plan.bridgeId) ?? [], marks, client, log)));
-  return revived.filter(each => each !== undefined);
+  return { revived: revived.filter(each => each !== undefined), present };
 }
 
-async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[], marks: Readonly<Record<string, number>>, client: RpcClient<MediadRequests>, log: Log): Promise<Revived | undefined> {
+async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[], marks: Readonly<Record<string, number>>, client: MediadClient, log: Log): Promise<Revived | undefined> {
   const { bridgeId } = source.plan;
   const leg = source.legs.find(({ plan }) => plan.legId === source.runningLegId);
   if (leg?.media === undefined) return undefined;
@@ -59,7 +73,7 @@ async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[],
 }
 
 /** Of a leg over TCP only the place, for the one that takes over: nobody connects to it. */
-async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, client: RpcClient<MediadRequests>): Promise<void> {
+async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, client: MediadClient): Promise<void> {
   const { legId, transport, ssrc, ssrcPolicy, allowed, latch, silenceMs, deviceId, channelId } = plan;
   const common = { bridgeId, legId, localAddress: local.address, ssrc, peer: { allowed, latch }, silenceMs, label: `${deviceId}/${channelId}` };
   await client.call('openSource', { ...common, transport: transport === 'udp' ? transport : 'tcp-passive', localPort: local.port });
@@ -68,7 +82,7 @@ async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, c
 }
 
 /** And starts it: its ACK came long ago. */
-async function openSink(viewer: StoredViewer, mark: number | undefined, client: RpcClient<MediadRequests>, log: Log): Promise<[sinkId: string, sink: RevivedSink][]> {
+async function openSink(viewer: StoredViewer, mark: number | undefined, client: MediadClient, log: Log): Promise<[sinkId: string, sink: RevivedSink][]> {
   const params = reopenedSink(viewer, { mark });
   if (params === undefined) return [];
   const { bridgeId, sinkId, localAddress, firstSequence } = params;

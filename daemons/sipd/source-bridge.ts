@@ -11,6 +11,8 @@ export class SourceBridge {
   /** It must run where it was asked for. */
   readonly #pinned: boolean;
   #instance: string;
+  /** Of all its legs, to its end. */
+  #address: string | undefined;
   #isOpen = false;
   #isOver = false;
   /** A close never overtakes its open. */
@@ -21,6 +23,7 @@ export class SourceBridge {
     this.#instance = instance;
     this.#pinned = pinned;
     this.#media = media;
+    this.#address = media.nodes.addressOf(instance);
     this.#log = log;
   }
 
@@ -28,14 +31,23 @@ export class SourceBridge {
     return this.#instance;
   }
 
+  get address(): string | undefined {
+    return this.#address;
+  }
+
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** It was open before a restart. `until`: what is asked of it waits until it is known whether it stands. */
-  wasOpen(until: Promise<void> | undefined): void {
+  /** It was open before a restart, with legs on these addresses. `until`: what is asked of it waits until it is known whether it stands. */
+  wasOpen(addresses: readonly string[], until: Promise<void> | undefined): void {
     this.#isOpen = true;
+    this.#address = addresses.find(address => this.#media.nodes.nodeWith(address) !== undefined) ?? this.#address;
     if (until !== undefined) this.#queue = until;
+  }
+
+  movedTo(instance: string): void {
+    this.#instance = instance;
   }
 
   /** Runs an RPC of this bridge behind those before it. */
@@ -55,6 +67,7 @@ export class SourceBridge {
       this.#refuseWhenOver();
       if (this.#isOpen) return (await this.#media.call(this.#instance, 'openSource', { ...params, bridgeId, replaces: true })).local;
       const { instance, local } = await this.#media.openBridge(this.#instance, { ...params, bridgeId }, { elsewhere: !this.#pinned });
+      if (instance !== this.#instance) this.#address = this.#media.nodes.addressOf(instance);
       this.#instance = instance;
       this.#isOpen = true;
       return local;

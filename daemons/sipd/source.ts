@@ -112,7 +112,7 @@ export class Source implements Disposable {
     const nextId = legs.find(leg => leg.plan.legId !== runningLegId)?.plan.legId;
     const mayBeCut = takesOver && plan.history === undefined && legs.some(leg => leg.plan.legId === runningLegId && leg.plan.transport !== 'udp' && leg.media !== undefined);
     const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now, mayBeCut));
-    source.#bridge.wasOpen(takesOver ? source.#known.promise : undefined);
+    source.#bridge.wasOpen(legs.map(({ local }) => local.address), takesOver ? source.#known.promise : undefined);
     source.#firstPacket.resolve();
     for (const each of legs) {
       const leg = SourceLeg.restore(each, each.plan.legId === runningLegId, each.dialog === null ? undefined : dialogOf(each.dialog), source.#legWorld);
@@ -132,6 +132,17 @@ export class Source implements Disposable {
   /** Where its bridge is. */
   get instance(): string {
     return this.#bridge.instance;
+  }
+
+  /** Local address of its legs, where each node has one of its own. */
+  get mediaAddress(): string | undefined {
+    return this.#bridge.address;
+  }
+
+  /** Another instance has opened it anew. */
+  movedTo(instance: string): void {
+    this.#bridge.movedTo(instance);
+    this.changed();
   }
 
   get bridgeIsOpen(): boolean {

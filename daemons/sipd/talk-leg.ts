@@ -56,7 +56,7 @@ export class TalkLeg {
     const { address } = device.target;
     const open = async (): Promise<void> => {
       const { local } = await this.#world.media.call(this.#source.instance, 'openSink', {
-        bridgeId: this.#source.bridgeId, sinkId, transport: 'tcp-passive', localAddress, remote: { address, port: 0 }, ssrc, payloadType: payload.payloadType, format: formatOf(payload),
+        bridgeId: this.#source.bridgeId, sinkId, transport: 'tcp-passive', localAddress: this.#source.mediaAddress ?? localAddress, remote: { address, port: 0 }, ssrc, payloadType: payload.payloadType, format: formatOf(payload),
         peer: { allowed: [address, ...device.config.mediaNetworks], latch: 'strict' }, connectTimeoutMs: this.#world.config().media.connectTimeoutS * 1000, pictures: 'as-received', label: `${device.id}/${targetId}`,
       });
       if (!this.#isOver) this.#call(local);

@@ -114,8 +114,10 @@ export class Viewer {
     return this.#plan;
   }
 
-  /** After a takeover: its bridge was opened anew here, with this sink, or had been here all the time. */
+  /** After a takeover, or a move: its bridge was opened anew, with this sink, or had been there all the time. */
   revived(anew: boolean, sink: RevivedSink | undefined): void {
+    const { returns } = this.#world;
+    if (anew && this.plan.transport !== 'udp' && returns !== undefined && this.#return?.isOver !== false) this.#return = this.#newReturn(returns);
     if (sink !== undefined) {
       this.#plan = { ...this.#plan, firstSequence: sink.firstSequence };
       this.#movedTo(sink.local);
@@ -222,7 +224,7 @@ export class Viewer {
         bridgeId: source.bridgeId,
         sinkId: plan.sinkId,
         transport: plan.transport,
-        localAddress: plan.localAddress,
+        localAddress: source.mediaAddress ?? plan.localAddress,
         remote: plan.remote,
         ssrc: plan.ssrc,
         payloadType: payload.payloadType,
@@ -246,7 +248,10 @@ export class Viewer {
     const start = async (): Promise<void> => {
       await this.#world.media.call(source.instance, 'startSink', { bridgeId: source.bridgeId, sinkId: this.plan.sinkId, payloadType: this.#payload?.payloadType, format: this.#payload && formatOf(this.#payload), rendition: this.#rendition });
     };
-    this.source.enqueueMedia(start).catch((error: unknown) => this.#sinkFailed(error));
+    // A media process that is away either comes back, and is told again, or its bridges are lost.
+    this.source.enqueueMedia(start).catch((error: unknown) => {
+      if (!(error instanceof GatewayError) || error.code !== 'DAEMON_UNREACHABLE') this.#sinkFailed(error);
+    });
   }
 
   #sinkFailed(error: unknown): void {

@@ -268,7 +268,7 @@ export class Voice implements Disposable {
     source.feed({ type: 'viewer-joined', viewerId: viewerPlan.sinkId });
   }
 
-  #planLeg({ link, notice, id }: Broadcast): LegPlan | null {
+  #planLeg({ link, notice, id }: Broadcast, source: Source): LegPlan | null {
     const { ssrcs, config, endpoint } = this.#deps;
     const { media } = config().devices;
     const legId = `${id}-leg`;
@@ -280,7 +280,7 @@ export class Voice implements Disposable {
       channelId: notice.sourceId,
       streamNumber: null,
       transport: link.config.voiceTransport,
-      localAddress: config().media.upstreamAddress || endpoint.localAddressFor(link.target).address,
+      localAddress: source.mediaAddress ?? (config().media.upstreamAddress || endpoint.localAddressFor(link.target).address),
       ssrc,
       ssrcPolicy: config().media.ports.mode === 'fixed' ? 'exact' : 'adopt',
       latch: 'strict',
@@ -298,7 +298,7 @@ export class Voice implements Disposable {
       media,
       clock,
       log,
-      planLeg: (_source, because) => (because === 'start' ? this.#planLeg(broadcast) : null),
+      planLeg: (source, because) => (because === 'start' ? this.#planLeg(broadcast, source) : null),
       invite: (_source, plan, local) => endpoint.invite(speakerInvite(plan, local, link, notice.targetId, endpoint.localAddressFor(link.target)), link.target),
       readAnswer: (plan, body) => readSpeaker(plan, body, ownAddresses()),
       ready: () => {

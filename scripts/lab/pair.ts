@@ -26,9 +26,14 @@ import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
 
 export const WORLD = '10.97.0.254';
 export const SIP_ADDRESS = '10.97.0.100';
+/** Of node a and node b. */
+export const MEDIA_ADDRESSES = ['10.97.0.101', '10.97.0.102'] as const;
 const WITNESS_PORT = 7;
 const NODE_NAMES = ['a', 'b'] as const;
 const LOOK_MS = 10;
+const NODES = [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2' }];
+/** For PairOptions.cluster: each node has a media address of its own. */
+export const BOTH_CARRY_MEDIA = { nodes: NODES.map((node, index) => ({ ...node, mediaAddress: `${MEDIA_ADDRESSES[index]}/24` })) };
 const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.meta.url);
 
 /**
@@ -196,7 +201,7 @@ export class PairLab implements AsyncDisposable {
     for (const daemon of node.daemons.values()) daemon.halt();
     node.cable(false);
     node.link(false);
-    spawnSync('ip', ['-n', node.namespace, 'address', 'del', `${SIP_ADDRESS}/24`, 'dev', 'eth0']);
+    for (const address of [SIP_ADDRESS, ...MEDIA_ADDRESSES]) spawnSync('ip', ['-n', node.namespace, 'address', 'del', `${address}/24`, 'dev', 'eth0'], { stdio: 'ignore' });
   }
 
   /** Its daemons are stopped as systemd stops them; the machine goes on. */
@@ -249,7 +254,7 @@ const nodeConfig = ({ name, directory }: PairNode, over: object, cluster: object
   devices: { admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } },
   media: { instances: 1, ports: { mode: 'range', first: 20_000, last: 21_999 } },
   cluster: {
-    nodes: [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2' }],
+    nodes: NODES,
     key: 'a-secret-of-the-pair-that-nobody-guesses',
     sipAddress: `${SIP_ADDRESS}/24`,
     holdDownS: 2,

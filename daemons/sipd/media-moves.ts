@@ -1,0 +1,98 @@
+/**
+ * Where both nodes of a pair carry media a bridge is where the address of its legs is. That goes to the other node when its own dies, and
+ * home when that is well again (core/cluster/media-places.ts); its bridges follow:
+ *
+ *   AT HOME --its address is on the other node--> opened there from the store, with its ports, SSRCs and numbers --> GUEST
+ *      ^                                              | cannot be opened: lost, as with any dead media process         |
+ *      +----------------------------------- its address is at home ----------------------------------------------------+
+ */
+import type { MediadEvent, MediadLoad, MediadRequests } from '#contracts/mediad.ts';
+import { GatewayError } from '#core/result.ts';
+import type { Ms } from '#core/units.ts';
+import type { Log } from '#kit/log.ts';
+import type { RpcLink } from '#kit/rpc-link.ts';
+import type { MediaNodes, MediaPlace } from './media-nodes.ts';
+import type { MediadClient, Moved } from './revival.ts';
+
+export interface Instance extends MediaPlace {
+  readonly link: RpcLink<MediadRequests, MediadEvent>;
+  /** Bridges that we opened there and did not close, with the local address of their legs where nodes have one. */
+  readonly bridges: Map<string, string | undefined>;
+  /** It answers, and what it has is known. */
+  attached: boolean;
+  grace: Disposable | undefined;
+  /** What it said last. */
+  load: MediadLoad | undefined;
+  /** It hung a moment ago. */
+  suspectUntil: Ms;
+}
+
+export interface MoveHandlers {
+  /** Opens bridges of one instance, as they are stored, in another one; answers those that stand there. */
+  readonly move: (bridgeIds: readonly string[], from: string, client: MediadClient) => Promise<readonly Moved[]>;
+  readonly onMoved: (moved: readonly Moved[], to: string) => void;
+  readonly onLost: (bridgeIds: readonly string[]) => void;
+}
+
+export interface MediaMovesOptions extends MoveHandlers {
+  readonly instances: readonly Instance[];
+  readonly nodes: MediaNodes;
+  readonly log: Log;
+  readonly close: (instance: string, bridgeId: string) => Promise<void>;
+}
+
+export class MediaMoves {
+  readonly #options: MediaMovesOptions;
+  /** One after another. */
+  #moving: Promise<void> = Promise.resolve();
+
+  constructor(options: MediaMovesOptions) {
+    this.#options = options;
+  }
+
+  /** Whenever an address or an instance came or went. */
+  settle(): void {
+    this.#moving = this.#moving.then(async () => {
+      for (const instance of this.#options.instances) for (const [to, bridgeIds] of this.#misplaced(instance)) await this.#move(bridgeIds, instance, to);
+    });
+  }
+
+  #misplaced(instance: Instance): Map<Instance, string[]> {
+    const { nodes, instances } = this.#options;
+    const byTarget = new Map<Instance, string[]>();
+    for (const [bridgeId, address] of instance.bridges) {
+      const home = address === undefined ? undefined : nodes.nodeWith(address);
+      const owner = home === undefined ? null : nodes.ownerOf(home);
+      if (owner === null || owner === instance.node) continue;
+      const to = instances.find(({ name }) => name === nodes.counterpart(instance.name, owner))!;
+      if (to.attached) byTarget.set(to, [...(byTarget.get(to) ?? []), bridgeId]);
+    }
+    return byTarget;
+  }
+
+  async #move(bridgeIds: readonly string[], from: Instance, to: Instance): Promise<void> {
+    const { move, onMoved, onLost, close, log } = this.#options;
+    // It counts as ours there before it stands: nobody closes it as a stranger.
+    for (const id of bridgeIds) to.bridges.set(id, from.bridges.get(id));
+    const standing = await move(bridgeIds, from.name, to.link).catch((error: unknown) => this.#notMoved(error));
+    // Those that ended meanwhile are not.
+    const wanted = new Set(bridgeIds.filter(id => from.bridges.has(id)));
+    const moved = standing.filter(({ bridgeId }) => wanted.has(bridgeId));
+    const stands = new Set(moved.map(({ bridgeId }) => bridgeId));
+    const lost = [...wanted].filter(id => !stands.has(id));
+    for (const id of bridgeIds) if (!stands.has(id)) void close(to.name, id).catch(() => undefined);
+    for (const id of bridgeIds) {
+      from.bridges.delete(id);
+      if (from.link.up) void from.link.call('closeBridge', { bridgeId: id }).catch(() => undefined);
+    }
+    log.warn({ from: from.name, to: to.name, moved: moved.length, lost: lost.length }, 'bridges.moved');
+    onMoved(moved, to.name);
+    if (lost.length > 0) onLost(lost);
+  }
+
+  #notMoved(error: unknown): readonly Moved[] {
+    if (!(error instanceof GatewayError)) throw error;
+    this.#options.log.error({ why: error.message }, 'bridges.not-moved');
+    return [];
+  }
+}

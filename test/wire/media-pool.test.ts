@@ -1,0 +1,178 @@
+/** The pool of media processes of a pair, both nodes of which carry media; the processes answer as they are told. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { MediadEvent, MediadRequests, OpenSourceParams } from '#contracts/mediad.ts';
+import { type GatewayConfig, gatewaySchema } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
+import { Closer } from '#kit/closer.ts';
+import { systemClock } from '#kit/clock.ts';
+import { createLog } from '#kit/log.ts';
+import { mediadRequestSchemas } from '#kit/request-schemas.ts';
+import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
+import { MediaNodes } from '../../daemons/sipd/media-nodes.ts';
+import { MediaPool } from '../../daemons/sipd/media-pool.ts';
+import { ManualClock } from '../rig/manual-clock.ts';
+import { until } from '../rig/until.ts';
+
+const log = createLog('test', 'silent');
+const A = '10.97.0.101';
+const B = '10.97.0.102';
+const HOME = { peerAlive: true, media: { a: 'a', b: 'b' } };
+
+const configOf = (directory: string, pair: boolean): GatewayConfig => gatewaySchema.parse({
+  node: { name: 'a' }, rpc: { directory }, media: { instances: 1 },
+  ...(pair && { cluster: { nodes: [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1', mediaAddress: `${A}/24` }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2', mediaAddress: `${B}/24` }], key: 'k'.repeat(32), sipAddress: '10.97.0.100/24' } }),
+});
+
+class FakeMediad {
+  readonly path: string;
+  readonly bridges = new Map<string, OpenSourceParams>();
+  hangs = false;
+  #server: RpcServer<MediadEvent> | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  async start(): Promise<this> {
+    const handlers = {
+      openSource: async (params: OpenSourceParams) => {
+        if (this.hangs) await new Promise(() => undefined);
+        this.bridges.set(params.bridgeId, params);
+        return { local: { address: params.localAddress, port: 20_000 } };
+      },
+      closeBridge: ({ bridgeId }: { bridgeId: string }) => (this.bridges.delete(bridgeId), null),
+      listBridges: () => ({ bridges: [...this.bridges.keys()].map(bridgeId => ({ bridgeId, source: { state: 'connecting' }, replacement: null, sinks: [] })), strays: [] }),
+      load: () => ({ instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: null }),
+    } as unknown as RpcHandlers<MediadRequests>;
+    this.#server = await serveRpc<MediadRequests, MediadEvent>(this.path, handlers, { validate: mediadRequestSchemas, log });
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.[Symbol.asyncDispose]();
+    this.#server = undefined;
+  }
+}
+
+interface Rig extends AsyncDisposable {
+  readonly pool: MediaPool;
+  readonly here: FakeMediad;
+  readonly there: FakeMediad;
+  readonly lost: string[];
+  readonly moved: string[];
+  /** What another instance can open. */
+  readonly movable: Set<string>;
+}
+
+async function openRig(t: Test): Promise<Rig> {
+  const directory = mkdtempSync(join(tmpdir(), 'vl-pool-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  mkdirSync(join(directory, 'peer'));
+  const closer = new Closer();
+  const here = await new FakeMediad(join(directory, 'mediad-1.sock')).start();
+  const there = await new FakeMediad(join(directory, 'peer/mediad-1.sock')).start();
+  for (const mediad of [here, there]) closer.defer(() => mediad.stop());
+  const lost: string[] = [];
+  const moved: string[] = [];
+  const movable = new Set<string>();
+  const byName: Record<string, FakeMediad> = { 'a/1': here, 'b/1': there };
+  const pool = closer.use(new MediaPool({
+    nodes: new MediaNodes(configOf(directory, true)), clock: systemClock, log, onEvent: () => undefined, onAttached: () => undefined, onGone: () => undefined,
+    onLost: ids => void lost.push(...ids),
+    onMoved: (all, to) => void moved.push(...all.map(({ bridgeId }) => `${bridgeId} to ${to}`)),
+    move: async (ids, from, client) => {
+      const standing = ids.filter(id => movable.has(id));
+      for (const id of standing) await client.call('openSource', byName[from]!.bridges.get(id)!);
+      return standing.map(bridgeId => ({ bridgeId, revived: undefined }));
+    },
+  }));
+  await pool.start();
+  pool.pairSaid(HOME);
+  return { pool, here, there, lost, moved, movable, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
+}
+
+const paramsOf = (pool: MediaPool, instance: string, bridgeId: string): OpenSourceParams => ({ bridgeId, transport: 'udp', localAddress: pool.nodes.addressOf(instance)!, ssrc: 1, peer: { allowed: ['10.0.0.1'], latch: 'strict' }, silenceMs: 1000, label: 'x' });
+
+async function place(pool: MediaPool, bridgeId: string): Promise<string> {
+  const instance = pool.pick();
+  return (await pool.openBridge(instance, paramsOf(pool, instance, bridgeId), { elsewhere: true })).instance;
+}
+
+t.test('instances of both nodes, each with the address of its own, by load', async t => {
+  await using rig = await openRig(t);
+  const { pool, here, there } = rig;
+  t.same([await place(pool, 'b1'), await place(pool, 'b2'), await place(pool, 'b3'), await place(pool, 'b4')], ['a/1', 'b/1', 'a/1', 'b/1'], 'the nearer one first');
+  t.same([...here.bridges.values(), ...there.bridges.values()].map(({ bridgeId, localAddress }) => [bridgeId, localAddress]), [['b1', A], ['b3', A], ['b2', B], ['b4', B]]);
+  t.equal(pool.pick({ here: true }), 'a/1');
+  here.hangs = true;
+  t.equal(await place(pool, 'b5'), 'b/1');
+  t.equal(there.bridges.get('b5')?.localAddress, B, 'where it opens instead it has the address of that node');
+  t.same([pool.nodes.shown('a/1'), pool.nodes.shown('b/1'), pool.nodes.named('1'), pool.nodes.named('b/1'), pool.nodes.nodeNamed('b/1')], ['1', 'b/1', 'a/1', 'b/1', 'b']);
+  t.same(pool.nodes.between('a/1', 'b/1'), [A, B]);
+  t.same(pool.nodes.between('a/1', 'a/1'), ['127.0.0.1', '127.0.0.1']);
+});
+
+t.test('one that cannot be reached gets nothing new, and what it has is not lost', async t => {
+  await using rig = await openRig(t);
+  const { pool, there, lost } = rig;
+  for (const id of ['b1', 'b2']) await place(pool, id);
+  await there.stop();
+  await until('its link is down', () => pool.instanceNames.some(({ name, up }) => name === 'b/1' && !up));
+  pool.pairSaid({ peerAlive: false, media: { a: 'a', b: null } });
+  t.equal(await place(pool, 'b3'), 'a/1');
+  t.equal(await place(pool, 'b4'), 'a/1');
+  await there.start();
+  pool.pairSaid(HOME);
+  await until('it is there again', () => pool.instanceNames.every(({ up }) => up));
+  t.same([lost, [...there.bridges.keys()]], [[], ['b2']]);
+  t.equal(await place(pool, 'b5'), 'b/1');
+});
+
+t.test('a node dies: its bridges go where its address goes, and home with it', async t => {
+  await using rig = await openRig(t);
+  const { pool, here, there, lost, moved, movable } = rig;
+  for (const id of ['b1', 'b2', 'b3', 'b4', 'b5', 'b6']) await place(pool, id);
+  t.same([...there.bridges.keys()], ['b2', 'b4', 'b6']);
+  movable.add('b2').add('b6');
+  await there.stop();
+  const ended = pool.closeBridge('b/1', 'b6');
+  pool.pairSaid({ peerAlive: false, media: { a: 'a', b: 'a' } });
+  await until('all is decided', () => moved.length > 0 && lost.length > 0);
+  await ended;
+  t.same([moved, lost], [['b2 to a/1'], ['b4']], 'what cannot be opened is lost; what ended meanwhile is neither');
+  await until('what ended is closed', () => !here.bridges.has('b6'));
+  t.same([here.bridges.get('b2')?.localAddress, here.bridges.has('b4')], [B, false], 'with the address that it had');
+  await there.start();
+  pool.pairSaid({ peerAlive: true, media: { a: 'a', b: 'a' } });
+  await until('what it had is closed', () => there.bridges.size === 0);
+  t.same([await place(pool, 'b7'), await place(pool, 'b8')], ['a/1', 'a/1'], 'without its address it gets nothing');
+  pool.pairSaid(HOME);
+  await until('it went home', () => moved.length === 2);
+  t.equal(moved[1], 'b2 to b/1');
+  await until('and is closed here', () => !here.bridges.has('b2'));
+  t.same([[...there.bridges.keys()], lost], [['b2'], ['b4']]);
+  t.equal(await place(pool, 'b9'), 'b/1');
+});
+
+t.test('who stays away loses what it has: alone after a second, in a pair later, however often it is tried again', async t => {
+  for (const [pair, limits] of [[false, { '1': 1000 }], [true, { 'a/1': 5000, 'b/1': 30_000 }]] as const) {
+    const directory = mkdtempSync(join(tmpdir(), 'vl-pool-'));
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const clock = new ManualClock();
+    const gone: Record<string, number> = {};
+    const nodes = new MediaNodes(configOf(directory, pair));
+    const move = (): Promise<never> => Promise.reject(new GatewayError('MEDIA_UNAVAILABLE'));
+    await using pool = new MediaPool({ nodes, clock, log, onEvent: () => undefined, onLost: () => undefined, onAttached: () => undefined, onMoved: () => undefined, move, onGone: name => void (gone[name] = clock.now()) });
+    const started = pool.start();
+    await started;
+    t.throws(() => pool.pick(), { code: 'MEDIA_UNAVAILABLE' });
+    for (let i = 0; i < 70; i++) {
+      clock.advance(500);
+      await new Promise(resolve => setImmediate(resolve));
+    }
+    t.same(gone, limits);
+  }
+});
