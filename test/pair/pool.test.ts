@@ -76,7 +76,7 @@ async function run(): Promise<void> {
       });
       for (const id of ids.slice(SESSIONS)) plays.push(await platform.play(id, { transport: 'udp' }));
       await Promise.all(plays.slice(SESSIONS).map(play => play.waitFrames(5)));
-      t.equal(sentFrom(plays.slice(SESSIONS), standby).length, NEW_SESSIONS / 2);
+      t.ok(sentFrom(plays.slice(SESSIONS), standby).length >= NEW_SESSIONS / 2, 'the one with less to do gets more');
     });
 
     await t.test('a planned switch moves SIP alone: no session loses a packet', async t => {
