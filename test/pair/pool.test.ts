@@ -1,7 +1,7 @@
 /** Two nodes that both carry media: where sessions go, and what becomes of them when a node dies, comes back, or gives the role over. */
 import t, { type Test } from 'tap';
 import { type PairScene, gapSince, openPairScene } from '../../scripts/lab/pair-scene.ts';
-import { MEDIA_ADDRESSES, type PairLab, type PairNode, enterWorld } from '../../scripts/lab/pair.ts';
+import { BOTH_CARRY_MEDIA, MEDIA_ADDRESSES, type PairLab, type PairNode, enterWorld } from '../../scripts/lab/pair.ts';
 import type { Play } from '../../scripts/simulators/platform/play.ts';
 import { until } from '../rig/until.ts';
 
@@ -43,7 +43,7 @@ async function nodesOf(lab: PairLab): Promise<(string | null)[]> {
 async function run(): Promise<void> {
   t.setTimeout(240_000);
   await t.test('a pair that carries media on both nodes', async t => {
-    await using scene = await openPairScene(SESSIONS + NEW_SESSIONS, { bothCarryMedia: true });
+    await using scene = await openPairScene(SESSIONS + NEW_SESSIONS, { cluster: BOTH_CARRY_MEDIA });
     const { lab, platform, ids } = scene;
     const standby = await lab.ready(60_000);
     const first = lab.other(standby);
