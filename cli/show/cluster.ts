@@ -20,8 +20,8 @@ const CHANGES: readonly Column<ClusterReport['changes'][number]>[] = [
 
 const MEDIA: readonly Column<ClusterMediaRow>[] = [
   { title: 'MEDIA ADDRESS', value: row => row.address },
-  { title: 'OF', value: row => row.node },
-  { title: 'ON', value: row => row.on ?? 'NOBODY' },
+  { title: 'OF NODE', value: row => row.node },
+  { title: 'NOW ON', value: row => row.on ?? 'NOBODY' },
   { title: 'NOT HERE BECAUSE', value: row => row.veto, whole: true },
 ];
 

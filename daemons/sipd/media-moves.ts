@@ -12,7 +12,7 @@ import type { Ms } from '#core/units.ts';
 import type { Log } from '#kit/log.ts';
 import type { RpcLink } from '#kit/rpc-link.ts';
 import type { MediaNodes, MediaPlace } from './media-nodes.ts';
-import type { MediadClient, Moved } from './revival.ts';
+import type { MediadClient, Moved } from './moved.ts';
 
 export interface Instance extends MediaPlace {
   readonly link: RpcLink<MediadRequests, MediadEvent>;

@@ -23,7 +23,7 @@ import { type Asked, type Refused, fitFor, readInvite, readReturn, refusal, sent
 import { upstreamAnswer } from './relay-sdp.ts';
 import { Recordings } from './recordings.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
-import type { Moved, Revived } from './revival.ts';
+import type { Moved, Revived } from './moved.ts';
 import type { Source } from './source.ts';
 import { SsrcLeases } from './ssrc-leases.ts';
 import { type StoredViewer, Viewer, type ViewerPlan, type ViewerWorld } from './viewer.ts';

@@ -5,30 +5,14 @@
  * is asked anew (leg-cut of core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same
  * (core/gb/sink-return).
  */
-import type { MediadRequests } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
-import type { RpcClient } from '#kit/rpc.ts';
+import type { MediadClient, Revived } from './moved.ts';
 import type { SessionStore } from './session-store.ts';
 import type { StoredSource } from './source.ts';
 import type { StoredLeg } from './source-leg.ts';
 import type { RevivedSink, StoredViewer } from './viewer-plan.ts';
 import { reopenedSink } from './sink-reopening.ts';
-
-/** One that a pool takes along: undefined where it stood already. */
-export interface Moved {
-  readonly bridgeId: string;
-  readonly revived: Revived | undefined;
-}
-
-/** A bridge that stands again. `cut`: its source is to be asked anew. `sinks`: by sinkId. */
-export interface Revived {
-  readonly bridgeId: string;
-  readonly cut: boolean;
-  readonly sinks: ReadonlyMap<string, RevivedSink>;
-}
-
-export type MediadClient = Pick<RpcClient<MediadRequests>, 'call'>;
 
 export interface RevivalDeps {
   readonly store: SessionStore;

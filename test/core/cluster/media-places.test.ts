@@ -52,17 +52,17 @@ class Pair {
   run(forMs: number): this {
     for (const end = this.now + forMs; this.now < end; ) {
       this.now += STEP_MS;
-      for (const index of [0, 1] as const) if (this.nodes[index]!.up) this.#step(index);
+      for (const index of [0, 1] as const) if (this.nodes[index].up) this.#step(index);
       for (const address of [0, 1] as const) {
         this.#overlap[address] = this.nodes.every(node => node.up && node.vrrp[address] === 'master') ? this.#overlap[address]! + STEP_MS : 0;
-        this.overlapMs = Math.max(this.overlapMs, this.#overlap[address]!);
+        this.overlapMs = Math.max(this.overlapMs, this.#overlap[address]);
       }
     }
     return this;
   }
 
   #step(index: 0 | 1): void {
-    const node = this.nodes[index]!;
+    const node = this.nodes[index];
     const peer = this.nodes[1 - index]!;
     const { lives, maintenance, witness, guests } = node;
     const facts: MediaFacts = { lives, maintenance, witness, guests, own: node.vrrp[index], other: node.vrrp[1 - index]! };
@@ -75,7 +75,7 @@ class Pair {
       const advertised = this.path && peer.up && peer.vrrp[address] === 'master';
       if (node.vrrp[address] === 'backup' && advertised && address !== index) node.masterAt[address] = this.now + TAKEN_MS;
       if (node.vrrp[address] === 'master' && advertised && address !== index) node.vrrp[address] = 'backup';
-      if (node.vrrp[address] === 'backup' && this.now >= node.masterAt[address]!) node.vrrp[address] = 'master';
+      if (node.vrrp[address] === 'backup' && this.now >= node.masterAt[address]) node.vrrp[address] = 'master';
     }
     if (this.now % BEAT_MS === 0 && this.path) peer.heard = { at: this.now, media: node.places.word };
   }
