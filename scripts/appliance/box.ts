@@ -1,11 +1,11 @@
 /** An appliance as it comes out of the carton: started, its first questions answered, somebody logged in as root on its console. */
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { CaseContext } from './case.ts';
 import { addressOf, PREFIX, type Site } from './site.ts';
 import { gatewayConfig } from './surroundings.ts';
-import { layerIn, run, varsIn, Vm } from './vm.ts';
+import { type Drive, layerIn, memoryIn, run, varsIn, Vm } from './vm.ts';
 
 export const USER = 'engineer';
 /** Of a machine that lives for minutes and listens on nothing outside of its namespace. */
@@ -21,13 +21,15 @@ export interface BoxOptions {
   readonly disk?: string;
   readonly vars?: string | undefined;
   readonly extra?: readonly string[];
+  readonly drives?: readonly Drive[];
+  readonly memory?: string | undefined;
   readonly memoryMb?: number;
 }
 
 export function createBox({ work, disk }: CaseContext, { name, site, index = 0, extra = [], ...rest }: BoxOptions): Vm {
   const folder = join(work, name);
   mkdirSync(folder, { recursive: true });
-  return new Vm({ folder, disk, ...rest, extra: [...site.plug(index), ...extra], echo: text => appendFileSync(join(folder, 'console.log'), text, 'latin1') });
+  return new Vm({ folder, disk, ...rest, extra: [...site.plug(index, rest.memory !== undefined), ...extra], echo: text => appendFileSync(join(folder, 'console.log'), text, 'latin1') });
 }
 
 /** A copy of the image whose boot partition has the answers already. */
@@ -82,25 +84,23 @@ export async function shutDown(vm: Vm): Promise<void> {
 
 const keptIn = (context: CaseContext): string => join(context.built, 'answered');
 
-/** What this machine has become, for the cases after this one to begin with: its first start takes minutes. */
+/** What this machine has become, somebody logged in, for the cases after this one to begin with: its first start takes minutes. */
 export async function keepAnswered(context: CaseContext, vm: Vm): Promise<void> {
-  await shutDown(vm);
   const kept = keptIn(context);
   rmSync(kept, { recursive: true, force: true });
+  rmSync(`${kept}.new`, { recursive: true, force: true });
   mkdirSync(`${kept}.new`, { recursive: true });
-  copyFileSync(layerIn(vm.folder), layerIn(`${kept}.new`));
-  copyFileSync(varsIn(vm.folder), varsIn(`${kept}.new`));
+  await vm.sleep(`${kept}.new`);
   renameSync(`${kept}.new`, kept);
+  await vm.wake();
 }
 
-/** A machine whose questions were answered and whose gateway is configured, with somebody logged in. */
-export async function readyBox(context: CaseContext, options: Omit<BoxOptions, 'disk' | 'vars' | 'index'>): Promise<Vm> {
+/** A machine whose questions were answered and whose gateway runs, with somebody logged in. */
+export async function readyBox(context: CaseContext, options: Omit<BoxOptions, 'disk' | 'vars' | 'memory' | 'index'>): Promise<Vm> {
   const kept = keptIn(context);
-  if (!existsSync(layerIn(kept)) || statSync(layerIn(kept)).mtimeMs < statSync(context.disk).mtimeMs) await makeAnswered(context, options.site);
-  const vm = createBox(context, { ...options, disk: layerIn(kept), vars: varsIn(kept) });
-  vm.start();
-  await vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
-  await daemonsAnswer(vm);
+  if (!existsSync(memoryIn(kept)) || statSync(memoryIn(kept)).mtimeMs < statSync(context.disk).mtimeMs) await makeAnswered(context, options.site);
+  const vm = createBox(context, { ...options, disk: layerIn(kept), vars: varsIn(kept), memory: memoryIn(kept) });
+  await vm.resume();
   return vm;
 }
 

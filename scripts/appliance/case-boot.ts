@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { answerQuestions, configure, createBox, keepAnswered, USER } from './box.ts';
+import { answerQuestions, configure, createBox, keepAnswered, shutDown, USER } from './box.ts';
 import { type Case, type CaseContext, startTime } from './case.ts';
 import { addressOf, Site } from './site.ts';
 import { camerasSeen, comparePicture, gatewayConfig, openCamera, openPlatform } from './surroundings.ts';
@@ -37,6 +37,7 @@ export default {
     check(ssh('vlink', 'show', 'devices').includes(camera.device.id), 'the device is shown');
     check((await vm.must("journalctl -b -p 3 --no-pager -q -u 'viewlink-*' | tail -5")) === '', 'no error in the journal of the daemons');
     await keepAnswered(context, vm);
+    await shutDown(vm);
     check(true, 'it switches itself off');
   },
 } satisfies Case;

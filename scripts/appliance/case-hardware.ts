@@ -7,7 +7,7 @@ import { BOOT_LIMIT_MS, daemonsAnswer, PASSWORD, readyBox, USER } from './box.ts
 import type { Case, CaseContext } from './case.ts';
 import { addressOf, Site } from './site.ts';
 import { camerasSeen, openCamera, openPlatform } from './surroundings.ts';
-import { run, type Vm } from './vm.ts';
+import { type Drive, run, type Vm } from './vm.ts';
 
 const ADDRESS = addressOf(0);
 const SLOW_MS = 600_000;
@@ -21,10 +21,10 @@ export default {
   help: 'RAID1 degrades, NVMe SMART, memory limit, netem, a systemd that hangs is reset: seen by healthd',
   async run(context) {
     using site = new Site(1);
-    const drives = ['m0', 'm1', 'nvme'].map(name => join(context.work, `${name}.img`));
-    for (const drive of drives) run('truncate', ['-s', '256M', drive]);
-    const extra = [...drives.slice(0, 2).flatMap(drive => ['-drive', `file=${drive},if=virtio,format=raw`]), '-drive', `file=${drives[2]!},if=none,id=nv,format=raw`, '-device', 'nvme,id=nvme0,drive=nv,serial=VL0001'];
-    await using vm = await readyBox(context, { name: 'vm', site, extra });
+    const file = (name: string): string => join(context.work, `${name}.img`);
+    for (const name of ['left', 'right', 'nvme']) run('truncate', ['-s', '256M', file(name)]);
+    const drives: readonly Drive[] = [{ id: 'left', file: file('left') }, { id: 'right', file: file('right') }, { id: 'nvme', file: file('nvme'), driver: 'nvme', serial: 'VL0001' }];
+    await using vm = await readyBox(context, { name: 'vm', site, drives });
     await raid(vm, context);
     await nvme(vm, context);
     await memory(vm, context);
@@ -41,7 +41,7 @@ async function alarm(vm: Vm, pattern: string, stands = true): Promise<string> {
 }
 
 async function raid(vm: Vm, { check }: CaseContext): Promise<void> {
-  await vm.must('mdadm --create /dev/md/test --run --level=1 --raid-devices=2 --metadata=1.2 /dev/vdb /dev/vdc; mdadm --wait /dev/md/test; true');
+  await vm.must('for i in $(seq 60); do [ -b /dev/vdc ] && [ -b /dev/nvme0n1 ] && break; sleep 1; done; mdadm --create /dev/md/test --run --level=1 --raid-devices=2 --metadata=1.2 /dev/vdb /dev/vdc; mdadm --wait /dev/md/test; true');
   await vm.must('for i in $(seq 60); do vlink show health | grep -q raid && exit 0; sleep 2; done; vlink show health; exit 1', SLOW_MS);
   await vm.must('mdadm /dev/md/test --fail /dev/vdc && mdadm /dev/md/test --remove /dev/vdc');
   check((await alarm(vm, '"rule":"raid.degraded"')).includes('raid.degraded'), 'an array that lost a disk is an alarm');
@@ -54,7 +54,7 @@ async function nvme(vm: Vm, { check }: CaseContext): Promise<void> {
   const ask = async (): Promise<void> => void (await vm.must('systemctl start viewlink-drives.service && systemctl restart viewlink-healthd.service && for i in $(seq 60); do vlink show health | grep -q drive:nvme0n1 && exit 0; sleep 2; done; exit 1', SLOW_MS));
   await ask();
   check(/drive:nvme0n1.*well/.test(await vm.must('vlink show health')), 'the NVMe disk says that it is well');
-  await vm.qmp('qom-set', { path: '/machine/peripheral/nvme0', property: 'smart_critical_warning', value: WORN_OUT });
+  await vm.qmp('qom-set', { path: '/machine/peripheral/nvme', property: 'smart_critical_warning', value: WORN_OUT });
   await ask();
   check((await alarm(vm, '"rule":"smart.failing"')).includes('nvme0n1'), 'and when it says that it fails, that is an alarm');
 }

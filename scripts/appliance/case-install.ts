@@ -25,8 +25,9 @@ export default {
 } satisfies Case;
 
 async function fromStick(context: CaseContext, site: Site, disks: readonly string[]): Promise<void> {
-  await using vm = await readyBox(context, { name: 'stick', site, extra: disks.flatMap(disk => ['-drive', `file=${disk},if=virtio,format=raw`]) });
+  await using vm = await readyBox(context, { name: 'stick', site, drives: disks.map((disk, index) => ({ id: `disk${index}`, file: disk })) });
   await putFile(vm, '/run/seed.conf', Object.entries(SEED).map(([key, value]) => `${key}=${value}\n`).join(''));
+  await vm.must('for i in $(seq 60); do [ -b /dev/vdc ] && break; sleep 1; done; [ -b /dev/vdc ]');
   context.check((await vm.run('viewlink-install /dev/vda')).code === 64, 'not onto the disk that it runs from');
   await vm.must('viewlink-install --seed /run/seed.conf /dev/vdb /dev/vdc', COPY_LIMIT_MS);
   context.say('viewlink-install has put it on two disks');

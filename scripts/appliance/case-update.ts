@@ -25,7 +25,7 @@ export default {
     const { say, check } = context;
     using site = new Site(1);
     const drive = bundleDrive(context);
-    await using vm = await readyBox(context, { name: 'vm', site, extra: ['-drive', `file=${drive},if=virtio,format=raw`] });
+    await using vm = await readyBox(context, { name: 'vm', site, drives: [{ id: 'bundles', file: drive }] });
     check((await slotOf(vm)) === 'A', 'it runs from slot A');
     await confirmed(vm);
     await mountBundles(vm);
@@ -57,7 +57,7 @@ function bundleDrive({ work, built }: CaseContext): string {
   return drive;
 }
 
-const mountBundles = (vm: Vm): Promise<string> => vm.must('mkdir -p /run/bundles && mount -o ro LABEL=bundles /run/bundles');
+const mountBundles = (vm: Vm): Promise<string> => vm.must('mkdir -p /run/bundles; for i in $(seq 60); do [ -b /dev/disk/by-label/bundles ] && break; sleep 1; done; mount -o ro LABEL=bundles /run/bundles');
 
 async function confirmed(vm: Vm): Promise<void> {
   await vm.must('for i in $(seq 300); do [ "$(systemctl is-active viewlink-confirm)" = active ] && exit 0; sleep 2; done; journalctl -b -u viewlink-confirm | tail -5; exit 1', INSTALL_LIMIT_MS);

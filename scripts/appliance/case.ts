@@ -9,6 +9,8 @@ export interface CaseContext {
   readonly built: string;
   /** How often the plug is pulled. */
   readonly cuts: number;
+  /** After so many of these it starts again. */
+  readonly starts: number;
   /** A line of the transcript, with the time since the case began. */
   say(text: string): void;
   /** As `say`; the case fails unless `holds`. */

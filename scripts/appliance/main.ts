@@ -13,13 +13,13 @@ import power from './case-power.ts';
 import update from './case-update.ts';
 
 const CASES: readonly Case[] = [boot, update, hardware, install, pair, power];
-const USAGE = `image/test [--built FOLDER] [--cuts N] [--keep] [CASE...]
+const USAGE = `image/test [--built FOLDER] [--cuts N] [--starts N] [--keep] [CASE...]
 ${CASES.map(({ name, help }) => `  ${name.padEnd(10)} ${help}`).join('\n')}
 What was seen goes to FOLDER/transcript.txt too (FOLDER: .cache/image when left out). --keep: the machines of a case that went well stay.
 `;
 
 const { values, positionals } = parseArgs({
-  options: { built: { type: 'string', default: '.cache/image' }, cuts: { type: 'string', default: '20' }, keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  options: { built: { type: 'string', default: '.cache/image' }, cuts: { type: 'string', default: '20' }, starts: { type: 'string', default: '3' }, keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
   allowPositionals: true,
 });
 const wanted = CASES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
@@ -51,7 +51,7 @@ async function holds(one: Case): Promise<boolean> {
     if (!isSo) throw new Error(text);
   };
   try {
-    await one.run({ work, disk: realpathSync(disk), built, cuts: Number(values.cuts), say, check });
+    await one.run({ work, disk: realpathSync(disk), built, cuts: Number(values.cuts), starts: Number(values.starts), say, check });
     say('passed');
     if (!values.keep) rmSync(work, { recursive: true });
     return true;

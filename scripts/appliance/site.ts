@@ -30,9 +30,9 @@ export class Site implements Disposable {
     }
   }
 
-  /** Arguments of QEMU for the network cards of a machine; the one at the switch is the first. */
-  plug(index: number): readonly string[] {
-    return [...card(`tap${index}`, 'lan', `52:54:00:09:00:0${index}`), ...(this.#hasCable ? card(`link${index}`, 'link', `52:54:00:09:01:0${index}`) : [])];
+  /** Arguments of QEMU for the network cards of a machine; the one at the switch is the first, and with `single` the only one. */
+  plug(index: number, single = false): readonly string[] {
+    return [...card(`tap${index}`, 'lan', `52:54:00:09:00:0${index}`), ...(this.#hasCable && !single ? card(`link${index}`, 'link', `52:54:00:09:01:0${index}`) : [])];
   }
 
   #tap(name: string, bridge: string): void {

@@ -13,11 +13,23 @@ const FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
 const FIRMWARE_VARS = '/usr/share/OVMF/OVMF_VARS_4M.fd';
 /** Larger than the image: the data partition has something to grow into. */
 const DISK_SIZE = '6G';
+const SLEEP_LIMIT_MS = 300_000;
 const KEPT_CHARS = 4_000_000;
 
 /** What a machine leaves in its folder, for others to begin with. */
 export const layerIn = (folder: string): string => join(folder, 'disk.qcow2');
 export const varsIn = (folder: string): string => join(folder, 'vars.fd');
+export const memoryIn = (folder: string): string => join(folder, 'memory');
+/** Places for drives that come later. */
+const PORTS = 4;
+
+export interface Drive {
+  /** Name of the device. */
+  readonly id: string;
+  readonly file: string;
+  readonly driver?: 'virtio-blk-pci' | 'nvme';
+  readonly serial?: string;
+}
 
 export interface VmOptions {
   /** Folder for what belongs to this machine. */
@@ -28,8 +40,11 @@ export interface VmOptions {
   readonly vars?: string | undefined;
   readonly memoryMb?: number;
   readonly cpus?: number;
-  /** More arguments of QEMU: drives, network. */
+  /** More arguments of QEMU: network. */
   readonly extra?: readonly string[];
+  readonly drives?: readonly Drive[];
+  /** A memory that another machine of the same kind left (`sleep`): it goes on from there at its first start. */
+  readonly memory?: string | undefined;
   /** Everything that the console says, as it comes. */
   readonly echo?: (text: string) => void;
 }
@@ -48,9 +63,11 @@ export class Vm {
   #seen = 0;
   #listeners = new Set<() => void>();
   #commands = 0;
+  #asleep: boolean;
 
   constructor(options: VmOptions) {
     this.#options = options;
+    this.#asleep = options.memory !== undefined;
     mkdirSync(options.folder, { recursive: true });
     if (!existsSync(this.#layer)) run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', options.disk, '-F', options.disk.endsWith('.qcow2') ? 'qcow2' : 'raw', this.#layer, DISK_SIZE]);
     if (!existsSync(this.#vars)) copyFileSync(options.vars ?? FIRMWARE_VARS, this.#vars);
@@ -70,7 +87,7 @@ export class Vm {
     return this.#options.folder;
   }
 
-  start(): void {
+  start(incoming: readonly string[] = []): void {
     const { memoryMb = 1536, cpus = 2, extra = [] } = this.#options;
     this.#seen = this.#console.length;
     const child = spawn(
@@ -82,7 +99,9 @@ export class Vm {
         ...['-drive', `if=pflash,format=raw,readonly=on,file=${FIRMWARE}`, '-drive', `if=pflash,format=raw,file=${this.#vars}`],
         // `writeback` keeps the order of flushes: what the guest was told is on the disk survives the end of QEMU.
         ...['-drive', `file=${this.#layer},if=virtio,cache=writeback,format=qcow2`],
+        ...Array.from({ length: PORTS }, (_, index) => ['-device', `pcie-root-port,id=port${index},chassis=${index + 1},slot=${index + 1}`]).flat(),
         ...extra,
+        ...(incoming.length > 0 ? incoming : this.#drives().flatMap(([node, device]) => ['-blockdev', JSON.stringify(node), '-device', JSON.stringify(device)])),
       ],
       { stdio: ['pipe', 'pipe', 'pipe'] },
     );
@@ -98,6 +117,45 @@ export class Vm {
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
+  }
+
+  /** Goes on where the machine was whose memory this one has; its drives are plugged in then. */
+  async resume(): Promise<void> {
+    if (!this.#asleep) throw new Error('it has no memory');
+    this.#asleep = false;
+    this.start(['-incoming', `exec:cat ${this.#options.memory!}`]);
+    await this.#until('the memory is there', async () => ['paused', 'postmigrate', 'running'].includes(((await this.qmp('query-status').catch(() => ({}))) as { status?: string }).status ?? ''));
+    await this.qmp('cont');
+    for (const [node, device] of this.#drives()) {
+      await this.qmp('blockdev-add', node);
+      await this.qmp('device_add', device);
+    }
+    this.type('\n');
+    await this.run('true');
+  }
+
+  /** Stands still, and leaves disk and memory in a folder for others; `wake` lets it go on. */
+  async sleep(folder: string): Promise<void> {
+    await this.qmp('stop');
+    await this.qmp('migrate', { uri: `exec:cat >${memoryIn(folder)}` });
+    await this.#until('the memory is written', async () => ((await this.qmp('query-migrate')) as { status?: string }).status === 'completed');
+    copyFileSync(this.#layer, layerIn(folder));
+    copyFileSync(this.#vars, varsIn(folder));
+  }
+
+  async wake(): Promise<void> {
+    await this.qmp('cont');
+  }
+
+  async #until(what: string, look: () => Promise<boolean>): Promise<void> {
+    for (const limit = addMs(clock.now(), SLEEP_LIMIT_MS); !(await look()); await this.pause(500)) if (clock.now() > limit) throw new Error(`${what}: not within ${SLEEP_LIMIT_MS} ms`);
+  }
+
+  #drives(): readonly (readonly [Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>])[] {
+    return (this.#options.drives ?? []).map(({ id, file, driver = 'virtio-blk-pci', serial }, index) => [
+      { driver: 'raw', 'node-name': `node-${id}`, file: { driver: 'file', filename: file } },
+      { driver, id, bus: `port${index}`, drive: `node-${id}`, ...(serial !== undefined && { serial }) },
+    ]);
   }
 
   /** The console since what was waited for last, up to and with the match; rejects at the limit with the last lines. */
@@ -171,10 +229,10 @@ export class Vm {
     return output;
   }
 
-  /** One command of the QEMU machine protocol. */
-  async qmp(execute: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  /** One command of the QEMU machine protocol, and what it answers. */
+  async qmp(execute: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     const socket = connect(this.#qmp);
-    const answers = Promise.withResolvers<void>();
+    const answers = Promise.withResolvers<unknown>();
     let text = '';
     let step = 0;
     socket.on('error', answers.reject).on('data', bytes => {
@@ -185,13 +243,25 @@ export class Vm {
         if (line.includes('"QMP"')) socket.write('{"execute":"qmp_capabilities"}\n');
         else if (line.includes('"error"')) answers.reject(new Error(line));
         else if (line.includes('"return"') && (step += 1) === 1) socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
-        else if (step === 2) answers.resolve();
+        else if (line.includes('"return"')) answers.resolve((JSON.parse(line) as { return: unknown }).return);
       }
     });
     try {
-      await answers.promise;
+      return await answers.promise;
     } finally {
       socket.destroy();
+    }
+  }
+
+  /** The disk as a power cut at this moment would leave it; `take` runs while the machine stands still. */
+  copyDisk<T>(path: string, take: () => T): T {
+    this.#process?.kill('SIGSTOP');
+    try {
+      const taken = take();
+      copyFileSync(this.#layer, path);
+      return taken;
+    } finally {
+      this.#process?.kill('SIGCONT');
     }
   }
 
