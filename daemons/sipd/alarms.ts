@@ -37,7 +37,7 @@ const DEVICE_FAULT = '6';
 /** Rows that a storm pushed out leave the disk so many at a time; after a crash they would only be pushed out again. */
 const FORGET_AT_ONCE = 256;
 
-/** Runs this when what was written before outlives this node, or at once where there is no other. */
+/** Runs this when what was written before is past a power cut, and outlives this node where there is another. */
 export type WhenKept = (run: () => void) => void;
 
 /** Written as JSON. */

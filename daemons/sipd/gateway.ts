@@ -192,7 +192,7 @@ export class Gateway {
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
     const recorder = new SipRecorder(config.trace.sipKiB * 1024);
     const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
-    gateway = new Gateway(config, store, endpoint, recorder, log, closer, whenKept);
+    gateway = new Gateway(config, store, endpoint, recorder, log, closer, run => store.whenSynced(() => whenKept(run)));
     return gateway;
   }
 
