@@ -28,20 +28,29 @@ export class PairReached {
     for (const look of this.#waiting) look();
   }
 
+  /** It cannot be asked any more, and so cannot ask. */
+  lost(): void {
+    this.#asked = undefined;
+    for (const look of this.#waiting) look();
+  }
+
   /** Null: it stands at this mark; else why it does not, in a sentence. */
   async wait(mark: string, peer: string): Promise<string | null> {
-    const asked = this.#asked;
-    if (asked === undefined || this.#clock.now() - asked.at > SILENT_MS) return `${peer} is not reached: it gets this when it is back`;
+    const away = `${peer} is not reached: it gets this when it is back`;
+    if (this.#asked === undefined || this.#clock.now() - this.#asked.at > SILENT_MS) return away;
     const over = Promise.withResolvers<void>();
     const look = (): void => {
-      if (this.#asked!.mark === mark || this.#asked!.held !== null) over.resolve();
+      if (this.#asked === undefined || this.#asked.mark === mark || this.#asked.held !== null) over.resolve();
     };
     this.#waiting.add(look);
     using _limit = this.#clock.schedule(addMs(this.#clock.now(), PATIENCE_MS), () => over.resolve());
     look();
     await over.promise;
     this.#waiting.delete(look);
-    if (this.#asked!.mark === mark) return null;
-    return this.#asked!.held === null ? `${peer} does not have it yet` : `${peer} cannot follow: ${this.#asked!.held}`;
+    // Whoever waited may have lost it.
+    const asked = this.#asked as Asked | undefined;
+    if (asked === undefined) return away;
+    if (asked.mark === mark) return null;
+    return asked.held === null ? `${peer} does not have it yet` : `${peer} cannot follow: ${asked.held}`;
   }
 }

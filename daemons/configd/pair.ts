@@ -176,6 +176,7 @@ export class Pair implements AsyncDisposable {
 
   #lost(): void {
     this.#told = null;
+    this.#mates?.reached.lost();
     this.#feed({ type: 'down' });
   }
 
