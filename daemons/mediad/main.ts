@@ -28,6 +28,7 @@ import { mediadRequestSchemas } from '#kit/request-schemas.ts';
 import { type RpcHandlers, type RpcServer, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
 import { udpImplementation } from '#kit/udp-batch.ts';
+import { WhenHere } from '#kit/when-here.ts';
 import { Bridges } from './bridges.ts';
 import { FixedPorts } from './fixed-ports.ts';
 import { LiveRoute } from './http-live.ts';
@@ -205,18 +206,21 @@ export async function startMediad(configPath: string, instance: number): Promise
   watchInlets();
   const { address, httpPort, rtmpPort, rtspPort } = config.outlets;
   void outlets.start();
+  // In a pair the address may be on the other node.
+  const listen = <T extends AsyncDisposable>(what: string, open: () => Promise<T>): Promise<AsyncDisposable> => (config.cluster.nodes.length === 0 ? open() : WhenHere.open({ open, what, address, clock: systemClock, log }));
   if (address !== '' && rtspPort !== 0) {
-    opening.use(await RtspOutlet.open({ address, port: rtspPort + instance - 1, door: outlets, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => outlets.count(name) }));
+    const rtsp = { address, port: rtspPort + instance - 1, door: outlets, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: (name: string) => outlets.count(name) };
+    opening.use(await listen('rtsp', () => RtspOutlet.open(rtsp)));
   }
   if (address !== '' && rtmpPort !== 0) {
     const rtmp = { address, port: rtmpPort + instance - 1, door: outlets, inlets: rtmpInlets, clock: systemClock, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets, inletOf };
-    opening.use(await RtmpOutlet.open(rtmp));
+    opening.use(await listen('rtmp', () => RtmpOutlet.open(rtmp)));
   }
   if (address !== '' && httpPort !== 0) {
     const routes: HttpRoute[] = [new LiveRoute(outlets, systemClock), new SnapshotRoute(snapshots)];
     if (rtc !== undefined) routes.push(new WhepRoute({ door: outlets, host: rtc, renderer: transcoders, log, count: name => outlets.count(name) }));
     const http = { address, port: httpPort + instance - 1, door: outlets, routes, clock: systemClock, hashes: systemHashes, random: systemRandom, log, count: (name: string) => outlets.count(name), limits: () => store.current.outlets };
-    opening.use(await HttpOutlet.open(http));
+    opening.use(await listen('http', () => HttpOutlet.open(http)));
   }
   opening.use(pushes).configure(pushesOf(config));
   log.info({ socket: `${config.rpc.directory}/mediad-${instance}.sock`, portsFree: bridges.load().portsFree }, 'mediad.ready');
