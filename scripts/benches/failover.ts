@@ -9,10 +9,11 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
+import { Owners } from '../lab/owners.ts';
 import { type PairScene, openPairScene } from '../lab/pair-scene.ts';
 import { enterWorld } from '../lab/pair.ts';
 import { Alarms } from './failover/alarms.ts';
-import { Owners } from './failover/owners.ts';
+
 import { ASK_EVERY_MS, Questions } from './failover/questions.ts';
 import { replicationFigures } from './failover/replication.ts';
 import { smallPictures } from './failover/small-pictures.ts';

@@ -31,9 +31,11 @@ export const MEDIA_ADDRESSES = ['10.97.0.101', '10.97.0.102'] as const;
 const WITNESS_PORT = 7;
 const NODE_NAMES = ['a', 'b'] as const;
 const LOOK_MS = 10;
-const NODES = [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2' }];
+export const PAIR_KEY = 'a-secret-of-the-pair-that-nobody-guesses';
+/** Of the two nodes. */
+export const LINKS = [{ name: 'a', link: '10.98.0.1', lan: '10.97.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.97.0.2' }] as const;
 /** For PairOptions.cluster: each node has a media address of its own. */
-export const BOTH_CARRY_MEDIA = { nodes: NODES.map((node, index) => ({ ...node, mediaAddress: `${MEDIA_ADDRESSES[index]}/24` })) };
+export const BOTH_CARRY_MEDIA = { nodes: LINKS.map((node, index) => ({ ...node, mediaAddress: `${MEDIA_ADDRESSES[index]}/24` })) };
 const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.meta.url);
 
 /**
@@ -254,8 +256,8 @@ const nodeConfig = ({ name, directory }: PairNode, over: object, cluster: object
   devices: { admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } },
   media: { instances: 1, ports: { mode: 'range', first: 20_000, last: 21_999 } },
   cluster: {
-    nodes: NODES,
-    key: 'a-secret-of-the-pair-that-nobody-guesses',
+    nodes: LINKS,
+    key: PAIR_KEY,
     sipAddress: `${SIP_ADDRESS}/24`,
     holdDownS: 2,
     witness: { address: WORLD, port: WITNESS_PORT },

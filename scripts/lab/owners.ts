@@ -2,8 +2,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { systemClock as clock } from '#kit/clock.ts';
-import { pause } from '../../simulators/common/names.ts';
-import { type PairLab, SIP_ADDRESS } from '../../lab/pair.ts';
+import { pause } from '../simulators/common/names.ts';
+import { type PairLab, SIP_ADDRESS } from './pair.ts';
 
 interface Change {
   readonly node: number;
