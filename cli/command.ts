@@ -110,13 +110,13 @@ export interface GrammarNode {
   readonly children: ReadonlyMap<string, GrammarNode>;
 }
 
-/** `leave`: back to where the mode was entered from. */
-export type ModeStep = 'stay' | 'leave' | ShellMode;
+/** `leave`: back to where the mode was entered from. `atTop`: a line for the top, without leaving. */
+export type ModeStep = 'stay' | 'leave' | ShellMode | { readonly atTop: string };
 
 /** A place in the shell where lines have a meaning of their own: the top, or `configure` inside it. */
 export interface ShellMode {
-  /** With its blank at the end: `vlink> `. */
-  prompt(): string;
+  /** With its blank at the end: `wang@gateway> `. */
+  prompt(node: string): string;
   /** What can stand at the end of `line`, which is what is left of the cursor. Never rejects. */
   complete(line: string): Promise<Completion>;
   /** Runs a whole line. */

@@ -1,6 +1,7 @@
 /** A failure in words that help. */
 import { basename } from 'node:path';
 import type { GatewayError } from '#core/result.ts';
+import { sayWhy } from './language.ts';
 
 const UNIT: readonly (readonly [RegExp, (match: RegExpExecArray) => string])[] = [
   [/^mediad-(\w+)\.sock$/, match => `viewlink-mediad@${match[1]}`],
@@ -10,6 +11,7 @@ const UNIT: readonly (readonly [RegExp, (match: RegExpExecArray) => string])[] =
 function unreachable({ detail }: GatewayError): string {
   const socket = String(detail['socket'] ?? '');
   const unit = UNIT.map(([pattern, name]) => { const match = pattern.exec(basename(socket)); return match === null ? undefined : name(match); }).find(name => name !== undefined) ?? 'viewlink.target';
+  if (detail['tool'] !== undefined) return `${detail['tool']}: ${detail['why']}`;
   if (detail['why'] === 'EACCES') return `not permitted to use ${socket}: only root and members of the groups viewlink-admin ... viewlink-viewer may`;
   if (detail['timeoutMs'] !== undefined) return `${unit} did not answer within ${detail['timeoutMs']} ms: see journalctl -u ${unit}`;
   return `${unit} is not reachable at ${socket} (${detail['why'] ?? 'closed'}): see systemctl status ${unit}`;
@@ -26,6 +28,6 @@ export function explain(error: GatewayError): string {
   if (error.code === 'DAEMON_UNREACHABLE') return unreachable(error);
   if (error.code === 'NOT_PERMITTED') return notPermitted(error);
   // The sentence stands for itself; what it is about stands before it.
-  const facts = Object.entries(error.detail).sort(([a], [b]) => Number(a === 'why') - Number(b === 'why')).map(([key, value]) => (key === 'why' ? String(value) : `${key} ${value}`)).join(', ');
+  const facts = Object.entries(error.detail).sort(([a], [b]) => Number(a === 'why') - Number(b === 'why')).map(([key, value]) => (key === 'why' ? sayWhy(String(value)) : `${key} ${value}`)).join(', ');
   return `${error.code.toLowerCase().replaceAll('_', ' ')}${facts === '' ? '' : `: ${facts}`}`;
 }

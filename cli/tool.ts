@@ -32,11 +32,12 @@ export async function runTool(command: string, args: readonly string[], timeoutM
 }
 
 /** Line by line, for as long as it runs; the signal ends it. */
-export async function followTool(command: string, args: readonly string[], signal: AbortSignal, onLine: (line: string) => void): Promise<number | null> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function followTool(command: string, args: readonly string[], signal: AbortSignal, onLine: (line: string) => void, onComplaint: (line: string) => void): Promise<number | null> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
   createInterface({ input: child.stdout }).on('line', onLine);
+  createInterface({ input: child.stderr }).on('line', onComplaint);
   try {
     return await ended(child, command);
   } finally {

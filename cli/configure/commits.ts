@@ -1,13 +1,22 @@
 import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
+import { type CommitWords, commitWords } from './session.ts';
 import { author, CONFIRM_OPTION, LOCAL_FLAG, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit, whereOf } from './common.ts';
+
+/** The words of `configure` and the options mean the same. */
+function said(words: readonly string[], options: { readonly reason: string | undefined; readonly confirm: string | undefined; readonly restart: boolean }): CommitWords {
+  const read = commitWords(words);
+  if (typeof read === 'string') throw new GatewayError('BAD_REQUEST', { why: read });
+  return { reason: options.reason ?? read.reason, confirm: options.confirm ?? read.confirm, restart: options.restart || read.restart };
+}
 
 export const commit = defineCommand({
   path: 'config commit',
   access: 'configure',
   help: 'your candidate into force: every daemon is asked first, one refusal leaves all as it was',
-  args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, local: LOCAL_FLAG, check: { type: 'flag', help: 'only what would come of it' }, json: JSON_FLAG },
-  async run(context, { reason = '', confirm, restart, local, check, json }) {
+  args: { words: { type: 'rest', help: 'as in configure: confirm MINUTES, restart, comment TEXT' }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, restart: RESTART_FLAG, local: LOCAL_FLAG, check: { type: 'flag', help: 'only what would come of it' }, json: JSON_FLAG },
+  async run(context, { words, local, check, json, ...options }) {
+    const { reason, confirm, restart } = said(words, options);
     if (check) {
       const result = await context.configd(configd => configd.call('check', { author: author(context), restart }, PATIENCE));
       const isGood = result.issues.length === 0 && result.refusals.length === 0;
@@ -16,7 +25,7 @@ export const commit = defineCommand({
       context.out('it can be committed');
       return 0;
     }
-    const confirmMinutes = minutesIn(confirm);
+    const confirmMinutes = minutesIn(confirm ?? undefined);
     return tellCommit(context, await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE)), json);
   },
 });

@@ -5,6 +5,7 @@ import { EXIT_CODE, GatewayError } from '#core/result.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import type { Context } from '../command.ts';
 import { authorOf } from '../identity.ts';
+import { sayWhy } from '../language.ts';
 import { wallText } from '../values.ts';
 
 /** A commit asks every daemon twice, and one that starts anew is waited for. */
@@ -37,7 +38,7 @@ export function changesText(changes: readonly ConfigChange[]): string {
 }
 
 export function candidateText({ baseRevision, changes, issues }: CandidateReport): string {
-  const problems = issues.map(({ line, path, why }) => `! ${[line > 0 ? `line ${line}` : '', path].filter(part => part !== '').join(', ')}${path === '' && line === 0 ? '' : ': '}${why}`);
+  const problems = issues.map(({ line, path, why }) => `! ${[line > 0 ? `line ${line}` : '', path].filter(part => part !== '').join(', ')}${path === '' && line === 0 ? '' : ': '}${sayWhy(why)}`);
   return [changesText(changes), ...problems, ...(issues.length > 0 ? ['it cannot be committed like that'] : []), `(from revision ${baseRevision})`].join('\n');
 }
 
@@ -47,7 +48,7 @@ export function tellCommit(context: Context, result: CommitResult, json: boolean
   if (json) context.print(result, true, () => '');
   else {
     for (const warning of warnings) context.err(warning);
-    for (const { line, path, why } of issues) context.err(`${[line > 0 ? `line ${line}` : '', path].filter(part => part !== '').join(', ')}${line > 0 || path !== '' ? ': ' : ''}${why}`);
+    for (const { line, path, why } of issues) context.err(`${[line > 0 ? `line ${line}` : '', path].filter(part => part !== '').join(', ')}${line > 0 || path !== '' ? ': ' : ''}${sayWhy(why)}`);
     for (const { daemon, why } of refusals) context.err(`${daemon}: refused: ${why}`);
     if (revision === null) context.err('nothing was committed');
     else if (confirmByWallMs === null) context.out(`revision ${revision} is in force`);

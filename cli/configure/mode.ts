@@ -4,7 +4,9 @@ import { completeConfig } from '#core/config/complete.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Candidate, Completion, Context, ModeStep, ShellMode } from '../command.ts';
 import { explain } from '../explain.ts';
-import { currentLanguage } from '../language.ts';
+import { pairs } from '../help.ts';
+import { currentLanguage, say as translated } from '../language.ts';
+import { inert } from '../render.ts';
 import { splitWords } from '../shell/words.ts';
 import { author, candidateText, minutesIn, PATIENCE, pathText, revisionBack, tellCommit } from './common.ts';
 import { setStep } from './edits.ts';
@@ -31,8 +33,8 @@ export class ConfigureMode implements ShellMode {
     return this;
   }
 
-  prompt(): string {
-    return `${this.#context.identity.user}${this.#edited ? '*' : ''}# `;
+  prompt(node: string): string {
+    return `${inert(this.#context.identity.user)}@${node}${this.#edited ? '*' : ''}# `;
   }
 
   async complete(line: string): Promise<Completion> {
@@ -71,7 +73,7 @@ export class ConfigureMode implements ShellMode {
     switch (action.kind) {
       case 'nothing': return 'stay';
       case 'refused': return say(context, action.why);
-      case 'help': return tell(context, VERBS.map(({ word, help }) => `  ${word.padEnd(10)}${help}`).join('\n'));
+      case 'help': return tell(context, pairs(VERBS.map(({ word, help }) => ({ word, help: translated(help) }))));
       case 'set': return await this.#edit(context, [await setStep(context, action.words)]);
       case 'delete': return await this.#edit(context, [{ op: 'delete', path: pathText(action.words) }]);
       case 'show': return tell(context, (await context.configd(configd => configd.call('show', { path: pathText(action.words), of: 'candidate', author: by }, PATIENCE))).text.trimEnd());
@@ -82,6 +84,7 @@ export class ConfigureMode implements ShellMode {
       case 'confirm': return tell(context, `revision ${(await context.configd(configd => configd.call('confirm', { author: by }))).revision} stays`);
       case 'rollback': return await this.#rollback(action, context);
       case 'discard': return await this.#discard(context, 'stay');
+      case 'run': return { atTop: action.line };
       case 'exit': return await this.#exit(action.discard, context);
     }
   }

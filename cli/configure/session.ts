@@ -7,6 +7,8 @@ export type ConfigureAction =
   | { readonly kind: 'commit'; readonly confirm: string | null; readonly restart: boolean; readonly reason: string }
   | { readonly kind: 'rollback'; readonly revision: string; readonly confirm: string | null; readonly restart: boolean; readonly reason: string }
   | { readonly kind: 'load'; readonly file: string }
+  /** A line of the top, with its filters. */
+  | { readonly kind: 'run'; readonly line: string }
   /** `exit` with changes that nobody committed is refused; `exit discard` forgets them. */
   | { readonly kind: 'exit'; readonly discard: boolean }
   | { readonly kind: 'refused'; readonly why: string };
@@ -28,6 +30,7 @@ export const VERBS: readonly Verb[] = [
   { word: 'rollback', help: 'REVISION: a kept one into force', path: false },
   { word: 'history', help: 'kept revisions', path: false },
   { word: 'load', help: 'FILE: a whole file as candidate', path: false },
+  { word: 'run', help: 'COMMAND: of vlink, such as run show devices', path: false },
   { word: 'discard', help: 'forgets the candidate', path: false },
   { word: 'exit', help: '[discard]: leaves', path: false },
   { word: 'help', help: 'this', path: false },
@@ -48,6 +51,8 @@ export function verbOf(word: string): Verb | undefined {
 }
 
 export function interpretLine(line: string): ConfigureAction {
+  const run = /^\s*run(?:\s+(.*))?$/s.exec(line);
+  if (run !== null) return run[1] === undefined || run[1].trim() === '' ? refused('run which command? such as run show devices') : { kind: 'run', line: run[1] };
   const split = splitWords(line);
   if (!split.ok) return refused(split.error.why);
   if (split.value.some(({ closed }) => !closed)) return refused('a quote has no end');
@@ -68,14 +73,14 @@ export function interpretLine(line: string): ConfigureAction {
   }
 }
 
-interface CommitWords {
+export interface CommitWords {
   readonly confirm: string | null;
   readonly restart: boolean;
   readonly reason: string;
 }
 
 /** The words behind `commit`, or a sentence. */
-function commitWords(words: readonly string[]): CommitWords | string {
+export function commitWords(words: readonly string[]): CommitWords | string {
   let confirm: string | null = null;
   let restart = false;
   for (let i = 0; i < words.length; i++) {

@@ -3,6 +3,7 @@ import { type LadderOptions, ladderLines } from '#core/diagnose/ladder.ts';
 import type { Passed } from '#core/diagnose/passed.ts';
 import type { Finding } from '#core/diagnose/rule.ts';
 import { validate } from '#core/diagnose/validate.ts';
+import { GatewayError } from '#core/result.ts';
 import { systemClock } from '#kit/clock.ts';
 import { type Context, defineCommand, JSON_FLAG } from '../command.ts';
 import { clip, displayWidth } from '../render.ts';
@@ -88,6 +89,7 @@ export default defineCommand({
     const target = targetOf(args.target, inventory);
     const recording = await context.sipd(client => recorded(client, { sinceWallMs, needles: target.needles, peers: target.peers }));
     const messages = target.select(recording.messages);
+    if (messages.length === 0 && args.target !== undefined && target.kind === 'call' && !args.follow) throw new GatewayError('PEER_UNKNOWN', { target: args.target, why: 'is no channel, device or upstream, and no call that was recorded' });
     const findings = args.validate ? validate(messages, decode, systemClock.wall()) : undefined;
     if (args.pcap !== undefined) await writeCapture(args.pcap, captureOf(messages));
     const options: LadderOptions = { width: displayWidth, clip, columns: context.terminal?.columns ?? COLUMNS_WITHOUT_TERMINAL, partyOf: partyFinder(inventory), decode };

@@ -13,7 +13,7 @@ const LEAVE_HELP = { word: 'exit', help: 'leave' };
 
 export interface OperationalHost {
   readonly grammar: GrammarNode;
-  readonly prompt: string;
+  readonly user: string;
   /** Runs words of vlink; what it prints goes through the filters. */
   execute(command: Command, argv: readonly string[], filters: readonly Filter[]): Promise<void>;
   /** For a command that is a mode of its own. Null: it was refused, and said so. */
@@ -54,8 +54,8 @@ export class OperationalMode implements ShellMode {
     this.#host = host;
   }
 
-  prompt(): string {
-    return this.#host.prompt;
+  prompt(node: string): string {
+    return `${this.#host.user}@${node}> `;
   }
 
   async complete(line: string): Promise<Completion> {

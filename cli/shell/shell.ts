@@ -12,7 +12,7 @@
  *       v
  *     ended  <--- nobody pressed a key for too long
  */
-import type { Completion, ModeStep, ShellMode } from '../command.ts';
+import type { Completion, Context, ModeStep, ShellMode } from '../command.ts';
 import { createContext, type Output, type Surroundings } from '../context.ts';
 import { explain } from '../explain.ts';
 import { Interrupted } from '../interrupted.ts';
@@ -24,6 +24,7 @@ import { systemClock } from '#kit/clock.ts';
 import type { History } from './history.ts';
 import type { IdleWatch } from './idle-watch.ts';
 import { LineReader } from './line-reader.ts';
+import type { Standing } from './standing.ts';
 import { completionText } from './operational-mode.ts';
 import { PagedOutput } from './paged-output.ts';
 
@@ -35,6 +36,9 @@ export interface ShellOptions {
   readonly output: Output;
   readonly surroundings: Omit<Surroundings, 'output' | 'signal'>;
   readonly history: History;
+  readonly standing: Standing;
+  /** Where `run` of another mode leads. */
+  readonly top: ShellMode;
   readonly idle: IdleWatch;
   /** Told when a line begins, so that what runs prints where it is paged and stops when it is told to. */
   readonly onRun: (output: Output, signal: AbortSignal) => void;
@@ -65,12 +69,15 @@ export class Shell {
   }
 
   async #readLines(): Promise<void> {
-    const { idle, history, output } = this.#options;
+    const { idle, history, output, standing } = this.#options;
+    await standing.look();
+    this.#tellWhatWaits();
     for (;;) {
+      await standing.look();
       const mode = this.#modes.at(-1);
-      if (mode === undefined) return;
+      if (mode === undefined) return this.#tellWhatWaits();
       idle.touch();
-      const line = await Promise.race([this.#reader.read(mode.prompt(), before => this.#complete(mode, before), this.#explain), idle.over.then(() => 'idle' as const)]);
+      const line = await Promise.race([this.#reader.read(standing.mark + mode.prompt(standing.node), before => this.#complete(mode, before), this.#explain), idle.over.then(() => 'idle' as const)]);
       if (line === 'idle') return this.#endIdle();
       if (line === null) {
         output.out('\n');
@@ -89,19 +96,37 @@ export class Shell {
     }
   }
 
+  /** Whoever comes may not know of it, and whoever goes may have forgotten. */
+  #tellWhatWaits(): void {
+    const { output, standing } = this.#options;
+    if (standing.sentence !== null) output.err(`${inertLines(standing.sentence)}\n`);
+  }
+
   #follow(step: ModeStep): void {
+    if (typeof step === 'object' && 'atTop' in step) return;
     if (step === 'leave') this.#modes.pop();
     else if (step !== 'stay') this.#modes.push(step);
   }
 
   async #complete(mode: ShellMode, before: string): Promise<Completion> {
-    return mode.complete(before).catch(() => ({ partial: '', candidates: [], hints: [] }));
+    const { top } = this.#options;
+    const behindRun = mode === top ? null : /^\s*run\s+(.*)$/s.exec(before);
+    const completion = behindRun === null ? mode.complete(before) : top.complete(behindRun[1]!);
+    return completion.catch(() => ({ partial: '', candidates: [], hints: [] }));
   }
 
   readonly #explain = (completion: Completion): void => this.#options.output.out(`${inertLines(completionText(completion))}\n`);
 
+  async #runIn(mode: ShellMode, line: string, context: Context): Promise<ModeStep> {
+    const step = await mode.run(line, context);
+    if (typeof step !== 'object' || !('atTop' in step)) return step;
+    await this.#options.top.run(step.atTop, context);
+    return 'stay';
+  }
+
   #endIdle(): void {
     this.#reader.close();
+    this.#tellWhatWaits();
     this.#options.output.out(`\n${say('nobody is here: closed')}\n`);
   }
 
@@ -111,7 +136,8 @@ export class Shell {
     this.#options.onRun(paged, signal);
     idle.rest();
     try {
-      return await Promise.race([mode.run(line, createContext({ ...surroundings, output: paged, signal })), givenUp(signal)]);
+      const context = createContext({ ...surroundings, output: paged, signal });
+      return await Promise.race([this.#runIn(mode, line, context), givenUp(signal)]);
     } catch (error) {
       if (error instanceof Interrupted) output.err('^C\n');
       else if (error instanceof GatewayError) output.err(`${inertLines(explain(error))}\n`);

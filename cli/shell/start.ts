@@ -13,6 +13,7 @@ import { IdleWatch } from './idle-watch.ts';
 import { OperationalMode } from './operational-mode.ts';
 import { PagedOutput } from './paged-output.ts';
 import { Shell } from './shell.ts';
+import { Standing } from './standing.ts';
 import type { Filter } from './filters.ts';
 import { findCommand } from './grammar.ts';
 import { GatewayError } from '#core/result.ts';
@@ -57,11 +58,9 @@ export async function startShell(desk: Desk, output: Output, { idleMs, only }: S
       return null;
     }
   };
-  const top = new OperationalMode({ grammar: GRAMMAR, prompt: promptOf(desk), execute, enter, context: () => createContext(here()) });
+  const top = new OperationalMode({ grammar: GRAMMAR, user: inert(desk.identity.user), execute, enter, context: () => createContext(here()) });
   const first = only === undefined ? top : await begin(only);
-  const shell = new Shell(first, { output, surroundings, history: await History.open(join(desk.restricted ? userInfo().homedir : homedir(), '.vlink_history')), idle, onRun: (to, signal) => void (current = { output: to, signal }) });
+  const shell = new Shell(first, { output, surroundings, top, standing: new Standing(() => createContext({ ...surroundings, output, signal: NEVER_ABORTED }), hostname()), history: await History.open(join(desk.restricted ? userInfo().homedir : homedir(), '.vlink_history')), idle, onRun: (to, signal) => void (current = { output: to, signal }) });
   await shell.run();
   return 0;
 }
-
-const promptOf = ({ identity }: Desk): string => `${inert(identity.user)}@${inert(hostname())}> `;

@@ -1,5 +1,6 @@
 /** Chinese for arguments and options. */
 export const VALUES_ZH: Readonly<Record<string, string>> = {
+  'as in configure: confirm MINUTES, restart, comment TEXT': '同 configure 中：confirm 分钟、restart、comment 说明',
   'name of the user, as vlink show users has it': '用户名，与 vlink show users 所示一致',
   'print the raw answer as JSON': '以 JSON 输出原始结果',
   'only channels of this device ID': '仅此设备编码的通道',

@@ -10,6 +10,7 @@ import { type FastifyError, type FastifyInstance, type FastifyReply, type Fastif
 import { z } from 'zod';
 import type { ApiCode, ApiFailure, DoorCode } from '#core/api/api-errors.ts';
 import { API_STATUS, failureOf } from '#core/api/api-errors.ts';
+import { errorWords } from '#core/config/issue-words.ts';
 import { inNetwork, normalizeIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Caller } from './caller.ts';
@@ -151,7 +152,7 @@ export function answerFailure({ log, counters }: Services, error: Error, request
 
 function readFailure(error: Error): ApiFailure {
   if (error instanceof GatewayError || error instanceof DoorError) return failureOf(error.code, error.detail);
-  if (error instanceof z.ZodError) return failureOf('BAD_REQUEST', { why: z.prettifyError(error) });
+  if (error instanceof z.ZodError) return failureOf('BAD_REQUEST', { why: errorWords(error) });
   const { code, statusCode } = error as Partial<FastifyError>;
   if (code !== undefined && Object.hasOwn(FRAMEWORK, code)) return failureOf(FRAMEWORK[code] as DoorCode);
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return failureOf('BAD_REQUEST', { why: 'the request cannot be read' });

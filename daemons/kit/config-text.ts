@@ -1,6 +1,7 @@
 /** From the bytes of gateway.yaml to a GatewayConfig, or to every problem with its line. Values are never repeated in a problem: they may be secrets. */
 import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
+import { issueWords } from '#core/config/issue-words.ts';
 import { checkConfig, type FieldProblem } from '#core/config/check.ts';
 import { isList, isObject, type Json } from '#core/config/json.ts';
 import { migrate } from '#core/config/migrate.ts';
@@ -185,7 +186,7 @@ function asWritten(plain: Json, written: unknown, schema: SchemaNode | undefined
 function issueProblems(issue: z.core.$ZodIssue): readonly FieldProblem[] {
   const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step));
   if (issue.code === 'unrecognized_keys') return issue.keys.slice(0, MAX_PROBLEMS).map(key => ({ path: [...path, key], why: `unknown key${suggestion(key, keysAt(path))}` }));
-  return [{ path, why: issue.message }];
+  return [{ path, why: issueWords(issue) }];
 }
 
 /** Keys that the schema knows at a path. */

@@ -6,7 +6,8 @@
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { createMessageConnection, ParameterStructures, ResponseError, type MessageConnection } from 'vscode-jsonrpc/node';
-import { z } from 'zod';
+import type { z } from 'zod';
+import { errorWords } from '#core/config/issue-words.ts';
 import { MAX_JSON_DEPTH, isDeeperThan } from '#core/json-depth.ts';
 import { EXIT_CODE, GatewayError, type ErrorCode } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
@@ -100,7 +101,7 @@ function attend<Requests>(socket: Socket, peer: RpcPeer, handlers: RpcHandlers<R
       if (refusal !== null) throw new GatewayError('NOT_PERMITTED', { method, ...refusal });
       if (isDeeperThan(params, MAX_JSON_DEPTH)) throw new GatewayError('BAD_REQUEST', { method, why: 'nested too deep' });
       const checked = validate[name].safeParse(params ?? {});
-      if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: z.prettifyError(checked.error) });
+      if (!checked.success) throw new GatewayError('BAD_REQUEST', { method, why: errorWords(checked.error) });
       return await handlers[name](checked.data as ParamsOf<Requests, keyof Requests>, peer);
     } catch (error) {
       if (error instanceof GatewayError) return new ResponseError(GATEWAY_ERROR, error.message, { code: error.code, detail: error.detail });

@@ -21,6 +21,7 @@ const outcome = await ptySession({
     { send: 'compare\r', expect: `password.*\\*\\*\\*.*log.level: info -> debug.*${PROMPT}` },
     { send: 'exit\r', expect: `commit, or exit discard.*${PROMPT}` },
     { send: 'commit confirm 5 comment first try\r', expect: `revision 2 is in force until.*${PROMPT}` },
+    { send: 'run config history | include first\r', expect: `2 .*first try.*\\[!confirm 5 min\\] .*${PROMPT}` },
     { send: 'confirm\r', expect: `revision 2 stays.*${PROMPT}` },
     { send: 'exit\r' },
   ],

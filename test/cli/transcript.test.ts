@@ -24,7 +24,7 @@ t.test('vlink configure at a terminal', async t => {
   t.equal(code, 0);
   t.notMatch(steps.join(''), 'CANARY', 'a secret is not echoed');
   t.equal(leaked, '', 'nor is it left anywhere');
-  t.equal(history, 'set log level debug\ncompare\nexit\ncommit confirm 5 comment first try\nconfirm\nexit\n');
+  t.equal(history, 'set log level debug\ncompare\nexit\ncommit confirm 5 comment first try\nrun config history | include first\nconfirm\nexit\n');
 });
 
 t.test('transcript.txt', async t => {

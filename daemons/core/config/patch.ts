@@ -1,4 +1,5 @@
 /** Set and delete on plain data, as the schema allows. The data may be unfinished: whether the whole is sound is asked later. */
+import { issueWords } from './issue-words.ts';
 import { isList, isObject, valueAt, type EditStep, type Json, type Place } from './json.ts';
 import { formatPath, locate, readPath, type BoundPath } from './path.ts';
 import { MASK } from './secrets.ts';
@@ -51,12 +52,13 @@ export function refusalOf(node: SchemaNode, given: Json): string | null {
   if (parsed.success) return null;
   const issue = parsed.error.issues[0]!;
   const at = issue.path.map(String).join('.');
-  return `${at === '' ? '' : `${at}: `}${issue.message}${node.kind === 'leaf' && issue.path.length === 0 ? expected(node) : ''}`;
+  return `${at === '' ? '' : `${at}: `}${(node.kind === 'leaf' && issue.path.length === 0 ? rangeWords(node) : null) ?? issueWords(issue)}`;
 }
 
-function expected({ words, min, max }: LeafNode): string {
-  if (words.length > 0) return '';
-  return min === null || max === null ? '' : ` (${min} to ${max})`;
+/** Null: it is no number between two others. */
+function rangeWords({ words, type, min, max }: LeafNode): string | null {
+  if (words.length > 0 || min === null || max === null) return null;
+  return `expected a ${type === 'integer' ? 'whole number' : 'number'} from ${min} to ${max}`;
 }
 
 /** The value with everything around it that is not there yet: objects, and entries with their key. */
