@@ -35,6 +35,7 @@ import { Passwords } from './passwords.ts';
 import { type By, People } from './people.ts';
 import type { Services } from './services.ts';
 import { type TlsMaterial, endsSoon, loadTls, ownTls } from './tls.ts';
+import { UserFollower } from './user-follower.ts';
 import { UserStore } from './user-store.ts';
 import { WebhookStore } from './webhook-store.ts';
 import { Webhooks } from './webhooks.ts';
@@ -47,6 +48,7 @@ export class Gate {
   readonly #services: Services;
   readonly #listeners: Listeners;
   readonly #directory: string;
+  readonly #userFollower: UserFollower;
   #config: GatewayConfig;
   #rate: SourceBuckets;
   #tls: TlsMaterial | undefined;
@@ -67,6 +69,7 @@ export class Gate {
     const daemons = new Daemons({ directory: config.rpc.directory, instances: config.media.instances, events, log, onSipdUp: () => void leases.resume() }, closer);
     closer.defer(() => leases.closeAll());
     const streams = closer.use(new Streams(clock, events, counters));
+    this.#userFollower = closer.use(new UserFollower({ journal: users.journal, clock, random, counters, log, onChanged: names => names.forEach(name => doorman.end(name)), onReplaced: () => removeFirstPassword(this.#config.rpc.directory) }));
     const people = new People({ clock, random, users, passwords, doorman });
     this.#services = {
       clock, random, log, counters, daemons, users, people, passwords, doorman, events, streams, webhooks, leases,
@@ -85,6 +88,7 @@ export class Gate {
     // Where nothing listens nobody can log in, and no password need lie about.
     if (this.#config.api.listen.length > 0) await this.#firstUser();
     await daemons.start();
+    await this.#userFollower.configure(this.#config);
     webhooks.configure(this.#config.api.webhooks);
     await this.renewTls(true);
     this.#lookAtTls();
@@ -125,6 +129,7 @@ export class Gate {
     const before = this.#config;
     this.#config = next;
     this.#log.level = next.log.level;
+    await this.#userFollower.configure(next);
     if (!changed.includes('api') && !changed.includes('node')) return null;
     if (before.api.requestsPerS !== next.api.requestsPerS) this.#rate = newRate(next);
     try {
@@ -164,6 +169,7 @@ export class Gate {
       status: () => this.#status(),
       takeFirstPassword: () => takeFirstPassword(this.#config.rpc.directory),
       users: () => people.summaries(),
+      userChanges: ({ sinceSeq }) => this.#services.users.journal.changes(sinceSeq),
       unlockUser: ({ name }) => ({ locks: doorman.unlock(people.found(name).name) }),
       resetPassword: async ({ author, name }, peer) => ({ password: await people.resetPassword(name, consoleBy(author, peer)), waiting: people.found(name).waiting?.roles ?? [] }),
       waitingRoles: () => people.waiting(),

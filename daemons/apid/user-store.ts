@@ -5,6 +5,7 @@ import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { SqliteBackup } from '#kit/sqlite-backup.ts';
 import { type SqliteDatabase, openSqliteFile } from '#kit/sqlite-file.ts';
+import { JOURNAL_SQL, UserJournal } from './user-journal.ts';
 
 export interface UserRow {
   readonly name: string;
@@ -60,6 +61,7 @@ const MIGRATIONS = [
     version: 2,
     sql: 'CREATE TABLE sites (user TEXT NOT NULL, site TEXT NOT NULL, seenAtWallMs REAL NOT NULL, PRIMARY KEY (user, site)) STRICT, WITHOUT ROWID;',
   },
+  { version: 3, sql: JOURNAL_SQL },
 ];
 /** Where one user logged in from; the one that was seen longest ago goes. */
 const MAX_SITES = 32;
@@ -69,6 +71,8 @@ const MAX_REFRESH = 50;
 export class UserStore implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #backup: SqliteBackup;
+  /** For the other node of a pair. */
+  readonly journal: UserJournal;
   readonly #statements: ReturnType<typeof prepareAll>;
 
   constructor(directory: string, clock: Clock, log: Log) {
@@ -76,6 +80,7 @@ export class UserStore implements Disposable {
     this.#database = openSqliteFile(path, clock, log, { steps: MIGRATIONS }).database;
     this.#backup = new SqliteBackup(this.#database, path, { clock, log });
     this.#database.pragma('synchronous = FULL');
+    this.journal = new UserJournal(this.#database);
     this.#statements = prepareAll(this.#database);
   }
 

@@ -1,5 +1,6 @@
 /** What apid offers over its RPC socket; what it offers over HTTP is its route table (daemons/apid/routes). */
 import type { Role } from '#core/access/roles.ts';
+import type { MergedRow } from '#core/api/user-merge.ts';
 import type { Author } from './configd.ts';
 import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
@@ -60,6 +61,15 @@ export interface WaitingRoles {
   readonly lastLoginWallMs: number | null;
 }
 
+/** A piece of what changed among users and API tokens. `seq`: up to there; `last`: there is no more. */
+export interface UserChanges {
+  /** Two nodes that share their users have the same one. */
+  readonly line: string;
+  readonly rows: readonly MergedRow[];
+  readonly seq: number;
+  readonly last: boolean;
+}
+
 export interface ApidRequests {
   status(params: Record<string, never>): ApidStatus;
   /** Shows the first log-in and takes it away; null: it was used or shown. Root only. */
@@ -72,6 +82,8 @@ export interface ApidRequests {
   waitingRoles(params: Record<string, never>): readonly WaitingRoles[];
   /** NOT_PERMITTED to who gave them; CONFLICT: nothing waits, or nobody has chosen a password yet. */
   approveRoles(params: { readonly author: Author; readonly name: string }): { readonly roles: readonly Role[] };
+  /** For the other node of a pair: users and tokens that changed since, in pieces. */
+  userChanges(params: { readonly sinceSeq: number }): UserChanges;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   reload(params: ReloadParams): ReloadAnswer;
 }

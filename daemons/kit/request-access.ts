@@ -15,6 +15,7 @@ export const apidAccess: RpcAccess<ApidRequests> = {
   resetPassword: 'security',
   waitingRoles: 'configure',
   approveRoles: 'configure',
+  userChanges: 'daemons',
   counters: 'read',
   reload: 'configure',
 };

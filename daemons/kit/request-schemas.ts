@@ -105,6 +105,7 @@ export const apidRequestSchemas: RpcSchemas<ApidRequests> = {
   resetPassword: ofUser,
   waitingRoles: nothing,
   approveRoles: ofUser,
+  userChanges: z.strictObject({ sinceSeq: z.int().min(0) }),
   counters: nothing,
   reload: reloadSchema,
 };

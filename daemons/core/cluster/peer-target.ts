@@ -4,13 +4,13 @@ import { type Result, fail, ok } from '../result.ts';
 const HEAD = 'viewlink-peer/1 ';
 const LINE_END = 0x0a;
 const DIGITS = 3;
-const NAME = new RegExp(`^(?:configd|clusterd|mediad-[1-9]\\d{0,${DIGITS - 1}})$`);
+const NAME = new RegExp(`^(?:apid|configd|clusterd|mediad-[1-9]\\d{0,${DIGITS - 1}})$`);
 const MAX_NAME = 'mediad-'.length + DIGITS;
 /** With its end. */
 export const MAX_TARGET_BYTES = HEAD.length + Math.max(MAX_NAME, 'clusterd'.length) + 1;
 
 /** Daemons that the other node may speak to. */
-export const peerTargets = (instances: number): readonly string[] => [...Array.from({ length: instances }, (_, i) => `mediad-${i + 1}`), 'configd', 'clusterd'];
+export const peerTargets = (instances: number): readonly string[] => [...Array.from({ length: instances }, (_, i) => `mediad-${i + 1}`), 'configd', 'clusterd', 'apid'];
 
 export const formatTarget = (name: string): string => `${HEAD}${name}\n`;
 

@@ -6,7 +6,7 @@ import { MAX_TARGET_BYTES, formatTarget, parseTarget, peerTargets } from '#core/
 const KNOWN = peerTargets(16);
 
 t.test('the line of every daemon, both ways', async t => {
-  t.same(peerTargets(2), ['mediad-1', 'mediad-2', 'configd', 'clusterd']);
+  t.same(peerTargets(2), ['mediad-1', 'mediad-2', 'configd', 'clusterd', 'apid']);
   t.equal(formatTarget('mediad-16'), 'viewlink-peer/1 mediad-16\n');
   for (const name of KNOWN) t.same(parseTarget(fromByteString(formatTarget(name)), KNOWN), { ok: true, value: { name, length: 16 + name.length + 1 } });
 });
@@ -16,7 +16,7 @@ t.test('anything else gives a reason', async t => {
     const parsed = parseTarget(fromByteString(text), KNOWN);
     return parsed === undefined || parsed.ok ? parsed : parsed.error;
   };
-  for (const name of ['sipd', 'mediad-0', 'mediad-17', 'mediad-01', 'mediad', 'apid', '', ' configd', 'configd ', 'configd\r', './configd', '../configd', 'CONFIGD']) t.match(why(`viewlink-peer/1 ${name}\n`), { at: 16, why: 'no such daemon for other nodes' }, name);
+  for (const name of ['sipd', 'mediad-0', 'mediad-17', 'mediad-01', 'mediad', 'healthd', '', ' configd', 'configd ', 'configd\r', './configd', '../configd', 'CONFIGD']) t.match(why(`viewlink-peer/1 ${name}\n`), { at: 16, why: 'no such daemon for other nodes' }, name);
   t.match(why('viewlink-peer/2 configd\n'), { at: 14, why: 'not from another node' });
   t.match(why('G'), { at: 0 });
   t.match(why(`viewlink-peer/1 ${'m'.repeat(MAX_TARGET_BYTES)}`), { at: MAX_TARGET_BYTES, why: 'a line without an end' });
