@@ -13,6 +13,7 @@ import banRemove from './do/ban-remove.ts';
 import capture from './do/capture.ts';
 import catalogRefresh from './do/catalog-refresh.ts';
 import { clusterMaintenance, clusterSwitch } from './do/cluster.ts';
+import { clusterForget, clusterJoin, clusterPair } from './do/cluster-pair.ts';
 import { completeForShell, completionBash } from './do/completion.ts';
 import help from './do/help.ts';
 import inspect from './do/inspect.ts';
@@ -86,6 +87,9 @@ export const COMMANDS: readonly Command[] = [
   clusterShow,
   clusterSwitch,
   clusterMaintenance,
+  clusterPair,
+  clusterJoin,
+  clusterForget,
   apiFirstPassword,
   unlock,
   resetPassword,

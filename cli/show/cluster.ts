@@ -1,4 +1,4 @@
-import type { ClusterMediaRow, ClusterPathRow, ClusterReport } from '#contracts/clusterd.ts';
+import type { ClusterMediaRow, ClusterPathRow, ClusterReport, PairingReport } from '#contracts/clusterd.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { duration, table, type Column } from '../render.ts';
 
@@ -44,6 +44,13 @@ function facts({ keepalived, addresses, witness, state, heldDownMs, configuratio
   return [...lines, ...(heldDownMs === null ? [] : [`held down for another ${duration(heldDownMs)}`])].join('\n');
 }
 
+const WINDOWS: Readonly<Record<NonNullable<PairingReport['window']>['state'], string>> = { open: 'waits for another node', busy: 'lets another node in', expired: 'the code has EXPIRED', locked: 'five WRONG codes closed it' };
+
+function windowLines({ window, last }: PairingReport): string[] {
+  const line = window === null ? [] : [`pairing: ${WINDOWS[window.state]}${window.state === 'open' ? `, another ${duration(window.leftMs)}` : ''}${window.wrong === 0 ? '' : `, wrong codes: ${window.wrong}`}`];
+  return [...line, ...(last === null ? [] : [`the last try to pair: ${last}`])];
+}
+
 /** Which revision each has, and what somebody has to look after. */
 function configurationLine(configuration: ClusterReport['configuration']): string {
   if (configuration === null) return 'configuration: CONFIGD DOES NOT SAY';
@@ -66,8 +73,13 @@ export default defineCommand({
   help: 'the pair of nodes: who is active, whether the other one could take over now; exit code 1 when something is not well',
   args: { json: JSON_FLAG },
   async run(context, { json }) {
+    const pairing = await context.clusterd(client => client.call('pairing', {}));
+    if (pairing.alone) {
+      context.print(pairing, json, all => [`${all.node} stands alone: it is in no pair`, ...windowLines(all)].join('\n'));
+      return 1;
+    }
     const report = await context.clusterd(client => client.call('report', {}));
-    context.print(report, json, all => [ours(all), theirs(all), facts(all), ...(all.media.length === 0 ? [] : [table(all.media, MEDIA, '')]), table(all.peer.paths, PATHS, 'no path'), table(all.changes, CHANGES, 'the role has not changed since the start')].join('\n\n'));
+    context.print(report, json, all => [...windowLines(pairing), ours(all), theirs(all), facts(all), ...(all.media.length === 0 ? [] : [table(all.media, MEDIA, '')]), table(all.peer.paths, PATHS, 'no path'), table(all.changes, CHANGES, 'the role has not changed since the start')].join('\n\n'));
     return isWell(report) ? 0 : 1;
   },
 });

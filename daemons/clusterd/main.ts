@@ -1,8 +1,8 @@
 /**
- * clusterd: which of two nodes is active (design.md 8). `clusterd/main.ts --config FILE`
+ * clusterd: which of two nodes is active (design.md 8), and how a second one comes to be. `clusterd/main.ts --config FILE`
  *
  * Closing order, newest first; roles and addresses stay as they are, so that it can be started anew under a working pair:
- *   1. the RPC server: vlink sees us go
+ *   1. the RPC server: vlink sees us go; then the window in which another node is paired
  *   2. the beat: nothing is decided any more
  *   3. the witness, then the way to the daemons of the other node, then the sockets of heartbeats
  *   4. links to sipd and mediad, then to Redis
@@ -19,13 +19,15 @@ import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog } from '#kit/log.ts';
+import { processFigures } from '#kit/process-figures.ts';
 import { systemRandom as random } from '#kit/random.ts';
 import { answerReload } from '#kit/reload.ts';
 import { clusterdAccess } from '#kit/request-access.ts';
 import { clusterdRequestSchemas } from '#kit/request-schemas-cluster.ts';
-import { serveRpc } from '#kit/rpc.ts';
+import { type RpcHandlers, serveRpc } from '#kit/rpc.ts';
 import { type RunningService, runService } from '#kit/service.ts';
-import { ClusterNode } from './node.ts';
+import { ClusterNode, type NodeHandlers } from './node.ts';
+import { Pairing } from './pairing.ts';
 
 const release = (): string => (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { readonly version: string }).version;
 
@@ -35,18 +37,35 @@ function refusalOf(before: GatewayConfig, after: GatewayConfig): string | null {
   return relevant(before) === relevant(after) ? null : 'cluster: a change here needs a restart of viewlink-clusterd, and of viewlink-pair-addresses on the node that is not active';
 }
 
+/** Nothing is decided by a gateway that stands alone; it can be asked to pair. */
+function refusalAlone(before: GatewayConfig, after: GatewayConfig): string | null {
+  const relevant = ({ rpc, state }: GatewayConfig): string => JSON.stringify([rpc, state]);
+  return pairOf(after) === undefined && relevant(before) === relevant(after) ? null : 'cluster: a change here needs a restart of viewlink-clusterd';
+}
+
+function aloneHandlers(): NodeHandlers {
+  const alone = (): never => {
+    throw new GatewayError('NODE_STANDBY', { why: 'this gateway stands alone: it is in no pair (vlink cluster pair, vlink cluster join)' });
+  };
+  return { report: alone, switchOver: alone, maintenance: alone, counters: () => processFigures() };
+}
+
 export async function startClusterd(configPath: string): Promise<RunningService> {
   const store = await ConfigStore.open(configPath);
   const log = createLog('clusterd', store.current.log.level);
-  if (pairOf(store.current) === undefined) throw new GatewayError('CONFIG_INVALID', { why: 'cluster.nodes is empty: this gateway stands alone' });
   await using opening = new Closer();
-  const node = new ClusterNode({ config: store.current, release: release(), clock, random, log }, opening);
-  await node.start();
-  const check = (): Promise<string | null> => store.check(next => refusalOf(store.current, next));
-  const reload = async (): Promise<string | null> => (await store.reload(next => refusalOf(store.current, next))).refused;
+  const alone = pairOf(store.current) === undefined;
+  const node = alone ? undefined : new ClusterNode({ config: store.current, release: release(), clock, random, log }, opening);
+  await node?.start();
+  const pairing = opening.use(new Pairing({ configPath, config: () => store.current, release: release(), clock, random, log, onTrust: async trust => await node?.trust(trust), peerAlive: () => node?.peerAlive ?? false }));
+  const refusal = alone ? refusalAlone : refusalOf;
+  const check = (): Promise<string | null> => store.check(next => refusal(store.current, next));
+  const reload = async (): Promise<string | null> => (await store.reload(next => refusal(store.current, next))).refused;
   const socket = join(store.current.rpc.directory, 'clusterd.sock');
-  opening.use(await serveRpc<ClusterdRequests>(socket, { ...node.handlers(), reload: params => answerReload(params, check, reload, log) }, { validate: clusterdRequestSchemas, access: clusterdAccess, log }));
-  log.info({ socket }, 'clusterd.ready');
+  const own = node?.handlers() ?? aloneHandlers();
+  const handlers: RpcHandlers<ClusterdRequests> = { ...own, ...pairing.handlers(), counters: params => ({ ...own.counters(params), ...pairing.counters.snapshot() }), reload: params => answerReload(params, check, reload, log) };
+  opening.use(await serveRpc<ClusterdRequests>(socket, handlers, { validate: clusterdRequestSchemas, access: clusterdAccess, log }));
+  log.info({ socket, alone }, 'clusterd.ready');
   const closer = opening.release();
   return { reload, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
 }

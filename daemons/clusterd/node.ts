@@ -17,9 +17,9 @@ import type { Clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import type { Log } from '#kit/log.ts';
 import { heartbeatMac, redisPassword } from '#kit/pair-keys.ts';
+import type { PairTrust } from '#kit/pair-trust.ts';
 import { processFigures } from '#kit/process-figures.ts';
 import type { Random } from '#kit/random.ts';
-import type { RpcHandlers } from '#kit/rpc.ts';
 import { STATE_VERSION } from '#kit/store-rows.ts';
 import { type HeartbeatPath, Heartbeats } from './heartbeats.ts';
 import { KeepalivedLink, SIP } from './keepalived-link.ts';
@@ -38,6 +38,9 @@ const KEPT_CHANGES = 20;
 /** sipd loads, binds and answers within this, or is not promoted. */
 const PROMOTE_MS = 8000;
 const DEMOTE_MS = 3000;
+
+/** Answered at once. */
+export type NodeHandlers = Pick<ClusterdRequests, 'report' | 'switchOver' | 'maintenance' | 'counters'>;
 
 export interface NodeOptions {
   readonly config: GatewayConfig;
@@ -104,13 +107,22 @@ export class ClusterNode {
     this.#beatAgain();
   }
 
-  handlers(): Omit<RpcHandlers<ClusterdRequests>, 'reload'> {
+  handlers(): NodeHandlers {
     return {
       report: () => this.report(),
       switchOver: () => this.#order({ type: 'switch' }),
       maintenance: ({ on }) => this.#order({ type: 'maintenance', on }),
       counters: () => ({ ...this.#counters, ...Object.fromEntries(Object.entries(this.#heartbeats.counters).map(([name, value]) => [`cluster.heartbeats.${name}`, value])), ...this.#gate.counters(), ...processFigures() }),
     };
+  }
+
+  /** Whom this node believes from now on. */
+  trust(trust: PairTrust | undefined): Promise<void> {
+    return this.#gate.renew(trust);
+  }
+
+  get peerAlive(): boolean {
+    return this.#watch.view(this.#options.clock.now()).alive;
   }
 
   report(): ClusterReport {

@@ -1,5 +1,5 @@
 /** What clusterd offers over its RPC socket: the pair as this node sees it, and orders about who is active. */
-import type { PairReport } from './configd.ts';
+import type { Author, PairReport } from './configd.ts';
 import type { ReloadAnswer, ReloadParams } from './reload.ts';
 import type { SipdDuty } from './sipd.ts';
 
@@ -65,12 +65,50 @@ export interface ClusterReport {
   readonly changes: readonly { readonly atWallMs: number; readonly role: NodeRole; readonly term: number; readonly why: string }[];
 }
 
+/** How this node stands in a pair that is yet to be; null: as the configuration has it. `address`: of SIP, with its prefix. */
+export interface PairTermsAsked {
+  readonly name: string | null;
+  readonly link: string | null;
+  readonly lan: string | null;
+  readonly address: string | null;
+  readonly media: string | null;
+}
+
+/** Where the code was made, and how this node stands there; null: as the other one has it, or as it came. */
+export interface JoinAsked {
+  readonly address: string;
+  readonly port: number | null;
+  readonly code: string;
+  readonly name: string | null;
+  readonly link: string | null;
+  readonly lan: string | null;
+  readonly media: string | null;
+}
+
+export interface PairingReport {
+  readonly node: string;
+  /** `cluster.nodes` is empty. */
+  readonly alone: boolean;
+  /** Name of the node whose certificate is believed; null: nobody's. */
+  readonly paired: string | null;
+  readonly window: { readonly state: 'open' | 'busy' | 'expired' | 'locked'; readonly wrong: number; readonly leftMs: number } | null;
+  /** Why the last try came to nothing; null: it did not, or there was none. */
+  readonly last: string | null;
+}
+
 export interface ClusterdRequests {
   report(params: Record<string, never>): ClusterReport;
   /** Gives the active role to the other node; NOT_PERMITTED with the reason when that cannot be. Answers before it is done. */
   switchOver(params: Record<string, never>): null;
   /** A node in maintenance is never active. Of the active one: as `switchOver`. */
   maintenance(params: { readonly on: boolean }): null;
+  pairing(params: Record<string, never>): PairingReport;
+  /** Opens a window and answers the one code that another node comes in with. CONFLICT: this node is paired already. */
+  pair(params: { readonly minutes: number; readonly terms: PairTermsAsked; readonly author: Author }): { readonly code: string; readonly address: string; readonly port: number };
+  /** Makes this node the other one of that pair. Answers when certificates and configuration are here; then daemons start anew. NOT_PERMITTED: with the reason of the other node. */
+  join(params: JoinAsked & { readonly author: Author }): { readonly node: string; readonly peer: string };
+  /** The other node is believed nothing any more. CONFLICT: it is alive, and not forced. */
+  forget(params: { readonly node: string; readonly force: boolean; readonly author: Author }): null;
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   reload(params: ReloadParams): ReloadAnswer;
 }

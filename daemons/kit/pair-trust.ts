@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { GatewayError } from '#core/result.ts';
 import { type WallMs, wallMs } from '#core/units.ts';
-import { NO_END, certificate, toBeSigned } from '#core/x509/certificate.ts';
+import { type CertificateParts, NO_END, certificate, toBeSigned } from '#core/x509/certificate.ts';
 import { OWNER_ONLY, removeDurably, writeDurably } from './durable.ts';
 import type { Random } from './random.ts';
 
@@ -33,19 +33,33 @@ export interface Authority {
   /** PEM. */
   readonly certificate: string;
   /** PEM, for the node `name` with this key. */
-  issue(name: string, publicKey: KeyObject, life?: { readonly notBefore: WallMs; readonly notAfter: WallMs }): string;
+  issue(name: string, publicKey: KeyObject, life?: Life): string;
+}
+
+type Life = Pick<CertificateParts, 'notBefore' | 'notAfter'>;
+const ALWAYS: Life = { notBefore: EVER, notAfter: NO_END };
+
+/** PEM. Without an issuer the key signs for itself. */
+function signed(name: string, publicKey: KeyObject, by: KeyObject, random: Random, issuer?: string, life: Life = ALWAYS): string {
+  const text = toBeSigned({ name, addresses: [], serial: random.bytes(SERIAL_BYTES), ...life, publicKey: publicKey.export({ type: 'spki', format: 'der' }), ...(issuer !== undefined && { issuer }) });
+  return new X509Certificate(certificate(text, sign('sha256', text, by))).toString();
 }
 
 /** Its key is in here and nowhere else. */
 export function newAuthority(random: Random): Authority {
   const { privateKey, publicKey } = newKeys();
   const name = `viewlink-pair-${random.hex(NAME_BYTES)}`;
-  const make = (subject: string, key: KeyObject, issuer: string | undefined, { notBefore, notAfter } = { notBefore: EVER, notAfter: NO_END }): string => {
-    const signed = toBeSigned({ name: subject, addresses: [], serial: random.bytes(SERIAL_BYTES), notBefore, notAfter, publicKey: key.export({ type: 'spki', format: 'der' }), ...(issuer !== undefined && { issuer }) });
-    return new X509Certificate(certificate(signed, sign('sha256', signed, privateKey))).toString();
-  };
-  return { certificate: make(name, publicKey, undefined), issue: (subject, key, life) => make(subject, key, name, life) };
+  return { certificate: signed(name, publicKey, privateKey, random), issue: (subject, key, life) => signed(subject, key, privateKey, random, name, life) };
 }
+
+/** Vouches for itself: whoever was told its fingerprint knows it. PEM. */
+export function newOneself(name: string, random: Random): { readonly cert: string; readonly key: string } {
+  const keys = newKeys();
+  return { cert: signed(name, keys.publicKey, keys.privateKey, random), key: keyPem(keys) };
+}
+
+/** SHA-256 of a certificate, lower-case hex. */
+export const fingerprintOf = (pem: string | Buffer): string => new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
 
 export interface KeyPair {
   readonly privateKey: KeyObject;

@@ -123,6 +123,10 @@ export const clusterdAccess: RpcAccess<ClusterdRequests> = {
   report: 'read',
   switchOver: 'configure',
   maintenance: 'configure',
+  pairing: 'read',
+  pair: 'configure',
+  join: 'configure',
+  forget: 'configure',
   counters: 'read',
   reload: 'configure',
 };

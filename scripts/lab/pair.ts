@@ -233,7 +233,8 @@ export class PairLab implements AsyncDisposable {
   }
 }
 
-function wire(nodes: readonly PairNode[], closer: Closer): void {
+/** Namespaces, cables and addresses, and nothing in them. */
+export function wire(nodes: readonly PairNode[], closer: Closer): void {
   for (const { namespace, name, index } of nodes) {
     ip('netns', 'add', namespace);
     closer.defer(() => ip('netns', 'del', namespace));

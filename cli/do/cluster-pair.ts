@@ -1,0 +1,99 @@
+/** Two nodes become a pair by one code, and part again. */
+import type { PairingReport } from '#contracts/clusterd.ts';
+import { GatewayError } from '#core/result.ts';
+import { askSecret } from '../ask-secret.ts';
+import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
+import { author } from '../configure/common.ts';
+import { pause } from '../wire/pause.ts';
+
+const MINUTES = 10;
+/** The other node tries the configuration with its daemons. */
+const JOIN = { timeoutMs: 150_000 };
+/** Daemons start anew. */
+const IN_FORCE_MS = 120_000;
+const LOOK_EVERY_MS = 500;
+const UNITS = 'viewlink-clusterd viewlink-pair-state viewlink-pair-addresses';
+
+const NODE_ARGS = {
+  name: { type: 'option', help: 'name of this node in the pair' },
+  link: { type: 'option', help: 'its address on the link between the two' },
+  lan: { type: 'option', help: 'its address on the service network' },
+  media: { type: 'option', help: 'its media address with prefix, which moves when it fails' },
+} as const;
+
+/** Without clusterd there is nobody to ask, and on a gateway that stands alone it may never have run. */
+async function asked<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.code !== 'DAEMON_UNREACHABLE' || !String(error.detail['socket'] ?? '').endsWith('clusterd.sock') || 'timeoutMs' in error.detail) throw error;
+    throw new GatewayError('DAEMON_UNREACHABLE', { why: `clusterd does not run on this node: systemctl enable --now ${UNITS}` }, { cause: error });
+  }
+}
+
+export const clusterPair = defineCommand({
+  path: 'cluster pair',
+  access: 'configure',
+  help: 'let one other node in: prints one code, to be typed there',
+  args: {
+    ...NODE_ARGS,
+    minutes: { type: 'option', help: 'how long the code can be used, 1 to 60; 10 when not given' },
+    address: { type: 'option', help: 'SIP address of the pair with prefix, which is on the active node' },
+    json: JSON_FLAG,
+  },
+  async run(context, { minutes = String(MINUTES), name = null, link = null, lan = null, media = null, address = null, json }) {
+    if (!/^\d{1,2}$/.test(minutes)) throw new GatewayError('BAD_REQUEST', { minutes, why: 'expected 1 to 60' });
+    const opened = await asked(() => context.clusterd(client => client.call('pair', { minutes: Number(minutes), terms: { name, link, lan, media, address }, author: author(context) }, JOIN)));
+    const newPair = link !== null;
+    context.print(opened, json, ({ code, address: at }) => [code, '', `type on the other node within ${minutes} min:`, `  vlink cluster join ${at} ${code}${newPair ? ' --name NAME --lan ADDRESS' : ''}`, 'then here: vlink cluster show', ''].join('\n'));
+    return 0;
+  },
+});
+
+export const clusterJoin = defineCommand({
+  path: 'cluster join',
+  access: 'configure',
+  help: 'make this node the other one of a pair, with the code that vlink cluster pair printed there',
+  args: {
+    address: { type: 'argument', help: 'address of the other node on the link' },
+    code: { type: 'argument', help: 'the code; asked for when it is not given', optional: true, secret: true },
+    ...NODE_ARGS,
+  },
+  async run(context, { address, code, name = null, link = null, lan = null, media = null }) {
+    const typed = code ?? (await askSecret(context, 'code'));
+    const { node, peer } = await asked(() => context.clusterd(client => client.call('join', { address, port: null, code: typed, name, link, lan, media, author: author(context) }, JOIN)));
+    context.out(`this node is ${node}, paired with ${peer}; its configuration comes into force, daemons start anew`);
+    const { alone, last } = await inForce(context);
+    if (alone) {
+      context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; forget ${peer} on this node and ${node} on the other one, then pair again`);
+      return 1;
+    }
+    context.out(`done; see vlink cluster show. Units of a pair, where they do not run yet: systemctl enable --now ${UNITS}`);
+    return 0;
+  },
+});
+
+/** clusterd itself starts anew meanwhile. */
+async function inForce(context: Context): Promise<Pick<PairingReport, 'alone' | 'last'>> {
+  let report: Pick<PairingReport, 'alone' | 'last'> = { alone: true, last: null };
+  for (let waitedMs = 0; waitedMs < IN_FORCE_MS && report.alone && report.last === null && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
+    await pause(LOOK_EVERY_MS);
+    report = await context.clusterd(client => client.call('pairing', {})).catch((error: unknown) => {
+      if (error instanceof GatewayError) return report;
+      throw error;
+    });
+  }
+  return report;
+}
+
+export const clusterForget = defineCommand({
+  path: 'cluster forget',
+  access: 'configure',
+  help: 'believe a node nothing any more: a dead one, before another machine takes its place',
+  args: { node: { type: 'argument', help: 'its name' }, force: { type: 'flag', help: 'although it is alive' } },
+  async run(context, { node, force }) {
+    await asked(() => context.clusterd(client => client.call('forget', { node, force, author: author(context) })));
+    context.out(`${node} is forgotten: its certificate is worth nothing here; for another machine in its place: vlink cluster pair`);
+    return 0;
+  },
+});

@@ -1,0 +1,137 @@
+/** Pairing as vlink asks for it, the same on a node that stands alone and on one of a pair. */
+import { existsSync } from 'node:fs';
+import type { ClusterdRequests, PairingReport } from '#contracts/clusterd.ts';
+import type { Author } from '#contracts/configd.ts';
+import { pairOf } from '#core/config/cluster-schema.ts';
+import type { GatewayConfig } from '#core/config/schema.ts';
+import { GatewayError } from '#core/result.ts';
+import type { Clock } from '#kit/clock.ts';
+import { Counters } from '#kit/counters.ts';
+import type { Log } from '#kit/log.ts';
+import { type PairTrust, forgetTrust, readTrust, trustPath, writeTrust } from '#kit/pair-trust.ts';
+import type { Random } from '#kit/random.ts';
+import type { RpcHandlers } from '#kit/rpc.ts';
+import { joinPair } from './pairing-guest.ts';
+import { PairingHost } from './pairing-host.ts';
+import { PairingPlace } from './pairing-place.ts';
+
+export type PairingRequests = Pick<ClusterdRequests, 'pair' | 'pairing' | 'join' | 'forget'>;
+
+export interface PairingOptions {
+  readonly configPath: string;
+  readonly config: () => GatewayConfig;
+  readonly release: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The trust that is in force from now on. */
+  readonly onTrust: (trust: PairTrust | undefined) => Promise<void>;
+  /** Heartbeats of the other node are heard. */
+  readonly peerAlive: () => boolean;
+}
+
+export class Pairing implements AsyncDisposable {
+  readonly #options: PairingOptions;
+  readonly #place: PairingPlace;
+  readonly #host: PairingHost;
+  readonly counters = new Counters();
+  #joining = false;
+  #joinEnded: string | null = null;
+
+  constructor(options: PairingOptions) {
+    this.#options = options;
+    this.#place = new PairingPlace(options.configPath, options.config);
+    this.#host = new PairingHost({ ...options, place: this.#place, counters: this.counters, keep: trust => writeTrust(this.#path, trust) });
+  }
+
+  handlers(): RpcHandlers<PairingRequests> {
+    return {
+      pairing: () => this.#report(),
+      pair: async ({ minutes, terms, author }) => {
+        this.#mustBeUnpaired();
+        const who = actor(author);
+        const opened = await this.#host.open(minutes, terms, who);
+        await this.#place.audit(who, 'cluster.pair.open', `${minutes} minutes`, 'done');
+        return opened;
+      },
+      join: ({ author, ...asked }) => this.#join(asked, actor(author)),
+      forget: ({ node, force, author }) => this.#forget(node, force, actor(author)),
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#host[Symbol.asyncDispose]();
+  }
+
+  get #path(): string {
+    return trustPath(this.#options.config().state.directory);
+  }
+
+  #report(): PairingReport {
+    const config = this.#options.config();
+    return { node: config.node.name, alone: pairOf(config) === undefined, paired: this.#trust()?.peer ?? null, window: this.#host.report, last: this.#host.last ?? this.#joinEnded };
+  }
+
+  /** What cannot be used counts as none: whoever pairs anew replaces it. */
+  #trust(): PairTrust | undefined {
+    try {
+      return readTrust(this.#path);
+    } catch (error) {
+      if (error instanceof GatewayError) return undefined;
+      throw error;
+    }
+  }
+
+  #mustBeUnpaired(): void {
+    const trust = this.#trust();
+    if (trust !== undefined) throw new GatewayError('CONFLICT', { why: `this node is paired with ${trust.peer}: vlink cluster forget ${trust.peer} comes first` });
+  }
+
+  async #join(asked: Parameters<typeof joinPair>[0], author: Author): Promise<{ readonly node: string; readonly peer: string }> {
+    this.#mustBeUnpaired();
+    if (this.#joining) throw new GatewayError('CONFLICT', { why: 'this node is joining a pair just now' });
+    this.#joining = true;
+    this.#joinEnded = null;
+    try {
+      await this.#host.close();
+      const trust = await joinPair(asked, author, { ...this.#options, place: this.#place });
+      writeTrust(this.#path, trust);
+      await this.#options.onTrust(trust);
+      await this.#place.audit(author, 'cluster.join', trust.peer, 'done');
+      // Whoever asked has his answer before daemons start anew, this one too.
+      setImmediate(() => void this.#inForce(author, trust.peer));
+      return { node: trust.own, peer: trust.peer };
+    } catch (error) {
+      this.counters.add('pairing.join-failed');
+      throw error;
+    } finally {
+      this.#joining = false;
+    }
+  }
+
+  async #inForce(author: Author, peer: string): Promise<void> {
+    const { log } = this.#options;
+    try {
+      this.#joinEnded = await this.#place.commit(author, `joined ${peer}`);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#joinEnded = error.message;
+    }
+    if (this.#joinEnded !== null) log.error({ why: this.#joinEnded }, 'pairing.not-committed');
+  }
+
+  async #forget(node: string, force: boolean, author: Author): Promise<null> {
+    const trust = this.#trust();
+    const known = trust?.peer ?? (existsSync(this.#path) ? node : undefined);
+    if (known === undefined) throw new GatewayError('BAD_REQUEST', { why: 'this node is paired with nobody' });
+    if (known !== node) throw new GatewayError('BAD_REQUEST', { why: `this node is paired with ${known}, not with ${node}` });
+    if (!force && this.#options.peerAlive()) throw new GatewayError('CONFLICT', { why: `${node} is alive: switch it off first, or forget it with --force` });
+    forgetTrust(this.#path);
+    await this.#options.onTrust(undefined);
+    await this.#place.audit(author, 'cluster.forget', node, 'done');
+    return null;
+  }
+}
+
+/** His candidate of the configuration is another one. */
+const actor = ({ user, address }: Author): Author => ({ user, via: 'system', address });
