@@ -24,6 +24,8 @@ export interface RelayRigOptions {
   /** Further sections, e.g. `outlets`. */
   readonly sections?: LabOptions['config'];
   readonly instances?: number;
+  /** Of the gateway: where it runs, and what stands in its environment. */
+  readonly lab?: Pick<LabOptions, 'directory' | 'env' | 'mediaPorts'>;
 }
 
 export interface RelayRig extends AsyncDisposable {
@@ -54,7 +56,7 @@ export async function openRelayRig(options: RelayRigOptions): Promise<RelayRig> 
       ...(sections.media !== undefined && { media: sections.media }),
       upstreams: platforms.map(({ id, address, port }, index) => ({ name: `city${index}`, id, address, port, localId: localId(index), password: PASSWORD, retryS: 1, ...sections.upstream, ...sections.upstreams?.[index] })),
     }) as NonNullable<LabOptions['config']>;
-  const gateway = opening.use(await LabGateway.open({ instances: options.instances ?? 1, config: configOf(options) }));
+  const gateway = opening.use(await LabGateway.open({ ...options.lab, instances: options.instances ?? 1, config: configOf(options) }));
   let rpc = await gateway.rpc();
   opening.defer(() => rpc[Symbol.asyncDispose]());
   const cameras: CameraSimulator[] = [];

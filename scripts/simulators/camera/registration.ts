@@ -75,6 +75,12 @@ export class Registration {
     if (this.#state === 'idle' || this.#state === 'waiting') void this.#register(true);
   }
 
+  /** The refresh that is due later, now; throws when it is refused. */
+  async again(): Promise<void> {
+    await this.#register(false);
+    if (this.#state !== 'registered') throw new Error(`${this.#options.deviceId}: REGISTER was answered ${this.lastStatus}`);
+  }
+
   /** Settles at the next 200, at once when registered already. */
   registered(): Promise<void> {
     return this.#state === 'registered' ? Promise.resolve() : new Promise(resolve => this.#waiting.push(resolve));
