@@ -14,6 +14,7 @@ import type { Log } from './log.ts';
 import { openRedis, type RedisLink, type RedisPlace } from './redis-link.ts';
 import { isBehind, lastEntry, readLog, readTable, readTerm, wholeMark } from './redis-state.ts';
 import type { SqliteStore } from './sqlite-store.ts';
+import type { RowChange } from './store-rows.ts';
 import { TABLE_NAMES } from './sqlite-tables.ts';
 
 /** How long one look at the stream lasts; the mark is looked at in between. */
@@ -26,6 +27,10 @@ export interface RedisFollowerOptions {
   readonly place: RedisPlace;
   readonly clock: Clock;
   readonly log: Log;
+  /** It has everything, first or again. */
+  readonly onWhole?: () => void;
+  /** These came after that. */
+  readonly onTaken?: (changes: readonly RowChange[]) => void;
 }
 
 export class RedisFollower implements AsyncDisposable {
@@ -121,6 +126,7 @@ export class RedisFollower implements AsyncDisposable {
     this.#term = term;
     this.#mark = mark;
     this.#at = at;
+    this.#options.onWhole?.();
   }
 
   async #isOff(): Promise<boolean> {
@@ -135,6 +141,7 @@ export class RedisFollower implements AsyncDisposable {
       this.#options.store.rows.apply(changes);
       this.taken += changes.length;
       this.#at = id;
+      this.#options.onTaken?.(changes);
     }
     return entries.length > 0;
   }

@@ -27,9 +27,11 @@ import { sipdRequestSchemas } from '#kit/request-schemas.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
 import type { RpcPeer } from '#kit/rpc-peers.ts';
 import type { SqliteStore } from '#kit/sqlite-store.ts';
+import type { RowChange } from '#kit/store-rows.ts';
 import { Farewell } from './farewell.ts';
 import type { WhenKept } from './alarms.ts';
 import { Gateway, type GatewayHandlers } from './gateway.ts';
+import { rehearse } from './rehearsal.ts';
 
 /** keepalived tells of an address in the moment that it adds it. */
 const BIND_WITHIN_MS = 1000;
@@ -64,6 +66,8 @@ export class Duty implements AsyncDisposable {
   #promoting = false;
   /** What clusterd said last. */
   #word: PairWord | undefined;
+  readonly #rehearsed = new Set<'state' | 'session'>();
+  #rehearsing: Promise<void> = Promise.resolve();
   #closed = false;
   /** One change at a time. */
   #changing: Promise<unknown> = Promise.resolve();
@@ -130,6 +134,7 @@ export class Duty implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await this.#changing;
+    await this.#rehearsing;
     await this.#letGo(false);
     await this.#farewell.now();
     await this.#follower?.[Symbol.asyncDispose]();
@@ -144,7 +149,16 @@ export class Duty implements AsyncDisposable {
   #follow(): void {
     if (this.#closed || this.#follower !== undefined) return;
     const { store, log } = this.#options;
-    this.#follower = new RedisFollower({ store, place: this.#place, clock, log });
+    this.#follower = new RedisFollower({ store, place: this.#place, clock, log, onWhole: () => this.#rehearse(false), onTaken: changes => this.#rehearse(changes.some(isSession)) });
+  }
+
+  /** Once with what there is, and once more with the first session. What was active before needs none. */
+  #rehearse(hasSession: boolean): void {
+    const scope = hasSession ? 'session' : 'state';
+    if (this.#promoting || this.#closed || this.#rehearsed.has(scope) || this.#rehearsed.has('session')) return;
+    this.#rehearsed.add(scope);
+    const { store, log, config } = this.#options;
+    this.#rehearsing = this.#rehearsing.then(() => rehearse({ config: config.current, store, log }));
   }
 
   async #takeUp(term: number): Promise<void> {
@@ -162,6 +176,7 @@ export class Duty implements AsyncDisposable {
     if (this.#word !== undefined) gateway.media.pairSaid(this.#word);
     await gateway.start({ takesOver: true });
     const handlers = gateway.handlers(params => this.#answerReload(params));
+    this.#rehearsed.add('session');
     this.#active = { gateway, handlers, mirror, term, closer: opening.release() };
     if (this.#word !== undefined) gateway.media.pairSaid(this.#word);
     failing.release();
@@ -174,7 +189,7 @@ export class Duty implements AsyncDisposable {
     const { config, log, store } = this.#options;
     for (;;) {
       try {
-        return await Gateway.open(config.current, log, opening, store, whenKept);
+        return await Gateway.open(config.current, log, opening, store, { whenKept });
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         const isAbsent = code === 'EADDRNOTAVAIL' || message.includes('EADDRNOTAVAIL');
@@ -221,3 +236,6 @@ export class Duty implements AsyncDisposable {
     return this.gateway?.refusalOf(next) ?? null;
   }
 }
+
+/** Of somebody who watches (session-store.ts). */
+const isSession = ({ table, row }: RowChange): boolean => table === 'sessions' && row?.includes('"viewer"') === true;

@@ -53,6 +53,7 @@ import { Views } from './views.ts';
 import { Voice } from './voice.ts';
 
 const AT_ONCE: WhenKept = run => run();
+const same = (endpoint: SipEndpoint): SipEndpoint => endpoint;
 
 export class Gateway {
   readonly endpoint: SipEndpoint;
@@ -183,8 +184,8 @@ export class Gateway {
     this.rows = new Rows({ ...common, inlets: this.inlets, devices: this.devices, catalogs: this.catalogs, upstreams: this.upstreams, views: this.views, relay: this.relay, media: this.media, attempts, legMemory });
   }
 
-  /** `store`: opened by the caller, who closes it too. */
-  static async open(config: GatewayConfig, log: Log, closer: Closer, store: SqliteStore, whenKept = AT_ONCE): Promise<Gateway> {
+  /** `store`: opened by the caller, who closes it too. `dress`: what the rest sees in place of the endpoint. */
+  static async open(config: GatewayConfig, log: Log, closer: Closer, store: SqliteStore, { whenKept = AT_ONCE, dress = same }: { readonly whenKept?: WhenKept; readonly dress?: (endpoint: SipEndpoint) => SipEndpoint } = {}): Promise<Gateway> {
     // The endpoint asks about every datagram, and may do so before the rest stands.
     let gateway: Gateway | undefined;
     const isTrusted = (address: string): boolean => gateway !== undefined && (gateway.devices.isRegisteredAt(address) || gateway.upstreams.isAddress(address));
@@ -192,28 +193,14 @@ export class Gateway {
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
     const recorder = new SipRecorder(config.trace.sipKiB * 1024);
     const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
-    gateway = new Gateway(config, store, endpoint, recorder, log, closer, run => store.whenSynced(() => whenKept(run)));
+    gateway = new Gateway(config, store, dress(endpoint), recorder, log, closer, run => store.whenSynced(() => whenKept(run)));
     return gateway;
   }
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start({ takesOver = false }: { readonly takesOver?: boolean } = {}): Promise<void> {
-    this.inlets.configure();
-    this.#forgetStrangers();
-    this.relay.restore(takesOver);
-    this.subscriptions.restore();
-    // Whoever raises an alarm from now on is heard by those who see him, though they are not registered with yet.
-    this.views.configure();
-    this.upstreams.prepare(takesOver);
-    this.alarms.restore();
-    const routes = new Routes({ ...this, clock, log: this.#log, whenKept: this.#whenKept, config: () => this.#config });
-    this.endpoint.onRequest = incoming => routes.request(incoming);
-    this.endpoint.onInvite = incoming => routes.invite(incoming);
-    this.endpoint.onSubscribe = incoming => routes.subscribe(incoming);
-    this.endpoint.onFlowClosed = flow => {
-      this.devices.flowClosed(flow);
-      this.upstreams.flowClosed(flow);
-    };
+    this.takeIn(takesOver);
+    this.#listen();
     if (takesOver) {
       // Nobody above or below shall notice: what was promised goes on before the media stands.
       this.media.revival = (instance, client) => this.#revive(instance, client);
@@ -226,6 +213,29 @@ export class Gateway {
     this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
     else this.#goOn();
+  }
+
+  /** What ran before, from the store; nothing is sent. */
+  takeIn(takesOver: boolean): void {
+    this.inlets.configure();
+    this.#forgetStrangers();
+    this.relay.restore(takesOver);
+    this.subscriptions.restore();
+    // Whoever raises an alarm from now on is heard by those who see him, though they are not registered with yet.
+    this.views.configure();
+    this.upstreams.prepare(takesOver);
+    this.alarms.restore();
+  }
+
+  #listen(): void {
+    const routes = new Routes({ ...this, clock, log: this.#log, whenKept: this.#whenKept, config: () => this.#config });
+    this.endpoint.onRequest = incoming => routes.request(incoming);
+    this.endpoint.onInvite = incoming => routes.invite(incoming);
+    this.endpoint.onSubscribe = incoming => routes.subscribe(incoming);
+    this.endpoint.onFlowClosed = flow => {
+      this.devices.flowClosed(flow);
+      this.upstreams.flowClosed(flow);
+    };
   }
 
   #goOn(): void {

@@ -6,10 +6,13 @@ import { type ClusterConfig, type ClusterNodeConfig, bothCarryMedia } from '../c
 
 /** 20 ms flaps on a busy machine. */
 const ADVERT_MS = 100;
-/** Of the SIP address equal on both: who goes first is not keepalived's question. */
-const PRIORITY = 100;
+/**
+ * Of the SIP address equal on both: who goes first is not keepalived's question. High, for a backup waits (256 - priority) / 256 of an
+ * advert longer (RFC 9568 6.1).
+ */
+const PRIORITY = 250;
 /** A media address prefers its own node; what keeps it on the other one is that node's veto. */
-const HOME_PRIORITY = 150;
+const HOME_PRIORITY = 254;
 const MEDIA_INSTANCE = 'viewlink-media-';
 const GARP_REPEAT = 3;
 const GARP_REFRESH_S = 10;

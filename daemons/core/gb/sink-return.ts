@@ -16,8 +16,10 @@ import { assertNever } from '../result.ts';
 import { TimerTable } from '../timers.ts';
 import { type Ms, addMs } from '../units.ts';
 
-/** Peers that notice connect at once, and listeners that are still there answer at once; the others wait for our word. */
-export const RETURN_PATIENCE_MS = 700;
+/** Peers that notice connect at once; the others wait for our word. */
+export const RETURN_PATIENCE_MS = 300;
+/** Listeners that are still there answer at once. */
+export const RETURN_DIAL_MS = 700;
 /** From the answer to our re-INVITE to the connection. */
 export const RETURN_CONNECT_MS = 8000;
 /** Final answer to the re-INVITE. */

@@ -11,7 +11,7 @@ await t.test('who connects again by himself, or still listens, is not asked', as
   for (const listens of [true, false]) {
     const session = new SinkReturn({ listens });
     t.same(session.handle({ type: 'opened-anew' }, at(0)), []);
-    t.same(session.handle({ type: 'connected' }, at(300)), [{ type: 'back' }]);
+    t.same(session.handle({ type: 'connected' }, at(200)), [{ type: 'back' }]);
     t.equal(session.deadline, Infinity);
     t.same(session.handle(closed, at(900)), [], 'what ends it later is not its business');
   }
