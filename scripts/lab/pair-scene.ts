@@ -7,7 +7,7 @@ import { pause } from '../simulators/common/names.ts';
 import { Platform, type PlatformOptions } from '../simulators/platform/platform.ts';
 import type { Play } from '../simulators/platform/play.ts';
 import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
-import { PairLab, type PairNode, type PairOptions, SIP_ADDRESS, WORLD } from './pair.ts';
+import { PairLab, type PairOptions, SIP_ADDRESS, WORLD } from './pair.ts';
 
 const CITY_ID = '33010000002000000001';
 export const CITY_LOCAL_ID = '33010000002000000099';
@@ -42,21 +42,22 @@ export async function openPairScene(channels: number, { transports = ['udp'], pi
   const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1, keepaliveS: 5 }];
   const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
   const lab = opening.use(await PairLab.open({ cluster, config: { upstreams, devices, ...config } }));
-  const first = await lab.active(60_000);
+  await lab.active(60_000);
   const cameras: CameraSimulator[] = [];
   for (const i of transports.keys()) cameras.push(opening.use(await CameraSimulator.open({ id: cameraId(i), localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels, ...(pictures === undefined ? {} : { pictures }) })));
   await Promise.all(cameras.map(camera => camera.registered()));
   await platform.waitRegistered(CITY_LOCAL_ID, 30_000);
-  const ids = await publishedIds(first, cameras, channels);
+  const ids = await publishedIds(lab, cameras, channels);
   const closer = opening.release();
   return { lab, platform, camera: cameras[0]!, cameras, ids, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
 }
 
-async function publishedIds(node: PairNode, cameras: readonly CameraSimulator[], channels: number): Promise<readonly string[]> {
-  await using rpc = await node.sipd();
+/** Asked of whoever is active: on a busy machine that may be the other one by now. */
+async function publishedIds(lab: PairLab, cameras: readonly CameraSimulator[], channels: number): Promise<readonly string[]> {
   const wanted = cameras.length * channels;
   for (const limit = clock.now() + CATALOGUE_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
-    const { rows } = await rpc.call('listChannels', { limit: wanted });
+    await using rpc = await (await lab.active()).sipd();
+    const { rows } = await rpc.call('listChannels', { limit: wanted }).catch(() => ({ rows: [] }));
     if (rows.length === wanted && rows.every(({ mapped }) => mapped.length === 1)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(({ mapped }) => mapped[0]!.id));
   }
   throw new Error(`not every channel within ${CATALOGUE_MS} ms`);

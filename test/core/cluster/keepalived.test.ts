@@ -57,7 +57,7 @@ t.test('keepalived and Redis take what is written for them', async t => {
   }
   t.same([...together.matchAll(/vrrp_instance (\S+)/g)].map(([, name]) => name), ['viewlink'], 'without media addresses there is one address to move');
   const instances = [...text.matchAll(/vrrp_instance (\S+) \{.*?virtual_router_id (\d+)\n  priority (\d+)\n.*?track_file \{\s+(\S+)\s.*?virtual_ipaddress \{\s+(\S+)/gs)].map(([, ...parts]) => parts);
-  t.same(instances, [['viewlink', '51', '100', 'veto', '10.97.0.100/24'], ['viewlink-media-a', '52', '150', 'media_own', '10.97.0.101/24'], ['viewlink-media-b', '53', '100', 'media_other', '10.97.0.102/24']]);
+  t.same(instances, [['viewlink', '51', '250', 'veto', '10.97.0.100/24'], ['viewlink-media-a', '52', '254', 'media_own', '10.97.0.101/24'], ['viewlink-media-b', '53', '250', 'media_other', '10.97.0.102/24']]);
   const addresses = spawnSync('sh', ['-c', releaseScript().replaceAll('/run/viewlink/cluster/keepalived.conf', files.keepalived).replaceAll('/sbin/ip', 'echo')], { encoding: 'utf8' }).stdout;
   t.equal(addresses, movingAddresses(config.cluster).map(address => `address del ${address} dev eth0\n`).join(''), 'what a killed keepalived leaves behind is found again, all of it');
   for (const line of ['unicast_src_ip 10.97.0.1', 'nopreempt', '10.97.0.102/24 dev eth0', 'advert_int 0.1']) t.ok(text.includes(line), line);
