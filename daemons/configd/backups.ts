@@ -1,8 +1,10 @@
 /** Everything that is needed to make this machine anew: the configuration, its kept revisions, and the keys of their secrets. */
 import { z } from 'zod';
 import type { CommitResult } from '#contracts/configd.ts';
+import { KEPT_IN_PAIR, localSteps } from '#core/config/local-keys.ts';
 import { GatewayError } from '#core/result.ts';
 import { openBackup, sealBackup } from '#kit/backup-file.ts';
+import { editText } from '#kit/config-edit.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import type { Random } from '#kit/random.ts';
 import { formatKeyRing, parseKeyRing } from '#kit/secret-box.ts';
@@ -30,6 +32,7 @@ export interface BackupsDeps {
   readonly changes: Changes;
   readonly random: Random;
   readonly wallMs: () => number;
+  readonly inPair: () => boolean;
 }
 
 export class Backups {
@@ -43,6 +46,16 @@ export class Backups {
     const { secrets, editor, random, wallMs } = this.#deps;
     const made: Content = { madeAtWallMs: wallMs(), keys: formatKeyRing(secrets.ring), text: editor.current().text, revisions: this.#history() };
     return await sealBackup(JSON.stringify(made), passphrase, random);
+  }
+
+  /** In a pair a backup brings back what both have, and neither who they are nor what belongs to this machine. */
+  #ofThisNode(text: string): string {
+    const { editor, inPair } = this.#deps;
+    if (!inPair()) return text;
+    const read = editor.read(text);
+    const result = editText(read, localSteps(read.value, editor.current().value, KEPT_IN_PAIR), { stored: true });
+    if (!result.ok) throw new GatewayError('BAD_REQUEST', { why: result.why });
+    return result.read.text;
   }
 
   #history(): Content['revisions'] {
@@ -65,6 +78,6 @@ export class Backups {
     const ring = parseKeyRing(read.data.keys);
     const reseal = (text: string): string => secrets.resealText(editor.read(text), ring);
     if (revisions.rows(2).length < 2) for (const { text, reason, ...facts } of read.data.revisions) revisions.add({ ...facts, text: reseal(text), reason: `backup: ${reason}` });
-    return await changes.replace(reseal(read.data.text), { action: 'config.restore', ...by, reason: 'restored from a backup' });
+    return await changes.replace(this.#ofThisNode(reseal(read.data.text)), { action: 'config.restore', ...by, reason: 'restored from a backup' });
   }
 }

@@ -11,6 +11,7 @@ import type { Candidates } from './candidates.ts';
 import type { Changes } from './changes.ts';
 import type { Commits } from './commits.ts';
 import type { Editor } from './editor.ts';
+import type { HeldLine } from './held-line.ts';
 import type { PairAudit } from './pair-audit.ts';
 import type { PairCommits } from './pair-commits.ts';
 import type { Pair } from './pair.ts';
@@ -26,6 +27,7 @@ export interface HandlersDeps {
   readonly audit: AuditLog;
   readonly schemaVersion: number;
   readonly secrets: Secrets;
+  readonly held: HeldLine;
   readonly pair: Pair;
   readonly pairCommits: PairCommits;
   readonly pairAudit: PairAudit;
@@ -57,11 +59,13 @@ function textHandlers({ revisions, candidates, editor, changes, commits, schemaV
 }
 
 /** What does: in a pair on the active node. */
-function changeHandlers({ revisions, changes, commits, backups, audit, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
+function changeHandlers({ revisions, changes, commits, backups, audit, held, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
   const FORWARDED = { where: 'forwarded' } as const;
   const confirm = async (author: Author): Promise<{ readonly revision: number }> => {
     const revision = await commits.confirm();
     audit.record({ author, action: 'config.confirm', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: '' });
+    // What is confirmed must not be returned by the node that takes over.
+    await pair.reached();
     return { revision };
   };
   return {
@@ -75,7 +79,7 @@ function changeHandlers({ revisions, changes, commits, backups, audit, pair, pai
       return { fileBase64: Buffer.from(file).toString('base64') };
     },
     restore: params => pairCommits.wherever(params.where, () => backups.restore({ author: params.author, confirmMinutes: params.confirmMinutes ?? null }, Buffer.from(params.fileBase64, 'base64'), params.passphrase), (link, options) => link.call('restore', { ...params, ...FORWARDED }, options)),
-    rotateSecrets: ({ author, reason }) => changes.rotate(author, reason, pair.role !== null && !pair.role.active, () => pairAudit.reseal()),
+    rotateSecrets: ({ author, reason }) => changes.rotate(author, reason, pair.role !== null && !pair.role.active, () => (pairAudit.reseal(), held.reseal())),
     factoryReset: ({ author, reason, confirmMinutes = null }) => {
       if (pair.role?.active === true && pair.peer !== null) throw new GatewayError('NOT_PERMITTED', { why: 'this node is the active one of a pair: give the role to the other one first (vlink cluster switch)' });
       return changes.factoryReset(author, reason, confirmMinutes);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
 import { pairOf } from '#core/config/cluster-schema.ts';
 import { Following, type FollowInput, type FollowOutput, type OwnLine, type ToldLine } from '#core/config/following.ts';
-import { openAsides } from '#core/config/line.ts';
+import { missingRows, openAsides, precedence, strayRows } from '#core/config/line.ts';
 import { msUntilReturn } from '#core/config/pending.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
@@ -20,6 +20,7 @@ import type { Log } from '#kit/log.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import { RpcLink } from '#kit/rpc-link.ts';
 import type { Adoption } from './adoption.ts';
+import type { HeldLine } from './held-line.ts';
 import type { PairAudit } from './pair-audit.ts';
 import type { PairLine } from './pair-line.ts';
 import { PairReached } from './pair-reached.ts';
@@ -35,6 +36,7 @@ export interface PairDeps {
   readonly directory: string;
   readonly revisions: ConfigRevisions;
   readonly line: PairLine;
+  readonly held: HeldLine;
   readonly adoption: Adoption;
   readonly audit: PairAudit;
   readonly release: string;
@@ -81,6 +83,7 @@ export class Pair implements AsyncDisposable {
     const role = new PairRole(directory, clock, log);
     const link: PeerLink = new RpcLink(join(directory, 'peer', 'configd.sock'), { clock, log, onUp: client => this.#found(client), onDown: () => this.#lost(), onEvent: () => this.#feed({ type: 'news' }) });
     this.#mates = { id, own, peer, role, link, following: new Following(), reached: new PairReached(clock) };
+    await this.#tryHeld(this.#mates);
     await Promise.all([role.start(), link.start()]);
   }
 
@@ -166,7 +169,7 @@ export class Pair implements AsyncDisposable {
       revision: revisions.current,
       peer: { node: mates.peer, reached: told !== null, revision: told?.current ?? null, release: told?.release ?? null },
       inStep: told !== null && mates.following.found === 'same',
-      held: mates.following.held,
+      held: mates.following.held ?? this.#deps.held.why,
       asides: openAsides(line.rows(), revisions.current),
       refusals: adoption.refusals,
     };
@@ -200,6 +203,7 @@ export class Pair implements AsyncDisposable {
         case 'fetch': return await this.#fetch(mates, output);
         case 'take':
           await this.#deps.adoption.take(output.takeover, mates);
+          this.#deps.held.drop();
           return { type: 'taken' };
       }
     } catch (error) {
@@ -216,8 +220,17 @@ export class Pair implements AsyncDisposable {
     this.#deps.audit.follow(peer, told.auditSequence, link);
     // Who is active decides where both changed: as it is now, not half a second ago.
     if (told.rows !== null) await role.ask();
-    else this.#deps.line.meet();
+    else {
+      this.#deps.line.meet();
+      this.#deps.held.drop();
+    }
     return told.rows === null ? null : { ...told, rows: told.rows };
+  }
+
+  /** What waited for `confirm` went on waiting. */
+  #asOfNow(told: ToldLine): ToldLine {
+    const { pending } = told;
+    return pending === null ? told : { ...told, pending: { ...pending, leftMs: Math.max(1, Math.min(pending.leftMs, pending.deadlineWallMs - this.#deps.clock.wall())) } };
   }
 
   async #fetch({ link, peer }: Mates, { row, told }: Extract<FollowOutput, { readonly type: 'fetch' }>): Promise<FollowInput> {
@@ -225,7 +238,36 @@ export class Pair implements AsyncDisposable {
     const why = await this.#deps.adoption.keep(row, text, told);
     if (why === null) return { type: 'fetched', revision: row.revision };
     this.#deps.log.error({ from: peer, why }, 'config.held');
+    await this.#keepHeld(link, told, why);
     return { type: 'held', why };
+  }
+
+  /** All of it that is not here. */
+  async #keepHeld(link: PeerLink, told: ToldLine, why: string): Promise<void> {
+    const { line, held } = this.#deps;
+    const texts: { revision: number; text: string }[] = [];
+    for (const { revision } of missingRows(line.rows(), told.rows)) texts.push({ revision, text: (await link.call('revisionText', { revision }, { timeoutMs: TEXT_MS })).text });
+    held.keep({ told, why, texts });
+  }
+
+  /** What an older release could not read: this one may. */
+  async #tryHeld(mates: Mates): Promise<void> {
+    const { held, adoption, line, revisions, log } = this.#deps;
+    const kept = held.read();
+    if (kept === null) return;
+    const { texts } = kept;
+    const told = this.#asOfNow(kept.told);
+    const own = { ...line.line!, active: false, rows: line.rows() };
+    const found = precedence(own, { ...told, active: true });
+    if (found !== 'theirs' && found !== 'yield') return held.drop();
+    for (const row of missingRows(own.rows, told.rows)) {
+      const text = texts.find(({ revision }) => revision === row.revision)?.text;
+      const why = text === undefined ? 'it is not all here' : await adoption.keep(row, text, told);
+      if (why !== null) return void log.error({ why }, 'config.still-held');
+    }
+    log.warn({ revision: told.current }, 'config.held-taken');
+    await adoption.take({ told, strays: found === 'yield' ? strayRows(own.rows, told.rows) : [] }, mates);
+    if (revisions.current === told.current) held.drop();
   }
 }
 

@@ -33,6 +33,7 @@ export function openAuditCopy(stateDirectory: string, name: string, ring: () => 
   return new AuditLog(join(auditCopiesIn(stateDirectory), name), { ...auditOptions(log), copy: true, head: { path: join(stateDirectory, `audit-copy-${name}-head`), ring, random: systemRandom } });
 }
 
+export const heldIn = (stateDirectory: string): string => join(stateDirectory, 'held');
 export const lineIn = (stateDirectory: string): string => join(stateDirectory, 'line.json');
 
 /** What is in force; null when it cannot be read. */

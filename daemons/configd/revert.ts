@@ -76,12 +76,12 @@ async function askConfigd(socket: string, pending: PendingFile): Promise<'return
     await using configd = await connectRpc<ConfigdRequests>(socket);
     const status = await configd.call('status', {}, { timeoutMs: ANSWER_MS });
     if (pending.phase === 'applying' || status.pending === null) return 'busy';
-    await configd.call('rollback', { author: WE, revision: pending.returnsTo, reason: 'not confirmed in time', confirmMinutes: null }, { timeoutMs: RETURN_MS });
+    await configd.call('rollback', { author: WE, revision: pending.returnsTo, reason: 'not confirmed in time', confirmMinutes: null, where: 'local' }, { timeoutMs: RETURN_MS });
     return 'returned';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    // It may just have done it by itself.
-    if (error.code === 'BAD_REQUEST') return 'busy';
+    // It may just have done it by itself; in a pair it is left to the active node, where that answers.
+    if (error.code === 'BAD_REQUEST' || error.code === 'CONFLICT' || error.code === 'NODE_STANDBY') return 'busy';
     return error.detail['timeoutMs'] === undefined ? 'gone' : 'hangs';
   }
 }

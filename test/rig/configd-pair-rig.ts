@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ClusterReport, NodeRole } from '#contracts/clusterd.ts';
-import type { PairReport } from '#contracts/configd.ts';
+import type { ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
 import type { ReloadAnswer, ReloadParams } from '#contracts/reload.ts';
 import { Closer } from '#kit/closer.ts';
 import { createLog } from '#kit/log.ts';
@@ -21,6 +21,7 @@ const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
 interface StandInRequests {
   report(params: Record<string, never>): ClusterReport;
 }
+type StandInConfigd = Pick<ConfigdRequests, 'pair' | 'line' | 'revisionText' | 'auditLog'>;
 interface DaemonRequests {
   reload(params: ReloadParams): ReloadAnswer;
 }
@@ -102,6 +103,12 @@ export class PairConfigd implements AsyncDisposable {
 
   get place() {
     return { configPath: this.configPath, stateDirectory: join(this.directory, 'configd'), socket: join(this.directory, 'run/configd.sock') };
+  }
+
+  /** Another release of configd, as far as the other node speaks to it. */
+  standIn(told: PeerLine, textOf: (revision: number) => string): Promise<AsyncDisposable> {
+    const loose = z.looseObject({}) as unknown as z.ZodType<never>;
+    return serveRpc<StandInConfigd>(this.place.socket, { pair: () => null, line: ({ mark }) => (mark === told.trail[0] ? { ...told, rows: null } : told), revisionText: ({ revision }) => ({ text: textOf(revision) }), auditLog: () => [] }, { validate: { pair: nothing, line: loose, revisionText: loose, auditLog: loose }, log: silent });
   }
 
   get file(): string {

@@ -1,6 +1,12 @@
 /** Two configds of a pair: one configuration, whoever of the two is asked, killed or cut off. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import t from 'tap';
+import type { PeerLine } from '#contracts/configd.ts';
 import type { GatewayError } from '#core/result.ts';
+import { systemRandom } from '#kit/random.ts';
+import { loadKeyRing } from '#kit/secret-box.ts';
+import { HeldLine } from '../../daemons/configd/held-line.ts';
 import { authorCalled, set } from '../rig/configd-rig.ts';
 import { openConfigdPair } from '../rig/configd-pair-rig.ts';
 import { until } from '../rig/until.ts';
@@ -171,6 +177,33 @@ t.test('each node has keys of its own, and new ones when it is told', async t =>
   await b.configd.start();
   await pair.inStep();
   t.equal(await b.revision(), 13);
+});
+
+t.test('fault 107: a revision of a newer release is kept raw and sealed, and taken by the release that can read it', async t => {
+  const before = await b.configd.call('line', { node: 'a', mark: '', held: null });
+  const row = { revision: 14, id: 'e'.repeat(24), atWallMs: 1, author: wang, reason: 'by a newer one', changes: 1, term: 9, aside: null, returned: false };
+  const told: PeerLine = { ...before, node: 'a', active: true, release: '99.0.0', term: 9, trail: ['f'.repeat(24), ...before.trail], rows: [row, ...before.rows!], current: 14 };
+  await a.configd.end('SIGTERM');
+  {
+    await using _newer = await a.standIn(told, () => `version: 4000\nfrobnicate: ${CANARY}-newer\n`);
+    await until('b says so', async () => (await b.report()).held !== null);
+    t.match(await b.report(), { revision: 13, inStep: false, held: /revision 14: .*newer release/, peer: { revision: 14, release: '99.0.0' } });
+    t.equal(await b.revision(), 13);
+  }
+  t.throws(() => execFileSync('grep', ['-r', CANARY, b.directory]), 'nowhere on the disk in the clear');
+  await b.configd.end('SIGKILL');
+  await b.configd.start();
+  t.match((await b.report()).held, /newer release/, 'and after its next start');
+  // A release that can read it, here of words that this one knows.
+  await b.configd.end('SIGTERM');
+  const text = b.file.replace('name: b', 'name: a').replace('level: debug', 'level: trace');
+  const { ring } = await loadKeyRing(b.configPath);
+  const held = new HeldLine(join(b.directory, 'configd/held'), () => ring, systemRandom);
+  held.keep({ ...held.read()!, texts: [{ revision: 14, text }] });
+  await b.configd.start();
+  t.match(await b.report(), { revision: 14, held: null });
+  t.match(b.file, /name: b\n[^]*level: trace/);
+  t.match(await rowsOf(b), [{ revision: 14, user: 'wang', reason: 'by a newer one', state: 'current' }]);
 });
 
 t.test('nothing of a secret stands in the journals', async t => {

@@ -26,9 +26,12 @@ function withoutLocal(value: Json, at: readonly string[]): Json | undefined {
   return rest.length === 0 ? undefined : Object.fromEntries(rest);
 }
 
-/** What makes the other node's document one of this machine: the local keys as they stand in `own`. */
-export function localSteps(theirs: Json, own: Json): readonly EditStep[] {
-  return LOCAL_KEYS.flatMap((keys): readonly EditStep[] => {
+/** What a restored backup leaves as it is on a node of a pair: the other one goes on with it. */
+export const KEPT_IN_PAIR: typeof LOCAL_KEYS = [...LOCAL_KEYS, ['cluster']];
+
+/** What makes a document of another machine one of this machine: the local keys as they stand in `own`. */
+export function localSteps(theirs: Json, own: Json, kept = LOCAL_KEYS): readonly EditStep[] {
+  return kept.flatMap((keys): readonly EditStep[] => {
     const [there, here] = [below(theirs, keys), below(own, keys)];
     const path = formatPath(keys.map(key => ({ key })));
     if (sameValue(there, here)) return [];
