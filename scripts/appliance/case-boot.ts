@@ -27,7 +27,7 @@ export default {
     await looks(vm, context);
     await configure(vm, gatewayConfig(ADDRESS));
     await units(vm, context);
-    const ssh = (...command: readonly string[]): string => execFileSync('ssh', ['-i', key, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `${USER}@${ADDRESS}`, ...command], { encoding: 'utf8', timeout: 120_000 });
+    const ssh = (...command: readonly string[]): string => execFileSync('ssh', ['-i', key, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `${USER}@${ADDRESS}`, ...command], { encoding: 'utf8', timeout: 600_000 });
     check(ssh('vlink', 'show', 'upstreams').includes('city'), 'with the key, vlink over SSH');
     await using platform = await openPlatform();
     await using camera = await openCamera(ADDRESS, CAMERAS);
