@@ -1,8 +1,8 @@
 /**
- * What a data partition holds after a power cut: every database is checked, and configd starts on it as it would in the machine. One
- * line of JSON. Runs in a mount namespace whose /run is empty (`lookAt`), because the daemons have their sockets there.
+ * What a disk holds after a power cut: every database is checked, and configd starts on it as it would on the machine. One line of
+ * JSON. Runs in a mount namespace where the disk is at its place and /run is empty (`lookAt`), because daemons have their sockets there.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -22,22 +22,40 @@ export interface Found {
   readonly waiting: readonly string[];
 }
 
-/** `data`: where the partition is mounted. */
-export function lookAt(data: string): Found {
-  const script = 'mount -t tmpfs run /run && exec "$0" "$1" "$2"';
-  const said = execFileSync('unshare', ['--mount', 'sh', '-c', script, process.execPath, import.meta.filename, data], { encoding: 'utf8', timeout: 240_000 });
+export interface Place {
+  /** The file system, in a file. */
+  readonly image: string;
+  /** Where it goes. */
+  readonly at: string;
+  /** Behind that: the configuration, the state of the daemons, and that of configd. */
+  readonly config: string;
+  readonly state: string;
+  readonly configd: string;
+  /** Of configd, as its configuration says. */
+  readonly socket: string;
+}
+
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** `image` is repaired as at a start (e2fsck -p), and changed by that. */
+export function lookAt(place: Place): Found {
+  const { status, stdout } = spawnSync('e2fsck', ['-p', place.image], { encoding: 'utf8' });
+  // Below 4 everything was repaired.
+  if (status === null || status >= 4) throw new Error(`e2fsck: ${stdout}`);
+  const script = 'mount -t tmpfs run /run && mount -o loop "$2" "$3" && exec "$0" "$1" "$4"';
+  const said = execFileSync('unshare', ['--mount', 'sh', '-c', script, process.execPath, import.meta.filename, place.image, place.at, JSON.stringify(place)], { encoding: 'utf8', timeout: 240_000, maxBuffer: MAX_ANSWER_BYTES });
   return JSON.parse(said.trim().split('\n').at(-1)!) as Found;
 }
 
-async function look(data: string): Promise<Found> {
-  const state = join(data, 'var/lib/viewlink');
+async function look({ at, config, state: stateIn, configd, socket }: Place): Promise<Found> {
+  const state = join(at, stateIn);
   const databases = readdirSync(state, { recursive: true, encoding: 'utf8' }).filter(name => /\.(sqlite3|db)$/.test(name));
   const broken = databases.flatMap(name => query(join(state, name), 'PRAGMA integrity_check').flatMap(row => (row['integrity_check'] === 'ok' ? [] : [`${name}: ${String(row['integrity_check'])}`])));
   const rowsOf = (file: string, sql: string): Row[] => databases.filter(name => name.endsWith(file)).flatMap(name => query(join(state, name), sql));
   const waiting = rowsOf('sipd.sqlite3', 'SELECT json FROM outbox').map(({ json }) => (JSON.parse(String(json)) as { alarm: { description: string } }).alarm.description);
   const seen = rowsOf('alarms.sqlite3', 'SELECT alarmId FROM alarms WHERE ackUser IS NOT NULL').map(({ alarmId }) => Number(alarmId));
-  await using _configd = await DaemonProcess.start({ name: 'configd', entry: 'daemons/configd/main.ts', args: ['--config', join(data, 'etc/viewlink/gateway.yaml'), '--state', join(state, 'configd')], readyEvent: 'configd.ready', logPath: join(data, 'configd.log') });
-  await using rpc = await connectRpc<ConfigdRequests>('/run/viewlink/configd.sock');
+  await using _configd = await DaemonProcess.start({ name: 'configd', entry: 'daemons/configd/main.ts', args: ['--config', join(at, config), '--state', join(at, configd)], readyEvent: 'configd.ready', logPath: join(at, 'configd-after.log') });
+  await using rpc = await connectRpc<ConfigdRequests>(socket);
   const { revision } = await rpc.call('status', {});
   const { brokenAt, why } = await rpc.call('auditVerify', {}, { timeoutMs: 60_000 });
   return { databases: databases.length, broken, revision, audit: brokenAt === null ? null : `entry ${brokenAt}: ${why ?? ''}`, seen, waiting };
@@ -54,4 +72,4 @@ function query(path: string, sql: string): Row[] {
   }
 }
 
-if (process.argv[1] === import.meta.filename) process.stdout.write(`${JSON.stringify(await look(process.argv[2]!))}\n`);
+if (process.argv[1] === import.meta.filename) process.stdout.write(`${JSON.stringify(await look(JSON.parse(process.argv[2]!) as Place))}\n`);

@@ -23,7 +23,6 @@ export default {
     vm.start();
     await answerQuestions(vm, 'node-a', ADDRESS, readFileSync(`${key}.pub`, 'utf8').trim());
     say('the questions are answered');
-    say(await startTime(vm));
     await looks(vm, context);
     await configure(vm, gatewayConfig(ADDRESS));
     await units(vm, context);
@@ -37,6 +36,7 @@ export default {
     check(ssh('vlink', 'show', 'devices').includes(camera.device.id), 'the device is shown');
     check((await vm.must("journalctl -b -p 3 --no-pager -q -u 'viewlink-*' | tail -5")) === '', 'no error in the journal of the daemons');
     await keepAnswered(context, vm);
+    say(await startTime(vm));
     await shutDown(vm);
     check(true, 'it switches itself off');
   },

@@ -6,13 +6,14 @@ import { systemClock as clock } from '#kit/clock.ts';
 import { enterWorld } from '../lab/pair.ts';
 import type { Case } from './case.ts';
 import boot from './case-boot.ts';
+import cuts from './case-cuts.ts';
 import hardware from './case-hardware.ts';
 import install from './case-install.ts';
 import pair from './case-pair.ts';
 import power from './case-power.ts';
 import update from './case-update.ts';
 
-const CASES: readonly Case[] = [boot, update, hardware, install, pair, power];
+const CASES: readonly Case[] = [boot, update, hardware, install, pair, power, cuts];
 const USAGE = `image/test [--built FOLDER] [--cuts N] [--starts N] [--keep] [CASE...]
 ${CASES.map(({ name, help }) => `  ${name.padEnd(10)} ${help}`).join('\n')}
 What was seen goes to FOLDER/transcript.txt too (FOLDER: .cache/image when left out). --keep: the machines of a case that went well stay.

@@ -20,7 +20,7 @@ export const DEVICE_ID = '34020000001180000001';
 /** Two groups of pictures of the footage. */
 const PICTURES = 100;
 /** A processor that is emulated wakes up slowly. */
-const SLOW_MS = 240_000;
+const SLOW_MS = 600_000;
 
 /** Of a gateway at this address; sections over or beside these come behind. */
 export function gatewayConfig(address: string): Record<string, unknown> {
