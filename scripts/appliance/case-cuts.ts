@@ -20,7 +20,7 @@ import { pause } from '../simulators/common/names.ts';
 import { Platform } from '../simulators/platform/platform.ts';
 import { lookAt } from './after-cut.ts';
 import type { Case, CaseContext } from './case.ts';
-import { CITY_ID, CITY_LOCAL_ID } from './surroundings.ts';
+import { camerasSeen, CITY_ID, CITY_LOCAL_ID } from './surroundings.ts';
 import { copyOf, judge, nothingTold, type Told, untilHeard, writeFromOutside } from './told.ts';
 import { run } from './vm.ts';
 
@@ -45,7 +45,7 @@ export default {
     await using closer = new Closer();
     const disk = openDisk(context, closer);
     const platform = closer.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: '127.0.0.1' }));
-    const silent = Array.from({ length: SILENT }, (_, i) => ({ name: `silent-${i}`, id: `330200000020000000${String(i).padStart(2, '0')}`, address: '127.0.0.1', port: 5999, localId: `3302000000200000009${i % 10}`, password: 'nobody' }));
+    const silent = Array.from({ length: SILENT }, (_, i) => ({ name: `silent-${i}`, id: `330200000020000000${String(i).padStart(2, '0')}`, address: '127.0.0.1', port: 5999, localId: `33020000002000000${900 + i}`, password: 'nobody', alarms: false }));
     const config = {
       upstreams: [{ name: 'city', id: CITY_ID, address: '127.0.0.1', port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1 }, ...silent],
       devices: { subscribe: { catalog: true } },
@@ -56,14 +56,16 @@ export default {
     closer.use(await startHealthd(lab));
     const camera = closer.use(await CameraSimulator.open({ id: '34020000001180000001', platform: { id: LAB_ID, address: '127.0.0.1', port: lab.sipPort }, password: LAB_PASSWORD, channels: CHANNELS }));
     await camera.registered();
-    await platform.waitRegistered(CITY_LOCAL_ID, 30_000);
+    await camerasSeen(platform, CHANNELS);
     const told = nothingTold();
     const ending = new AbortController();
     // The platform hears nothing meanwhile, so that every alarm waits on the disk.
     platform.noticePolicy = () => 'drop';
-    const writers = [writeFromOutside(camera, told, ending.signal, BETWEEN_ALARMS_MS), commit(lab, told, ending.signal), see(lab, told, ending.signal)];
-    await until(() => told.alarms.size > 0 && told.revision > 0 && told.seen.size > 0 && told.catalogueChanges > 0);
-    for (let cut = 1; cut <= cuts && told.alarms.size < MAX_WAITING; cut++) {
+    const writers = Promise.all([writeFromOutside(camera, told, ending.signal, BETWEEN_ALARMS_MS), commit(lab, told, ending.signal), see(lab, told, ending.signal)]);
+    let failed: unknown;
+    writers.catch((error: unknown) => (failed = error));
+    await until(() => failed !== undefined || told.alarms.size > 0 && told.revision > 0 && told.seen.size > 0 && told.catalogueChanges > 0);
+    for (let cut = 1; failed === undefined && cut <= cuts && told.alarms.size < MAX_WAITING; cut++) {
       await pause(clock, SHORTEST_MS + systemRandom.int(LONGEST_MS - SHORTEST_MS));
       const before = copyOf(told);
       disk.copy();
@@ -71,7 +73,7 @@ export default {
       if (cut % 10 === 0 || cut === cuts) say(`cut ${cut}: ${line}`);
     }
     ending.abort();
-    await Promise.all(writers);
+    await writers;
     platform.noticePolicy = undefined;
     const missing = await untilHeard(platform, told.alarms, HEARD_LIMIT_MS);
     check(missing.length === 0, `${cuts} cuts: nothing lost, nothing damaged; the platform hears again, and all ${told.alarms.size} alarms are there ${missing.join(', ')}`);
@@ -91,7 +93,8 @@ function openDisk({ work }: CaseContext, closer: Closer): CutDisk {
   run('mkfs.xfs', ['-q', '-m', 'reflink=1', outside]);
   const mount = (...args: readonly [string, string]): void => {
     run('mount', ['-o', 'loop', ...args]);
-    closer.defer(() => run('umount', [args[1]]));
+    // Logs of daemons are open yet.
+    closer.defer(() => run('umount', ['--lazy', args[1]]));
   };
   mount(outside, under);
   const [inside, cut] = [join(under, 'disk.img'), join(under, 'cut.img')];
@@ -104,7 +107,7 @@ function openDisk({ work }: CaseContext, closer: Closer): CutDisk {
 async function commit(lab: LabGateway, told: Told, ending: AbortSignal): Promise<void> {
   await using configd = await connectRpc<ConfigdRequests>(join(lab.directory, 'run/configd.sock'));
   for (let n = 1; !ending.aborted; n++) {
-    await configd.call('edit', { author: AUTHOR, steps: [{ op: 'set', path: 'sip.userAgent', value: `writes ${n}` }] });
+    await configd.call('edit', { author: AUTHOR, steps: [{ op: 'set', path: 'devices.ptzHoldS', value: n % 3600 }] });
     const { revision, refusals } = await configd.call('commit', { author: AUTHOR, reason: `write ${n}`, confirmMinutes: null }, { timeoutMs: 60_000 });
     if (revision === null) throw new Error(JSON.stringify(refusals));
     told.revision = revision;

@@ -57,7 +57,13 @@ async function holds(one: Case): Promise<boolean> {
     if (!values.keep) rmSync(work, { recursive: true });
     return true;
   } catch (error) {
-    say(`FAILED: ${error instanceof Error ? error.message : String(error)}\nleft for a look: ${work}`);
+    say(`FAILED: ${why(error)}\nleft for a look: ${work}`);
     return false;
   }
+}
+
+/** First what went wrong, then what went wrong because of that. */
+function why(error: unknown): string {
+  if (error instanceof SuppressedError) return `${why(error.suppressed)}; then ${why(error.error)}`;
+  return error instanceof Error ? error.message : String(error);
 }

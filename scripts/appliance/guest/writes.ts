@@ -14,7 +14,7 @@ const say = (text: string): void => void writeSync(1, `${text}\n`);
 await using configd = await connectRpc<ConfigdRequests>('/run/viewlink/configd.sock');
 await using healthd = await connectRpc<HealthdRequests>('/run/viewlink/healthd.sock');
 for (let n = 1; ; n++) {
-  await configd.call('edit', { author: AUTHOR, steps: [{ op: 'set', path: 'sip.userAgent', value: `writes ${n}` }] }, PATIENCE);
+  await configd.call('edit', { author: AUTHOR, steps: [{ op: 'set', path: 'devices.ptzHoldS', value: n % 3600 }] }, PATIENCE);
   const { revision, refusals } = await configd.call('commit', { author: AUTHOR, reason: `write ${n}`, confirmMinutes: null }, PATIENCE);
   if (revision === null) throw new Error(JSON.stringify(refusals));
   say(`revision=${revision}.`);
