@@ -2,6 +2,7 @@
 import { type TLSSocket, connect } from 'node:tls';
 import type { JoinAsked } from '#contracts/clusterd.ts';
 import type { Author } from '#contracts/configd.ts';
+import { pairOf } from '#core/config/cluster-schema.ts';
 import { SCHEMA_VERSION } from '#core/config/migrate.ts';
 import { type PairingCode, fingerprintDigits, parsePairingCode } from '#core/cluster/pairing-code.ts';
 import { newNodeSteps } from '#core/cluster/pairing-config.ts';
@@ -60,7 +61,10 @@ function said<Message>(schema: Parameters<typeof parseLine<Message>>[0], line: s
   return message.value;
 }
 
-async function tried(place: Place, author: Author, { text, own }: PairingWelcome, lan: string | null): Promise<string | null> {
+async function tried(place: Place, author: Author, { text, own, peer }: PairingWelcome, lan: string | null): Promise<string | null> {
+  const known = pairOf(place.config);
+  // The same on both already, and from now on what is changed comes over by itself.
+  if (known !== undefined) return known.own.name === own && known.peer.name === peer ? null : `cluster.nodes of this node says ${known.own.name} and ${known.peer.name}, the other one ${own} and ${peer}`;
   const theirs = readText(text);
   if (!theirs.ok) return theirs.why;
   try {

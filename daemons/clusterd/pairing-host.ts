@@ -8,6 +8,7 @@ import { SECRET_DIGITS, fingerprintDigits, formatPairingCode, secretDigits } fro
 import { type PairTerms, pairSteps } from '#core/cluster/pairing-config.ts';
 import { MAX_HELLO, type PairingHello, type PairingWelcome, formatLine, helloSchema, misfit, parseLine, proofText, readySchema, refusedLine } from '#core/cluster/pairing-lines.ts';
 import { type PairingInput, type PairingVerdict, PairingWindow } from '#core/cluster/pairing.ts';
+import { inNetwork } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Counters } from '#kit/counters.ts';
@@ -101,11 +102,12 @@ export class PairingHost implements AsyncDisposable {
   }
 
   #termsOf({ name, link, lan, address, media }: PairTermsAsked): PairTerms {
-    const { node, cluster } = this.#options.place.config;
+    const { node, cluster, host } = this.#options.place.config;
     const sipAddress = address ?? cluster.sipAddress;
     const missing = [link === null && '--link (the address of this node on the link)', lan === null && '--lan (its address on the service network)', sipAddress === '' && '--address (the SIP address of the pair with its prefix)'].filter(word => word !== false);
     if (link === null || lan === null || missing.length > 0) throw new GatewayError('BAD_REQUEST', { why: `this gateway stands alone: say ${missing.join(', ')}` });
     for (const one of [link, lan]) if (deviceOf(one) === undefined) throw new GatewayError('BAD_REQUEST', { why: `${one} is no address of this machine` });
+    if (host.firewall && !cluster.pairFrom.some(network => inNetwork(link, network))) throw new GatewayError('BAD_REQUEST', { why: `host.firewall lets nobody in to port ${cluster.gatePort}: set cluster.pairFrom to the network of the link, commit, then pair` });
     return { own: { name: name ?? node.name, link, lan, mediaAddress: media ?? '' }, sipAddress, interface: deviceOf(lan)! };
   }
 

@@ -99,7 +99,7 @@ export class Pairing implements AsyncDisposable {
       await this.#options.onTrust(trust);
       await this.#place.audit(author, 'cluster.join', trust.peer, 'done');
       // Whoever asked has his answer before daemons start anew, this one too.
-      setImmediate(() => void this.#inForce(author, trust.peer));
+      if (pairOf(this.#options.config()) === undefined) setImmediate(() => void this.#inForce(author, trust.peer));
       return { node: trust.own, peer: trust.peer };
     } catch (error) {
       this.counters.add('pairing.join-failed');

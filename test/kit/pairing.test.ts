@@ -84,7 +84,7 @@ t.test('both have their half, made for each other; the code is used up', async t
   t.match(trust, { own: 'b', peer: 'a', authority: trusts[0]!.authority });
   t.match(trusts[0], { own: 'a', peer: 'b' });
   t.not(trust.key, trusts[0]!.key);
-  t.match(own.loaded, ['node: {name: a}\nnode.name="b"']);
+  t.match(own.loaded, ['node: {name: a}\nnode={"name":"fresh"} node.name="b"']);
   t.same(place.audited, ['cluster.pair b']);
   t.equal(host.report, null);
   await t.rejects(join(good), { code: 'DAEMON_UNREACHABLE', detail: { why: /no window is open there/ } });
@@ -202,5 +202,8 @@ t.test('a window is opened by who knows how this node stands in the pair', async
   const alone = new PairingHost({ place: placeOf({ cluster: { gatePort: PORT } }), release: '0.1.0', counters: new Counters(), clock: systemClock, random, log, keep: () => undefined, onTrust: () => Promise.resolve() });
   t.teardown(() => alone[Symbol.asyncDispose]());
   await t.rejects(alone.open(10, { ...NO_TERMS, lan: '127.0.0.1' }, AUTHOR), { code: 'BAD_REQUEST', detail: { why: 'this gateway stands alone: say --link (the address of this node on the link), --address (the SIP address of the pair with its prefix)' } });
+  const walled = new PairingHost({ place: placeOf({ cluster: { gatePort: PORT, pairFrom: ['10.98.0.0/24'] }, host: { firewall: true, management: ['10.0.0.0/8'] } }), release: '0.1.0', counters: new Counters(), clock: systemClock, random, log, keep: () => undefined, onTrust: () => Promise.resolve() });
+  t.teardown(() => walled[Symbol.asyncDispose]());
+  await t.rejects(walled.open(10, { ...NO_TERMS, link: '127.0.0.1', lan: '127.0.0.1', address: '10.97.0.100/24' }, AUTHOR), { code: 'BAD_REQUEST', detail: { why: /host\.firewall lets nobody in to port 17702: set cluster\.pairFrom/ } });
   await t.rejects(alone.open(10, { ...NO_TERMS, link: '192.0.2.1', lan: '127.0.0.1', address: '10.97.0.100/24' }, AUTHOR), { code: 'BAD_REQUEST', detail: { why: '192.0.2.1 is no address of this machine' } });
 });

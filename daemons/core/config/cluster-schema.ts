@@ -26,6 +26,7 @@ export const clusterSchema = z.strictObject({
   heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks, and TCP port on the service network'),
   redisPort: port.default(7601).describe('TCP port of the replicated state, on the link'),
   gatePort: port.default(7602).describe('TCP port on the link between the daemons of both nodes, over TLS; also where a new node is paired'),
+  pairFrom: z.array(z.string().max(MAX_TEXT).refine(text => parseNetwork(text) !== undefined, 'expected a network such as 10.98.0.0/24')).max(8).default([]).describe('with host.firewall, while this gateway stands alone: networks that the other node may be paired from, e.g. that of the link'),
   witness: z
     .strictObject({
       address: z.string().max(MAX_TEXT).refine(text => text === '' || isIp(text), 'expected an IPv4 or IPv6 address, or empty').default('').describe('somebody on the service network who is always there, e.g. its gateway; empty: none'),

@@ -68,7 +68,7 @@ function groupsOf(config: GatewayConfig): Groups {
     viewers: networkSet(host.viewers),
     api: networkSet([...host.api, ...api.metricsNetworks]),
     pair: networkSet(pairAddresses(config)),
-    reachable: networkSet([...host.services, ...upstreamNetworks(config), ...pairAddresses(config), ...witness, ...pushed]),
+    reachable: networkSet([...host.services, ...(pairOf(config) === undefined ? config.cluster.pairFrom : []), ...upstreamNetworks(config), ...pairAddresses(config), ...witness, ...pushed]),
   };
 }
 
@@ -124,7 +124,8 @@ function input(config: GatewayConfig): readonly string[] {
 /** Heartbeats, state, and the protocol that moves the addresses (VRRP is an IP protocol of its own). */
 function betweenNodes(config: GatewayConfig, pair: NetworkSet): readonly string[] {
   const { cluster } = config;
-  const { v4, v6 } = networkSet([pairOf(config)?.peer.link ?? []].flat());
+  const known = pairOf(config);
+  const { v4, v6 } = networkSet(known === undefined ? cluster.pairFrom : [known.peer.link]);
   const link = [...v4.map(address => `ip saddr ${address}`), ...v6.map(address => `ip6 saddr ${address}`)];
   const single = (port: number): readonly PortRange[] => [{ first: port, last: port }];
   return [...admit('pair', pair, 'udp', single(cluster.heartbeatPort)), ...admit('pair', pair, 'tcp', [...single(cluster.heartbeatPort), ...single(cluster.redisPort)]), ...link.map(from => `    ${from} tcp dport { ${cluster.gatePort} } accept`), ...matches('saddr', 'pair', pair).map(from => `    ${from} meta l4proto 112 accept`)];

@@ -97,6 +97,15 @@ t.test('the other node of a pair comes in to what a pair needs', async t => {
   t.equal(nftSays([text]), '');
 });
 
+t.test('who stands alone is paired from where it says, and a pair from the other node only', async t => {
+  const rule = '    ip saddr 10.98.0.0/24 tcp dport { 7602 } accept\n';
+  t.notMatch(firewallText(withHost({}, {}), []), /7602/);
+  t.ok(firewallText(withHost({}, { cluster: { pairFrom: ['10.98.0.0/24'] } }), []).includes(rule));
+  t.equal(nftSays([firewallText(withHost({ egress: 'declared' }, { cluster: { pairFrom: ['10.98.0.0/24'] } }), [])]), '');
+  const nodes = [{ name: 'a', link: '10.98.0.1', lan: '10.0.0.1' }, { name: 'b', link: '10.98.0.2', lan: '10.0.0.2' }];
+  t.notOk(firewallText(withHost({}, { node: { name: 'a' }, cluster: { nodes, key: 'x'.repeat(32), pairFrom: ['10.98.0.0/24'] } }), []).includes(rule));
+});
+
 t.test('a gap: what leaves is declared too', async t => {
   const one = withHost({ egress: 'declared', services: ['10.9.0.2'] }, { upstreams: [{ name: 'city', id: '34020000002000000002', localId: '34020000002000000001', address: '172.16.0.9' }] });
   t.match(firewallText(one, []), /set reachable4 \{[^}]*elements = \{ 10\.9\.0\.2, 172\.16\.0\.9 \}/);

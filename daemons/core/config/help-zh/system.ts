@@ -37,6 +37,7 @@ export const SYSTEM_ZH: Readonly<Record<string, string>> = {
   'cluster.heartbeatPort': '两个网络上心跳的 UDP 端口，亦为业务网上的 TCP 端口',
   'cluster.redisPort': '互联线上状态复制的 TCP 端口',
   'cluster.gatePort': '互联线上两节点守护进程之间的 TCP 端口（TLS），新节点也在此配对',
+  'cluster.pairFrom': '启用 host.firewall 且单机时：允许从这些网络配对另一节点，如互联线的网段',
   'cluster.witness': '既看不到对方又看不到见证者的节点绝不主用；双方都看到见证者却互不可见时，见证者在 SIP 地址上应答谁，谁就主用',
   'cluster.witness.address': '业务网上始终在线者，如网关；空：无',
   'cluster.witness.port': '尝试连接此 TCP 端口；被拒绝也算有应答',
