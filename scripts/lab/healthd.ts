@@ -23,7 +23,8 @@ export function startHealthd(lab: LabGateway, { sysroot = '', cache }: { readonl
     readyEvent: 'healthd.ready',
     logPath: join(lab.directory, 'healthd.log'),
     nodeFlags: unitFlags(),
-    ...(cache !== undefined && { env: { NODE_COMPILE_CACHE: cache, NODE_OPTIONS: '' } }),
+    // Whoever starts us may hook itself into what we start: not into what is weighed.
+    ...(cache !== undefined && { within: ['env', 'NODE_OPTIONS='], env: { NODE_COMPILE_CACHE: cache } }),
   });
 }
 
