@@ -40,7 +40,7 @@ const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.met
 
 /**
  * Runs this program again in a namespace that it owns, and ends with it; true: it is in there already. However the other one ends,
- * nothing of it stays: no process, no namespace.
+ * nothing of it stays: no process, no namespace, no file.
  */
 export function enterWorld(): boolean {
   if (process.env['VIEWLINK_WORLD'] !== undefined) {
@@ -50,21 +50,23 @@ export function enterWorld(): boolean {
     return true;
   }
   const name = `vlw${process.pid}`;
+  const directory = mkdtempSync(join(tmpdir(), 'viewlink-world-'));
+  process.once('exit', () => removeWorld(name, directory));
   execFileSync('ip', ['netns', 'add', name]);
-  process.once('exit', () => removeWorld(name));
   execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-  const child = spawn('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name } });
+  const child = spawn('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void child.kill(signal));
   child.once('exit', code => void (process.exitCode = code ?? 1));
   return false;
 }
 
-function removeWorld(name: string): void {
+function removeWorld(name: string, directory: string): void {
   for (const each of [name, ...NODE_NAMES.map(node => `${name}${node}`)]) {
     const { stdout } = spawnSync('ip', ['netns', 'pids', each], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    for (const pid of stdout.split('\n').filter(line => line !== '')) process.kill(Number(pid), 'SIGKILL');
+    for (const pid of stdout.split('\n').filter(line => line !== '')) spawnSync('kill', ['-9', pid], { stdio: 'ignore' });
     spawnSync('ip', ['netns', 'del', each], { stdio: 'ignore' });
   }
+  if (process.env['VIEWLINK_KEEP'] === undefined) rmSync(directory, { recursive: true, force: true });
 }
 
 const ip = (...words: readonly string[]): void => void execFileSync('ip', words, { stdio: 'ignore' });
@@ -157,7 +159,7 @@ export class PairLab implements AsyncDisposable {
   static async open({ config = {}, cluster = {} }: PairOptions = {}): Promise<PairLab> {
     await using opening = new Closer();
     const world = process.env['VIEWLINK_WORLD']!;
-    const directory = mkdtempSync(join(tmpdir(), 'viewlink-pair-'));
+    const directory = mkdtempSync(join(process.env['VIEWLINK_WORLD_DIRECTORY']!, 'pair-'));
     if (process.env['VIEWLINK_KEEP'] === undefined) opening.defer(() => rmSync(directory, { recursive: true, force: true }));
     const nodes = [new PairNode(0, world, directory), new PairNode(1, world, directory)] as const;
     wire(nodes, opening);
