@@ -45,6 +45,7 @@ export class MediaMoves {
   readonly #options: MediaMovesOptions;
   /** One after another. */
   #moving: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(options: MediaMovesOptions) {
     this.#options = options;
@@ -53,8 +54,13 @@ export class MediaMoves {
   /** Whenever an address or an instance came or went. */
   settle(): void {
     this.#moving = this.#moving.then(async () => {
-      for (const instance of this.#options.instances) for (const [to, bridgeIds] of this.#misplaced(instance)) await this.#move(bridgeIds, instance, to);
+      for (const instance of this.#options.instances) for (const [to, bridgeIds] of this.#misplaced(instance)) if (!this.#closed) await this.#move(bridgeIds, instance, to);
     });
+  }
+
+  /** What is under way is for whoever comes after us. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
   }
 
   #misplaced(instance: Instance): Map<Instance, string[]> {
@@ -75,6 +81,9 @@ export class MediaMoves {
     // It counts as ours there before it stands: nobody closes it as a stranger.
     for (const id of bridgeIds) to.bridges.set(id, from.bridges.get(id));
     const standing = await move(bridgeIds, from.name, to.link).catch((error: unknown) => this.#notMoved(error));
+    if (this.#closed) return;
+    // It went away meanwhile: again when it is back, for what it has then nobody knows.
+    if (!to.attached) return this.#forget(bridgeIds, to);
     // Those that ended meanwhile are not.
     const wanted = new Set(bridgeIds.filter(id => from.bridges.has(id)));
     const moved = standing.filter(({ bridgeId }) => wanted.has(bridgeId));
@@ -88,6 +97,10 @@ export class MediaMoves {
     log.warn({ from: from.name, to: to.name, moved: moved.length, lost: lost.length }, 'bridges.moved');
     onMoved(moved, to.name);
     if (lost.length > 0) onLost(lost);
+  }
+
+  #forget(bridgeIds: readonly string[], { bridges }: Instance): void {
+    for (const id of bridgeIds) bridges.delete(id);
   }
 
   #notMoved(error: unknown): readonly Moved[] {

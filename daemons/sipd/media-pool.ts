@@ -80,6 +80,7 @@ export class MediaPool implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch?.[Symbol.dispose]();
+    this.#moves[Symbol.dispose]();
     for (const instance of this.#instances) instance.grace?.[Symbol.dispose]();
     await Promise.all(this.#instances.map(instance => instance.link[Symbol.asyncDispose]()));
   }

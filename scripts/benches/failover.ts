@@ -11,7 +11,7 @@ import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { Owners } from '../lab/owners.ts';
 import { type PairScene, openPairScene } from '../lab/pair-scene.ts';
-import { enterWorld } from '../lab/pair.ts';
+import { BOTH_CARRY_MEDIA, enterWorld } from '../lab/pair.ts';
 import { Alarms } from './failover/alarms.ts';
 
 import { ASK_EVERY_MS, Questions } from './failover/questions.ts';
@@ -33,7 +33,7 @@ const DEFAULT_KINDS: readonly Kind[] = ['killed', 'cut', 'stopped', 'switch'];
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false }, kinds: { type: 'string', default: DEFAULT_KINDS.join(',') }, runs: { type: 'string', default: '5' }, udp: { type: 'string', default: '64' }, tcp: { type: 'string', default: '16' },
-    witness: { type: 'string', default: 'on' }, soak: { type: 'string', default: '0' }, replication: { type: 'boolean', default: true },
+    witness: { type: 'string', default: 'on' }, media: { type: 'string', default: 'both' }, soak: { type: 'string', default: '0' }, replication: { type: 'boolean', default: true },
   },
   allowNegative: true,
 });
@@ -105,7 +105,7 @@ async function runAll(closer: Closer): Promise<readonly Figure[]> {
   const figures: Figure[] = values.replication ? [...(await replicationFigures())] : [];
   const kinds = kindsAsked();
   const [udp, tcp] = [Number(values.udp), Number(values.tcp)];
-  const scene = closer.use(await openPairScene(udp + tcp, { pictures: smallPictures(), ...(values.witness === 'off' ? { cluster: { witness: {} } } : {}) }));
+  const scene = closer.use(await openPairScene(udp + tcp, { pictures: smallPictures(), cluster: { ...(values.media === 'both' && BOTH_CARRY_MEDIA), ...(values.witness === 'off' && { witness: {} }) } }));
   if (kinds.length > 0) {
     const watching = { scene, viewers: new Viewers(scene.platform, scene.ids, tcp), questions: closer.use(new Questions()), owners: closer.use(new Owners(scene.lab)) };
     for (const kind of kinds) figures.push(...(await kindFigures(kind, watching)));

@@ -106,14 +106,27 @@ async function run(): Promise<void> {
       await lab.ready(60_000);
     });
 
+    await t.test('fault 98: sipd of the active node is killed, then clusterd: no session loses a packet, whoever serves then', async t => {
+      for (const daemon of ['sipd', 'clusterd']) {
+        const active = await lab.active();
+        await goesOn(t, scene, plays, plays, async () => {
+          await active.daemon(daemon).crash();
+          await lab.active(30_000);
+        });
+        await lab.ready(60_000);
+      }
+      t.equal(await isHome(lab), true);
+    });
+
     await t.test('the active node loses its power: the other one goes on with its sessions, and its own lose nothing', async t => {
-      const active = standby;
+      const active = await lab.active();
+      const other = lab.other(active);
       const tcp = [await platform.play(ids.at(-1)!, { transport: 'tcp-active' }), await platform.play(ids.at(-2)!, { transport: 'tcp-passive' })];
       await Promise.all(tcp.map(play => play.waitFrames(5)));
-      await goesOn(t, scene, plays, sentFrom(plays, first), async () => {
+      await goesOn(t, scene, plays, sentFrom(plays, other), async () => {
         lab.kill(active);
-        t.equal(await lab.active(), first);
-        await until('its media address is here', () => first.addresses.includes(addressOf(active)), 10_000);
+        t.equal(await lab.active(), other);
+        await until('its media address is here', () => other.addresses.includes(addressOf(active)), 10_000);
       });
       const packets = tcp.map(({ report }) => report.packets);
       await Promise.all(tcp.map((play, i) => play.waitPackets(packets[i]! + 300)));

@@ -65,6 +65,8 @@ interface Rig extends AsyncDisposable {
   readonly moved: string[];
   /** What another instance can open. */
   readonly movable: Set<string>;
+  /** Before a move is done. */
+  interrupt: (() => Promise<void>) | undefined;
 }
 
 async function openRig(t: Test): Promise<Rig> {
@@ -86,12 +88,16 @@ async function openRig(t: Test): Promise<Rig> {
     move: async (ids, from, client) => {
       const standing = ids.filter(id => movable.has(id));
       for (const id of standing) await client.call('openSource', byName[from]!.bridges.get(id)!);
+      const { interrupt } = rig;
+      rig.interrupt = undefined;
+      await interrupt?.();
       return standing.map(bridgeId => ({ bridgeId, revived: undefined }));
     },
   }));
+  const rig: Rig = { pool, here, there, lost, moved, movable, interrupt: undefined, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
   await pool.start();
   pool.pairSaid(HOME);
-  return { pool, here, there, lost, moved, movable, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
+  return rig;
 }
 
 const paramsOf = (pool: MediaPool, instance: string, bridgeId: string): OpenSourceParams => ({ bridgeId, transport: 'udp', localAddress: pool.nodes.addressOf(instance)!, ssrc: 1, peer: { allowed: ['10.0.0.1'], latch: 'strict' }, silenceMs: 1000, label: 'x' });
@@ -155,6 +161,35 @@ t.test('a node dies: its bridges go where its address goes, and home with it', a
   await until('and is closed here', () => !here.bridges.has('b2'));
   t.same([[...there.bridges.keys()], lost], [['b2'], ['b4']]);
   t.equal(await place(pool, 'b9'), 'b/1');
+});
+
+t.test('a move that is cut short loses nothing: it is done again, or left to whoever comes next', async t => {
+  await using rig = await openRig(t);
+  const { pool, here, there, lost, moved, movable } = rig;
+  for (const id of ['b1', 'b2']) await place(pool, id);
+  movable.add('b2');
+  await there.stop();
+  const isUp = (): boolean => pool.instanceNames.some(({ name, up }) => name === 'a/1' && up);
+  rig.interrupt = async () => {
+    await here.stop();
+    await until('its link is down', () => !isUp());
+  };
+  pool.pairSaid({ peerAlive: false, media: { a: 'a', b: 'a' } });
+  await until('it was interrupted', () => rig.interrupt === undefined && !isUp());
+  here.bridges.delete('b2');
+  await here.start();
+  await until('it is done again', () => moved.length > 0);
+  t.same([moved, lost, here.bridges.has('b2')], [['b2 to a/1'], [], true]);
+  await there.start();
+  const began = Promise.withResolvers<void>();
+  const rest = Promise.withResolvers<void>();
+  rig.interrupt = () => (began.resolve(), rest.promise);
+  pool.pairSaid(HOME);
+  await began.promise;
+  await pool[Symbol.asyncDispose]();
+  rest.resolve();
+  await new Promise(resolve => setImmediate(resolve));
+  t.same([moved.length, lost], [1, []], 'who is not in charge any more decides nothing');
 });
 
 t.test('who stays away loses what it has: alone after a second, in a pair later, however often it is tried again', async t => {
