@@ -25,9 +25,13 @@ export interface MediaTiming {
   readonly awayMs: number;
   /** Who has taken an address keeps it at least so long: bridges on it have yet to be opened. */
   readonly guestMs: number;
+  /** Whose other node has been silent for so long is alone: nobody is about to take anything from it ... */
+  readonly loneMs: number;
+  /** ... and it goes on for so long without the witness. */
+  readonly patienceMs: number;
 }
 
-export const MEDIA_TIMING: MediaTiming = { settleMs: 500, awayMs: 2000, guestMs: 3000 };
+export const MEDIA_TIMING: MediaTiming = { settleMs: 500, awayMs: 2000, guestMs: 3000, loneMs: 5000, patienceMs: 2000 };
 
 export interface MediaOptions {
   readonly name: string;
@@ -66,6 +70,7 @@ export class MediaPlaces {
   readonly #settledAt: number;
   #facts: MediaFacts = { lives: false, maintenance: false, witness: false, own: 'stopped', other: 'stopped', guests: 'none' };
   #livedAt: Ms = -NEVER as Ms;
+  #witnessedAt: Ms = -NEVER as Ms;
   #guestSince: Ms | undefined;
   #homeFitSince: Ms | undefined;
   #unfit: string | null = 'starting';
@@ -84,6 +89,7 @@ export class MediaPlaces {
   handle(facts: MediaFacts, peer: PeerView, now: Ms): MediaVetoes {
     this.#facts = facts;
     if (facts.lives) this.#livedAt = now;
+    if (facts.witness) this.#witnessedAt = now;
     const homeIsFit = peer.alive && peer.beat!.media.fit;
     this.#homeFitSince = homeIsFit ? (this.#homeFitSince ?? now) : undefined;
     this.#guestSince = facts.other === 'master' ? (this.#guestSince ?? now) : undefined;
@@ -102,12 +108,13 @@ export class MediaPlaces {
   /** What keeps this node from carrying media on either address. One that is here already is not given up for the start of clusterd. */
   #whyUnfit(vrrp: VrrpState, peer: PeerView, now: Ms): string | null {
     const { hasWitness, timing } = this.#options;
-    const { maintenance, witness } = this.#facts;
+    const { maintenance } = this.#facts;
     if (maintenance) return 'maintenance';
     if (vrrp === 'stopped') return 'keepalived is gone';
     if (now < this.#settledAt) return vrrp === 'master' ? null : 'starting';
     if (now - this.#livedAt >= timing.awayMs) return 'no mediad answers';
-    return hasWitness && !peer.alive && !witness ? 'neither the other node nor the witness answers' : null;
+    const patienceMs = peer.silentMs >= timing.loneMs ? timing.patienceMs : 0;
+    return hasWitness && !peer.alive && now - this.#witnessedAt > patienceMs ? 'neither the other node nor the witness answers' : null;
   }
 
   /** Who has it gives it back first. */

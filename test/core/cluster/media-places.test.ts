@@ -150,6 +150,21 @@ t.test('without a mediad, in maintenance, or cut off from everybody a node gives
   t.equal(pair.overlapMs, 0);
 });
 
+t.test('who is alone rides over a moment without the witness', async t => {
+  const pair = new Pair().run(1500);
+  const [a, b] = pair.nodes;
+  b.up = false;
+  pair.run(6000);
+  a.witness = false;
+  pair.run(1500);
+  t.equal(pair.owners, 'aa');
+  pair.run(1000);
+  t.equal(pair.owners, '--');
+  a.witness = true;
+  pair.run(500);
+  t.equal(pair.owners, 'aa');
+});
+
 t.test('clusterd alone is started anew: what keepalived has stays', async t => {
   const places = new MediaPlaces({ name: 'a', peerName: 'b', hasWitness: true, returnMs: RETURN_MS, timing: MEDIA_TIMING }, ms(0));
   const unheard: PeerView = { alive: false, claimsActive: false, beat: null, silentMs: 1e9, hearsUs: false, paths: [] };
