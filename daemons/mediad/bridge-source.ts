@@ -144,7 +144,7 @@ export class BridgeSource {
   }
 
   connect(params: ConnectSourceParams): void {
-    const { bridgeId, transport, localAddress } = this.#params;
+    const { bridgeId, transport, localAddress, localPort } = this.#params;
     if (this.#leg === undefined) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'source is not open yet' });
     const remote = this.#peer.target(params.remote, localAddress, transport !== 'tcp-passive');
     this.#leg.connect({ remote, ssrc: params.ssrc, ssrcPolicy: params.ssrcPolicy, payloadType: params.payloadType, nack: params.nack === true });
@@ -154,7 +154,8 @@ export class BridgeSource {
     this.#alarm.arm(this.intake.silence.deadline);
     const { plane } = this.#options;
     const { range } = plane.ports;
-    if (transport !== 'udp' || range === undefined) return;
+    // Who sent to this port before sends to no other, and the ports beside it are wanted by those that had them.
+    if (transport !== 'udp' || range === undefined || localPort !== undefined) return;
     void this.#scouts?.end();
     this.#scouts = new Scouts(plane, bridgeId, range, this.#peer);
     this.#scouts.start(this.#leg.local);

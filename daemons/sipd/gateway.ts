@@ -201,15 +201,8 @@ export class Gateway {
   async start({ takesOver = false }: { readonly takesOver?: boolean } = {}): Promise<void> {
     this.takeIn(takesOver);
     this.#listen();
-    if (takesOver) {
-      // Nobody above or below shall notice: what was promised goes on before the media stands.
-      this.media.revival = (instance, client) => this.#revive(instance, client);
-      this.#goOn();
-    }
-    // What another node left is moved here, and what this one had all the time stands.
-    if (this.media.nodes.areTwo) this.media.revival = async instance => this.relay.onMediaRevived(instance, []);
-    await this.media.start();
-    if (!this.media.nodes.areTwo) this.media.revival = undefined;
+    if (takesOver) await this.#takeOver();
+    else await this.media.start();
     this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
     else this.#goOn();
@@ -236,6 +229,20 @@ export class Gateway {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
+  }
+
+  async #takeOver(): Promise<void> {
+    if (this.media.nodes.areTwo) {
+      // What another node left is moved here as soon as its address is, and what this one had all the time stands.
+      this.media.revival = async instance => this.relay.onMediaRevived(instance, []);
+      await this.media.start();
+      return this.#goOn();
+    }
+    // Nobody above or below shall notice: what was promised goes on before the media stands.
+    this.media.revival = (instance, client) => this.#revive(instance, client);
+    this.#goOn();
+    await this.media.start();
+    this.media.revival = undefined;
   }
 
   #goOn(): void {

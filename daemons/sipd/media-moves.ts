@@ -51,11 +51,16 @@ export class MediaMoves {
     this.#options = options;
   }
 
-  /** Whenever an address or an instance came or went. */
-  settle(): void {
-    this.#moving = this.#moving.then(async () => {
+  /** Whenever an address or an instance came or went. Settles when each is where it belongs, as far as that can be now. */
+  settle(): Promise<void> {
+    return (this.#moving = this.#moving.then(async () => {
       for (const instance of this.#options.instances) for (const [to, bridgeIds] of this.#misplaced(instance)) if (!this.#closed) await this.#move(bridgeIds, instance, to);
-    });
+    }));
+  }
+
+  /** Its address is back, and bridges on it have yet to come: what is opened there now could take their ports. */
+  awaits(node: string): boolean {
+    return this.#options.instances.some(instance => instance.node !== node && [...instance.bridges.values()].some(address => address !== undefined && this.#options.nodes.nodeWith(address) === node));
   }
 
   /** What is under way is for whoever comes after us. */

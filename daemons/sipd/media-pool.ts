@@ -64,17 +64,18 @@ export class MediaPool implements AsyncDisposable {
   }
 
   /**
-   * Returns when every instance was tried once, or after START_MS: one that hangs holds up nobody's signalling. Bridges that were
-   * adopted before are looked for as soon as their instance answers; those of one that does not come are lost like any others.
+   * Returns when every instance of this node was tried once, and what can be moved to it was, or after START_MS: one that hangs holds
+   * up nobody's signalling. Bridges that were adopted before are looked for as soon as their instance answers; those of one that does
+   * not come are lost like any others.
    */
   async start(): Promise<void> {
     const { clock } = this.#options;
-    const tried = Promise.all(this.#instances.map(instance => instance.link.start()));
+    const trying = this.#instances.map(({ link, isHere }) => ({ isHere, tried: link.start() }));
+    const tried = Promise.all(trying.filter(({ isHere }) => isHere).map(each => each.tried)).then(() => this.#moves.settle());
     const late = Promise.withResolvers<void>();
     using _limit = clock.schedule(addMs(clock.now(), START_MS), late.resolve);
     await Promise.race([tried, late.promise]);
     for (const instance of this.#instances) if (!instance.link.up) this.#armGrace(instance);
-    this.#moves.settle();
     this.#watchLoad();
   }
 
@@ -91,7 +92,7 @@ export class MediaPool implements AsyncDisposable {
     nodes.heard(word);
     // A moment without heartbeats is not yet a death.
     for (const { link, isHere, node } of this.#instances) if (!isHere && !nodes.peerIsAlive && nodes.ownerOf(node!) !== null) link.drop();
-    this.#moves.settle();
+    void this.#moves.settle();
   }
 
   /**
@@ -101,7 +102,7 @@ export class MediaPool implements AsyncDisposable {
   pick({ here = false }: { readonly here?: boolean } = {}): string {
     const running = this.#instances.filter(instance => instance.attached && (instance.isHere || !here));
     if (running.length === 0) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'no media process is running' });
-    const atHome = running.filter(({ node }) => node === undefined || this.#options.nodes.ownerOf(node) === node);
+    const atHome = running.filter(({ node }) => node === undefined || (this.#options.nodes.ownerOf(node) === node && !this.#moves.awaits(node)));
     const placed = atHome.length > 0 ? atHome : running;
     const answering = placed.filter(instance => this.#options.clock.now() >= instance.suspectUntil);
     const up = answering.length > 0 ? answering : placed;
@@ -298,7 +299,7 @@ export class MediaPool implements AsyncDisposable {
     this.#options.onAttached(instance.name, bridges);
     for (const bridge of bridges) this.#catchUp(bridge, instance.name);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
-    this.#moves.settle();
+    void this.#moves.settle();
   }
 
   /** Tells again what ended while nobody listened: events are not kept, states are. */

@@ -155,7 +155,11 @@ t.test('a node dies: its bridges go where its address goes, and home with it', a
   pool.pairSaid({ peerAlive: true, media: { a: 'a', b: 'a' } });
   await until('what it had is closed', () => there.bridges.size === 0);
   t.same([await place(pool, 'b7'), await place(pool, 'b8')], ['a/1', 'a/1'], 'without its address it gets nothing');
+  const back = Promise.withResolvers<void>();
+  rig.interrupt = () => back.promise;
   pool.pairSaid(HOME);
+  t.equal(await place(pool, 'b10'), 'a/1', 'nor before its own bridges have their ports again');
+  back.resolve();
   await until('it went home', () => moved.length === 2);
   t.equal(moved[1], 'b2 to b/1');
   await until('and is closed here', () => !here.bridges.has('b2'));

@@ -1,6 +1,7 @@
 /** A source is replaced under its sinks: real sockets, every pair of transports. */
 import t from 'tap';
 import type { LegTransport } from '#contracts/mediad.ts';
+import { until as untilAsync } from '../rig/until.ts';
 import { type Camera, type CameraStream, LOCAL, type Parsed, type Rig, TcpHost, TcpPeer, UdpPeer, cameraStream, joinCamera, nextPicture, openRig, sinkParams, sourceParams, until } from './mediad-peers.ts';
 
 const TRANSPORTS: readonly LegTransport[] = ['udp', 'tcp-active', 'tcp-passive'];
@@ -141,4 +142,29 @@ t.test('a replacement that comes to nothing leaves the running leg alone', async
   t.equal(rig.bridges.size, 0);
   await rig.bridges[Symbol.asyncDispose]();
   for (const peer of [first, again, udp, tcp]) void peer.close();
+});
+
+t.test('a source that is opened anew at the port that it had leaves the ports beside it to those that had them', async t => {
+  const rig = openRig({ range: { first: 8_000, last: 8_099 } });
+  const remote = { address: LOCAL, port: 9 };
+  const open = async (bridgeId: string, localPort?: number): Promise<number> => {
+    const { local } = await rig.bridges.openSource(sourceParams(bridgeId, { ssrc: SSRC.first, localPort }));
+    rig.bridges.connectSource({ bridgeId, remote, ssrc: SSRC.first, ssrcPolicy: 'exact', payloadType: 96 });
+    return local.port;
+  };
+  const isFree = async (port: number): Promise<boolean> => {
+    try {
+      const peer = await UdpPeer.open(LOCAL, port);
+      await new Promise<void>(resolve => peer.socket.close(() => resolve()));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  t.equal(await open('anew', 8_040), 8_040);
+  const port = await open('new');
+  await untilAsync('a silent new one listens beside its port', async () => !(await isFree(port + 1)));
+  t.equal(await isFree(8_041), true);
+  t.match(await rig.bridges.openSink(sinkParams('anew', remote, { localPort: 8_042 })), { local: { port: 8_042 } });
+  await rig.bridges[Symbol.asyncDispose]();
 });
