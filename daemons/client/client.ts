@@ -55,6 +55,8 @@ export interface AuditVerdict {
   readonly entries: number;
   readonly brokenAt: number | null;
   readonly why: string | null;
+  /** of the logs of other nodes of a pair */
+  readonly copies?: readonly { readonly entries: number; readonly brokenAt: number | null; readonly why: string | null; readonly node: string }[];
 }
 
 export interface Author {

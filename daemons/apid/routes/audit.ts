@@ -7,6 +7,8 @@ import { auditEntry } from '../schemas/operation.ts';
 const MAX_ENTRIES = 1000;
 const VERIFY_TIMEOUT_MS = 60_000;
 
+const verdict = z.strictObject({ entries: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable() });
+
 export const auditRoutes: readonly Route[] = [
   defineRoute({
     id: 'listAudit',
@@ -26,7 +28,7 @@ export const auditRoutes: readonly Route[] = [
     summary: 'Whether every entry follows from the one before',
     access: 'audit',
     scope: 'whole',
-    answer: z.strictObject({ entries: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable() }).meta({ id: 'AuditVerdict' }),
+    answer: verdict.extend({ copies: z.array(verdict.extend({ node: z.string() })).optional().describe('of the logs of other nodes of a pair') }).meta({ id: 'AuditVerdict' }),
     handle: ({ services: { daemons } }) => daemons.configd.call('auditVerify', {}, { timeoutMs: VERIFY_TIMEOUT_MS }),
   }),
 ];

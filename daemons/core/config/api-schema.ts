@@ -25,7 +25,7 @@ const webhook = z.strictObject({
 });
 
 export const apiSchema = z.strictObject({
-  listen: z.array(apiListen).max(8).default([]).describe('where the HTTP API is served; empty: nowhere'),
+  listen: z.array(apiListen).max(8).default([]).describe('where the HTTP API is served; empty: nowhere; in a pair each node has its own'),
   certificateFile: file.default('').describe('PEM, the chain; empty: one that vouches for itself, made at the first start'),
   keyFile: file.default('').describe('PEM, its private key'),
   tokenMinutes: z.int().min(1).max(60).default(15).describe('an access token is valid so long'),

@@ -20,7 +20,7 @@ export const clusterSchema = z.strictObject({
   name: name.default('gateway').describe('of the pair, as platforms see it'),
   nodes: z.array(node).max(2).default([]).describe('both nodes of the pair; empty: this gateway stands alone'),
   key: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'expected 32 to 256 printable characters').optional().describe('secret of the pair: signs heartbeats, opens the state').meta({ secret: 'whole' }),
-  interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go'),
+  interface: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'expected the name of a network interface').default('eth0').describe('interface of the service network, where the addresses below go; each node has its own'),
   sipAddress: placed.default('').describe('SIP address of the pair with prefix, on the active node; sip.listen names it too'),
   routerId: z.int().min(1).max(253).default(51).describe('VRRP router ID of the SIP address; the next two numbers are those of the media addresses of the first and the second node; all three unique on the service network'),
   heartbeatPort: port.default(7600).describe('UDP port of heartbeats on both networks, and TCP port on the service network'),

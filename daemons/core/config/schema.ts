@@ -287,7 +287,7 @@ const resourceRules = z.strictObject({
 
 export const gatewaySchema = z.strictObject({
   version: z.int().min(1).max(10_000).default(1).describe('of the schema that this file is written for; an older file is brought up to date by itself'),
-  node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine'),
+  node: z.strictObject({ name: word.default('gateway').describe('name of this node in logs') }).prefault({}).describe('this machine; in a pair each node has its own'),
   sip: sip.prefault({}).describe('SIP signalling: our identity and where we listen'),
   devices: devices.prefault({}).describe('below us: cameras, NVRs and platforms that register here'),
   channels: z.array(channelFactsSchema).max(100000).default([]).describe('what devices do not say of single channels, or say wrong'),
@@ -300,8 +300,8 @@ export const gatewaySchema = z.strictObject({
   resourceRules: resourceRules.prefault({}).describe('such cameras found by themselves; resources goes first (vlink show resources)'),
   health: healthSchema.prefault({}).describe('what healthd measures, keeps and raises alarms about'),
   cluster: clusterSchema.prefault({}).describe('a second node that takes over'),
-  state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart'),
-  rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control'),
+  state: z.strictObject({ directory: directory.default('/var/lib/viewlink').describe('database of sipd') }).prefault({}).describe('what survives a restart; in a pair each node has its own'),
+  rpc: z.strictObject({ directory: directory.default('/run/viewlink').describe('sockets of the daemons') }).prefault({}).describe('local control; in a pair each node has its own'),
   api: apiSchema.prefault({}).describe('HTTP interface for integrators and monitoring; vlink api first-password gives the first log-in'),
   host: hostSchema.prefault({}).describe('this machine: packet filter, and who is shut out'),
   trace: traceSchema.prefault({}).describe('what was said is kept for a while, to be looked at'),

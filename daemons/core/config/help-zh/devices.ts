@@ -6,7 +6,7 @@ const credentials = (at: string): Readonly<Record<string, string>> => ({
 
 export const DEVICES_ZH: Readonly<Record<string, string>> = {
   version: '本文件所依据的配置模式版本；旧版本文件会自动升级',
-  node: '本机',
+  node: '本机；双机时各节点自有',
   'node.name': '本节点在日志中的名称',
   sip: 'SIP 信令：本级标识与监听地址',
   'sip.id': '对下级设备使用的 20 位平台编码',
