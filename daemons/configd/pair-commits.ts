@@ -54,6 +54,8 @@ export class PairCommits {
       return 'here';
     }
     if (activeThere) return 'there';
+    // A pair in the making: nobody else has this configuration yet.
+    if (!pair.met) return 'here';
     const role = known === null ? 'clusterd does not answer' : `${names!.own} is ${known.role}`;
     const other = peer === null ? `${names!.peer} is not reached` : `${names!.peer} is not active either`;
     throw new GatewayError('NODE_STANDBY', { why: `${role}, and ${other}: see vlink cluster show; config commit --local changes this node alone, and gives way if the other one was changed too` });

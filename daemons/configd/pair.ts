@@ -67,7 +67,7 @@ export class Pair implements AsyncDisposable {
     this.#alarm = new Alarm(deps.clock, () => this.#feed({ type: 'tick' }));
   }
 
-  /** What is in force; null: nobody can read it, and then all stays as it is. Returns when it is known who is active, and the other one was asked for. */
+  /** What is in force; null: nobody can read it, and then all stays as it is. Returns when it is known who is active. */
   async configure(config: GatewayConfig | null): Promise<void> {
     if (config === null || this.#closed) return;
     const found = pairOf(config);
@@ -84,7 +84,9 @@ export class Pair implements AsyncDisposable {
     const link: PeerLink = new RpcLink(join(directory, 'peer', 'configd.sock'), { clock, log, onUp: client => this.#found(client), onDown: () => this.#lost(), onEvent: () => this.#feed({ type: 'news' }) });
     this.#mates = { id, own, peer, role, link, following: new Following(), reached: new PairReached(clock) };
     await this.#tryHeld(this.#mates);
-    await Promise.all([role.start(), link.start()]);
+    // The other one may stand still: nobody waits for it.
+    void link.start();
+    await role.start();
   }
 
   /** A socket that is there says nothing of the other node: it must have answered. */
@@ -119,6 +121,11 @@ export class Pair implements AsyncDisposable {
 
   get names(): { readonly own: string; readonly peer: string } | null {
     return this.#mates;
+  }
+
+  /** Whether this node and the other one ever stood at the same place. */
+  get met(): boolean {
+    return this.#deps.line.line?.met === true;
   }
 
   /** The term of what is changed here now; 0: not by the active node of a pair. */
