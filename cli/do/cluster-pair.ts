@@ -10,7 +10,7 @@ const MINUTES = 10;
 /** The other node tries the configuration with its daemons. */
 const JOIN = { timeoutMs: 150_000 };
 /** Daemons start anew. */
-const IN_FORCE_MS = 120_000;
+const IN_FORCE_MS = 240_000;
 const LOOK_EVERY_MS = 500;
 const UNITS = 'viewlink-clusterd viewlink-pair-state viewlink-pair-addresses';
 

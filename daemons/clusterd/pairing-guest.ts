@@ -13,6 +13,7 @@ import type { Clock } from '#kit/clock.ts';
 import { readText } from '#kit/config-edit.ts';
 import { plainAddress } from '#kit/net.ts';
 import { type PairTrust, fingerprintOf, keyPem, newKeys, usableTrust } from '#kit/pair-trust.ts';
+import { type PeerPlace, answers } from '#kit/peer-tls.ts';
 import { LineChannel } from './line-channel.ts';
 import { exporterOf } from './pairing-door.ts';
 import { proofOf, sameProof } from './pairing-host.ts';
@@ -22,6 +23,9 @@ const DIAL_MS = 5000;
 /** The other node asks its own daemons. */
 const WELCOME_MS = 60_000;
 const READY_MS = 15_000;
+/** Daemons start anew there. */
+const THERE_MS = 90_000;
+const LOOK_EVERY_MS = 250;
 
 export interface GuestOptions {
   readonly place: Place;
@@ -29,8 +33,14 @@ export interface GuestOptions {
   readonly clock: Clock;
 }
 
-/** What `join` has made: kept trust and a tried configuration, or nothing at all. */
-export async function joinPair(asked: JoinAsked, author: Author, { place, release, clock }: GuestOptions): Promise<PairTrust> {
+export interface Joined {
+  readonly trust: PairTrust;
+  /** Where the daemons of the other node will be reached. */
+  readonly there: PeerPlace;
+}
+
+/** What `join` has made: both halves of the trust and a tried configuration, or nothing at all. */
+export async function joinPair(asked: JoinAsked, author: Author, { place, release, clock }: GuestOptions): Promise<Joined> {
   const code = parsePairingCode(asked.code);
   if (!code.ok) throw new GatewayError('BAD_REQUEST', { why: `the code: ${code.error.why}` });
   const port = asked.port ?? place.config.cluster.gatePort;
@@ -49,7 +59,21 @@ export async function joinPair(asked: JoinAsked, author: Author, { place, releas
   }
   channel.write(formatLine({ ready: true }));
   said(readySchema, await channel.read(MAX_HELLO, READY_MS));
-  return trust;
+  return { trust, there: { host: asked.address, port, localAddress: link ?? plainAddress(socket.localAddress ?? '') } };
+}
+
+/**
+ * Whether the other node is one of a pair now. The new one waits for that: it is the other one's configuration and its sessions that go
+ * on, and not what a machine has that was a blank one a moment ago.
+ */
+export async function isPairThere({ trust, there }: Joined, clock: Clock): Promise<boolean> {
+  for (const limit = addMs(clock.now(), THERE_MS); clock.now() < limit; ) {
+    if (await answers(trust, there)) return true;
+    const pause = Promise.withResolvers<void>();
+    clock.schedule(addMs(clock.now(), LOOK_EVERY_MS), pause.resolve);
+    await pause.promise;
+  }
+  return false;
 }
 
 /** What the other node said, or why it refused. */

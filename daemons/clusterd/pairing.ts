@@ -11,7 +11,7 @@ import type { Log } from '#kit/log.ts';
 import { type PairTrust, forgetTrust, readTrust, trustPath, writeTrust } from '#kit/pair-trust.ts';
 import type { Random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
-import { joinPair } from './pairing-guest.ts';
+import { type Joined, isPairThere, joinPair } from './pairing-guest.ts';
 import { PairingHost } from './pairing-host.ts';
 import { PairingPlace } from './pairing-place.ts';
 
@@ -94,12 +94,13 @@ export class Pairing implements AsyncDisposable {
     this.#joinEnded = null;
     try {
       await this.#host.close();
-      const trust = await joinPair(asked, author, { ...this.#options, place: this.#place });
+      const joined = await joinPair(asked, author, { ...this.#options, place: this.#place });
+      const { trust } = joined;
       writeTrust(this.#path, trust);
       await this.#options.onTrust(trust);
       await this.#place.audit(author, 'cluster.join', trust.peer, 'done');
       // Whoever asked has his answer before daemons start anew, this one too.
-      if (pairOf(this.#options.config()) === undefined) setImmediate(() => void this.#inForce(author, trust.peer));
+      if (pairOf(this.#options.config()) === undefined) setImmediate(() => void this.#inForce(author, joined));
       return { node: trust.own, peer: trust.peer };
     } catch (error) {
       this.counters.add('pairing.join-failed');
@@ -109,10 +110,11 @@ export class Pairing implements AsyncDisposable {
     }
   }
 
-  async #inForce(author: Author, peer: string): Promise<void> {
-    const { log } = this.#options;
+  async #inForce(author: Author, joined: Joined): Promise<void> {
+    const { log, clock } = this.#options;
+    const { peer } = joined.trust;
     try {
-      this.#joinEnded = await this.#place.commit(author, `joined ${peer}`);
+      this.#joinEnded = (await isPairThere(joined, clock)) ? await this.#place.commit(author, `joined ${peer}`) : `${peer} is not one of a pair yet: vlink cluster show there says why`;
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       this.#joinEnded = error.message;

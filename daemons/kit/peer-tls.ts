@@ -2,6 +2,8 @@
 import { type ConnectionOptions, type DetailedPeerCertificate, type PeerCertificate, type TLSSocket, type TlsOptions, connect } from 'node:tls';
 import type { PairTrust } from './pair-trust.ts';
 
+const ANSWER_MS = 2000;
+
 /** Of the pair's own authority: no other is believed. */
 const ours = ({ authority, certificate, key }: PairTrust): Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'minVersion'> => ({ ca: [authority], cert: certificate, key, minVersion: 'TLSv1.3' });
 
@@ -18,6 +20,14 @@ export interface PeerPlace {
   readonly port: number;
   /** The other node takes nobody from elsewhere. */
   readonly localAddress: string;
+}
+
+/** Whether the other node answers there, and is the other node. */
+export function answers(trust: PairTrust, place: PeerPlace): Promise<boolean> {
+  const socket = dialPeer(trust, place).setTimeout(ANSWER_MS);
+  return new Promise<boolean>(resolve => {
+    socket.once('secureConnect', () => resolve(true)).once('timeout', () => resolve(false)).once('error', () => resolve(false));
+  }).finally(() => socket.destroy());
 }
 
 /** Emits `secureConnect` when it is the other node that answers there, else `error`. */

@@ -71,7 +71,7 @@ function rigOf(test: Test): Rig {
   return {
     host, counters, place, trusts, clock,
     code: async () => (await host.open(10, NO_TERMS, AUTHOR)).code,
-    join: (code, { place: own = placeOf({}), clock: theirs = systemClock, name } = {}) => joinPair({ address: A, port: PORT, code, name: name ?? null, link: null, lan: null, media: null }, AUTHOR, { place: own, release: '0.1.0', clock: theirs }),
+    join: (code, { place: own = placeOf({}), clock: theirs = systemClock, name } = {}) => joinPair({ address: A, port: PORT, code, name: name ?? null, link: null, lan: null, media: null }, AUTHOR, { place: own, release: '0.1.0', clock: theirs }).then(({ trust }) => trust),
   };
 }
 

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { formatPairingCode, parsePairingCode } from '#core/cluster/pairing-code.ts';
+import type { ClusterdRequests } from '#contracts/clusterd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import { Closer } from '#kit/closer.ts';
-import { connectRpc } from '#kit/rpc.ts';
+import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { DaemonProcess } from '../../scripts/lab/daemon-process.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { PairNode, enterWorld, wire } from '../../scripts/lab/pair.ts';
@@ -26,9 +27,21 @@ interface Said {
 /** As an engineer types it on that node. */
 function vlink({ directory }: PairNode, ...words: readonly string[]): Promise<Said> {
   return new Promise(resolve => {
-    execFile(process.execPath, [VLINK, '--config', join(directory, 'gateway.yaml'), ...words], { timeout: 150_000, env: { ...process.env, NODE_OPTIONS: '', VLINK_LANG: 'en' } }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), text: stdout + stderr }));
+    execFile(process.execPath, [VLINK, '--config', join(directory, 'gateway.yaml'), ...words], { timeout: 160_000, env: { ...process.env, NODE_OPTIONS: '', VLINK_LANG: 'en' } }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), text: stdout + stderr }));
   });
 }
+
+const AUTHOR = { user: 'root', via: 'cli', address: null } as const;
+const NODE = { name: null, link: null, lan: null, media: null };
+
+/** The reason of a refusal, without another vlink for each. */
+async function refusal(node: PairNode, ask: (client: RpcClient<ClusterdRequests>) => Promise<unknown>): Promise<string> {
+  await using client = await node.clusterd();
+  return await ask(client).then(() => 'not refused', (error: unknown) => (error as Error).message);
+}
+const joins = (code: string, over: Partial<Record<keyof typeof NODE, string>> = {}) => (client: RpcClient<ClusterdRequests>): Promise<unknown> => client.call('join', { ...NODE, ...over, address: '10.98.0.1', port: null, code, author: AUTHOR });
+const forgets = (node: string) => (client: RpcClient<ClusterdRequests>): Promise<unknown> => client.call('forget', { node, force: false, author: AUTHOR });
+const pairs = (over: Partial<Record<keyof typeof NODE | 'address', string>> = {}) => (client: RpcClient<ClusterdRequests>): Promise<unknown> => client.call('pair', { minutes: 5, terms: { ...NODE, address: null, ...over }, author: AUTHOR });
 
 const local = ({ directory }: PairNode): object => ({ state: { directory: join(directory, 'state') }, rpc: { directory: join(directory, 'run') } });
 
@@ -69,8 +82,8 @@ async function run(): Promise<void> {
     await t.test('who stands alone says so, and what is missing for a pair', async t => {
       t.match(await vlink(a, 'cluster', 'show'), { code: 1, text: /gw-1 stands alone: it is in no pair/ });
       t.match(await vlink(a, 'cluster', 'pair'), { code: 64, text: /--link .*, --lan .*, --address/ });
-      t.match(await vlink(a, 'cluster', 'pair', '--link', '10.98.0.7', '--lan', '10.97.0.1', '--address', '10.97.0.100/24'), { code: 64, text: /10\.98\.0\.7 is no address of this machine/ });
-      t.match(await vlink(b, 'cluster', 'forget', 'gw-1'), { code: 64, text: /paired with nobody/ });
+      t.match(await refusal(a, pairs({ link: '10.98.0.7', lan: '10.97.0.1', address: '10.97.0.100/24' })), /10\.98\.0\.7 is no address of this machine/);
+      t.match(await refusal(b, forgets('gw-1')), /paired with nobody/);
       t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', formatPairingCode({ secret: '0'.repeat(20), fingerprint: '0'.repeat(9) })), { code: 69, text: /no window is open there/ });
     });
 
@@ -86,8 +99,7 @@ async function run(): Promise<void> {
       if (!parsed.ok) throw new Error('unreadable');
       const wrong = (i: number): string => formatPairingCode({ ...parsed.value, secret: String(i).repeat(20) });
       t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', wrong(1)), { code: 77, text: /wrong code/ });
-      await using clusterd = await b.clusterd();
-      for (const i of [2, 3, 4, 5]) await t.rejects(clusterd.call('join', { address: '10.98.0.1', port: null, code: wrong(i), name: null, link: null, lan: null, media: null, author: { user: 'root', via: 'cli', address: null } }), { code: 'NOT_PERMITTED', detail: { why: 'wrong code' } });
+      for (const i of [2, 3, 4, 5]) t.match(await refusal(b, joins(wrong(i))), /wrong code/);
       t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', code), { code: 77, text: /five wrong codes closed the window/ });
       t.match(await shown(a), /five WRONG codes closed it, wrong codes: 5/);
     });
@@ -96,8 +108,8 @@ async function run(): Promise<void> {
       const opened = await vlink(a, 'cluster', 'pair', '--link', '10.98.0.1', '--lan', '10.97.0.1', '--address', '10.97.0.100/24', '--json');
       const old = code;
       code = (JSON.parse(opened.text) as { readonly code: string }).code;
-      t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', old), { code: 77, text: /another node answers there, or another code was made/ });
-      t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', code), { code: 77, text: /say --name and --lan/ }, 'and the code is still good');
+      t.match(await refusal(b, joins(old)), /another node answers there, or another code was made/);
+      t.match(await refusal(b, joins(code)), /say --name and --lan/, 'and the code is still good');
       const joined = await vlink(b, 'cluster', 'join', '10.98.0.1', code, '--name', 'gw-2', '--lan', '10.97.0.2');
       t.equal(joined.code, 0, joined.text);
       for (const [node, peer] of [[a, 'gw-2'], [b, 'gw-1']] as const) {
@@ -115,7 +127,7 @@ async function run(): Promise<void> {
         t.match(text, /address: 10\.97\.0\.100/, 'SIP is on the address of the pair');
         t.ok(text.includes('city') && !text.includes(SECRET) && !text.includes(LAB_PASSWORD), 'secrets are sealed');
       }
-      t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', code), { code: 64, text: /paired with gw-1: vlink cluster forget gw-1 comes first/ });
+      t.match(await refusal(b, joins(code)), /paired with gw-1: vlink cluster forget gw-1 comes first/);
     });
 
     await t.test('the daemons of the other node are reached, until it dies: within a second nobody waits for them', async t => {
@@ -136,8 +148,8 @@ async function run(): Promise<void> {
 
     await t.test('another machine in its place: forget, pair, join, show', async t => {
       const before = readFileSync(join(a.directory, 'gateway.yaml'), 'utf8');
-      t.match(await vlink(a, 'cluster', 'pair'), { code: 64, text: /forget gw-2 comes first/ });
-      t.match(await vlink(a, 'cluster', 'forget', 'gw-3'), { code: 64, text: /paired with gw-2, not with gw-3/ });
+      t.match(await refusal(a, pairs()), /forget gw-2 comes first/);
+      t.match(await refusal(a, forgets('gw-3')), /paired with gw-2, not with gw-3/);
       t.match(await vlink(a, 'cluster', 'forget', 'gw-2'), { code: 0 });
       t.match(await shown(a), /gw-2 is not heard/);
       rmSync(b.directory, { recursive: true });
@@ -147,12 +159,12 @@ async function run(): Promise<void> {
       const opened = await vlink(a, 'cluster', 'pair');
       t.equal(opened.code, 0, opened.text);
       const [again] = CODE.exec(opened.text)!;
-      t.match(await vlink(b, 'cluster', 'join', '10.98.0.1', again, '--name', 'gw-9'), { code: 77, text: /cluster\.nodes says gw-2 where the new node says gw-9/ });
+      t.match(await refusal(b, joins(again, { name: 'gw-9' })), /cluster\.nodes says gw-2 where the new node says gw-9/);
       const joined = await vlink(b, 'cluster', 'join', '10.98.0.1', again);
       t.equal(joined.code, 0, joined.text);
       await until('they reach each other', async () => (await a.report())?.peer.gate === 'open' && (await b.report())?.peer.gate === 'open', 60_000);
       t.ok((await asksMedia(a)) > 0);
-      t.match(await vlink(a, 'cluster', 'forget', 'gw-2'), { code: 64, text: /gw-2 is alive/ });
+      t.match(await refusal(a, forgets('gw-2')), /gw-2 is alive/);
       t.equal(readFileSync(join(a.directory, 'gateway.yaml'), 'utf8'), before, 'nothing of the configuration here had to change');
     });
 
