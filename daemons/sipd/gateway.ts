@@ -89,6 +89,7 @@ export class Gateway {
   readonly #summaryDeps: SummaryDeps;
   readonly #recorder: SipRecorder;
   readonly #whenKept: WhenKept;
+  readonly #revived = new Set<string>();
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
 
@@ -203,7 +204,8 @@ export class Gateway {
     this.#listen();
     if (takesOver) await this.#takeOver();
     else await this.media.start();
-    this.relay.allKnown();
+    // Where all media is here, each media process tells of its own bridges after a takeover, however long that takes.
+    if (!takesOver || this.media.nodes.areTwo) this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
     else this.#goOn();
   }
@@ -242,7 +244,6 @@ export class Gateway {
     this.media.revival = (instance, client) => this.#revive(instance, client);
     this.#goOn();
     await this.media.start();
-    this.media.revival = undefined;
   }
 
   #goOn(): void {
@@ -317,7 +318,10 @@ export class Gateway {
     };
   }
 
+  /** Once: what a media process loses later is lost. */
   async #revive(instance: string, client: MediadClient): Promise<void> {
+    if (this.#revived.has(instance)) return;
+    this.#revived.add(instance);
     const { revived } = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
     this.relay.onMediaRevived(instance, revived);
     this.#catchUp(revived);

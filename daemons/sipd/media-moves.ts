@@ -20,6 +20,8 @@ export interface Instance extends MediaPlace {
   readonly bridges: Map<string, string | undefined>;
   /** It answers, and what it has is known. */
   attached: boolean;
+  /** After a takeover: under way, or over. */
+  reviving: Promise<void> | undefined;
   grace: Disposable | undefined;
   /** What it said last. */
   load: MediadLoad | undefined;

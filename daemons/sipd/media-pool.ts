@@ -141,6 +141,8 @@ export class MediaPool implements AsyncDisposable {
     const tried = new Set<string>();
     for (let name = instance; ; name = this.#pickOther(tried, name)) {
       tried.add(name);
+      // What goes on there has its ports before anybody new.
+      await this.#find(name).reviving;
       const { nodes } = this.#options;
       // Elsewhere it has another address, where it would have had that of its node.
       const localAddress = params.localAddress === nodes.addressOf(instance) ? nodes.addressOf(name)! : params.localAddress;
@@ -267,7 +269,7 @@ export class MediaPool implements AsyncDisposable {
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
-    const instance: Instance = { ...place, link, bridges: new Map(), attached: false, grace: undefined, load: undefined, suspectUntil: ms(0) };
+    const instance: Instance = { ...place, link, bridges: new Map(), attached: false, reviving: undefined, grace: undefined, load: undefined, suspectUntil: ms(0) };
     return instance;
   }
 
@@ -287,7 +289,7 @@ export class MediaPool implements AsyncDisposable {
   /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
     instance.suspectUntil = ms(0);
-    await this.revival?.(instance.name, client);
+    await (instance.reviving = this.revival?.(instance.name, client));
     const { bridges } = await client.call('listBridges', {});
     instance.grace?.[Symbol.dispose]();
     instance.grace = undefined;

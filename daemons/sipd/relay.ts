@@ -275,7 +275,7 @@ export class Relay implements AsyncDisposable {
       const source = this.#orDropped(stored.plan.bridgeId, () => this.#sources.restore(stored, takesOver));
       if (source === undefined) continue;
       resumed += this.#restoreViewers(source, viewers.get(source.bridgeId) ?? [], stored.playback, takesOver);
-      if (!media.has(source.instance)) source.feed({ type: 'media-lost' });
+      if (!media.has(source.instance)) this.onMediaLost([source.bridgeId]);
       const { address, pushes } = this.#deps.config().outlets;
       if (address !== '' || pushes.length > 0) this.#holders.keepForClaims(source);
       else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });

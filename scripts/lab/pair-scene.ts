@@ -1,4 +1,5 @@
 /** A pair of nodes with one camera below and one platform above: for the tests and the bench. */
+import type { ChannelRow } from '#contracts/sipd.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import type { LoadedFootage } from '../media/footage.ts';
@@ -31,15 +32,17 @@ export interface PairSceneOptions extends PairOptions {
   readonly transports?: readonly ('udp' | 'tcp-active' | 'tcp-passive')[];
   /** Of all cameras, in place of the footage. */
   readonly pictures?: LoadedFootage;
+  /** Beside the platform of the scene. */
+  readonly upstreams?: readonly Readonly<Record<string, unknown>>[];
   /** Of the platform's end. */
   readonly onTrace?: PlatformOptions['onTrace'];
 }
 
 /** `channels` of each camera. Everybody is registered, and every channel known. */
-export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {}, onTrace }: PairSceneOptions = {}): Promise<PairScene> {
+export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {}, upstreams: others = [], onTrace }: PairSceneOptions = {}): Promise<PairScene> {
   await using opening = new Closer();
   const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD, ...(onTrace !== undefined && { onTrace }) }));
-  const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1, keepaliveS: 5 }];
+  const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1, keepaliveS: 5 }, ...others];
   const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
   const lab = opening.use(await PairLab.open({ cluster, config: { upstreams, devices, ...config } }));
   await lab.active(60_000);
@@ -52,13 +55,15 @@ export async function openPairScene(channels: number, { transports = ['udp'], pi
   return { lab, platform, camera: cameras[0]!, cameras, ids, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
 }
 
+const cityIdOf = ({ mapped }: Pick<ChannelRow, 'mapped'>): string | undefined => mapped.find(({ upstream }) => upstream === 'city')?.id;
+
 /** Asked of whoever is active: on a busy machine that may be the other one by now. */
 async function publishedIds(lab: PairLab, cameras: readonly CameraSimulator[], channels: number): Promise<readonly string[]> {
   const wanted = cameras.length * channels;
   for (const limit = clock.now() + CATALOGUE_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
     await using rpc = await (await lab.active()).sipd();
     const { rows } = await rpc.call('listChannels', { limit: wanted }).catch(() => ({ rows: [] }));
-    if (rows.length === wanted && rows.every(({ mapped }) => mapped.length === 1)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(({ mapped }) => mapped[0]!.id));
+    if (rows.length === wanted && rows.every(row => cityIdOf(row) !== undefined)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(row => cityIdOf(row)!));
   }
   throw new Error(`not every channel within ${CATALOGUE_MS} ms`);
 }

@@ -1,4 +1,5 @@
 /** What goes on when the active role moves: media over TCP, recordings, registrations, nonces, alarms; seen from the platform above and the cameras below. */
+import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { DigestClient } from '#core/sip/digest-client.ts';
 import { nameAddr } from '#core/sip/headers.ts';
@@ -12,11 +13,17 @@ import { type PairNode, SIP_ADDRESS, WORLD, enterWorld } from '../../scripts/lab
 import type { CameraDevice } from '../../scripts/simulators/camera/device.ts';
 import { quietAmbience } from '../../scripts/simulators/common/names.ts';
 import type { Play } from '../../scripts/simulators/platform/play.ts';
+import { type SippVerdict, sipp } from '../rig/sipp.ts';
 import { until } from '../rig/until.ts';
 
 /** The figure is 5 s (faults.md 1); this machine does much else at the same time. */
 const TCP_BACK_MS = 8000;
 const ALARM_EVERY_MS = 25;
+/** A second platform, which is SIPp. */
+const JUDGE = { address: '10.97.0.253', port: 5070 };
+const JUDGE_ID = '33020000002000000001';
+const JUDGE_LOCAL_ID = '33020000002000000099';
+const JUDGE_PASSWORD = 'judge-secret';
 const STRANGER_ID = '34020000001320000777';
 /** Right, and stop (A.3). */
 const PTZ_RIGHT = '<PTZCmd>A50F0101200000D6</PTZCmd>';
@@ -105,6 +112,19 @@ async function openPlays({ platform, ids }: PairScene): Promise<Record<string, P
   };
 }
 
+/** SIPp asks for the first channel and has its answer; its verdict comes after the takeover. */
+async function judge({ ids, camera }: PairScene, active: PairNode): Promise<{ readonly verdict: Promise<SippVerdict> }> {
+  await using rpc = await active.sipd();
+  const { rows } = await rpc.call('listChannels', { limit: 1000 });
+  const channel = rows.find(({ mapped }) => mapped.some(({ id, upstream }) => upstream === 'city' && id === ids[0]))!.mapped.find(({ upstream }) => upstream === 'judge')!.id;
+  const { invites } = camera.device.counters;
+  const keys = { channel, gateway: JUDGE_LOCAL_ID, platform: JUDGE_ID, password: JUDGE_PASSWORD };
+  const verdict = sipp({ scenario: 'takeover-reinvite', asked: 'gateway-platform-asked', transport: 'UDP', local: JUDGE, remote: { address: SIP_ADDRESS, port: 5060 }, keys, directory: active.directory, limitS: 60 });
+  await until('SIPp watches', async () => (await rpc.call('listSessions', {})).some(({ upstream, state }) => upstream === 'judge' && state === 'active'));
+  await until('it joined a running source', () => camera.device.counters.invites === invites);
+  return { verdict };
+}
+
 async function switchOver({ lab }: PairScene, active: PairNode): Promise<void> {
   await using clusterd = await active.clusterd();
   await clusterd.call('switchOver', {});
@@ -117,6 +137,7 @@ async function run(): Promise<void> {
     const registers: { readonly callId: string; readonly cseq: number }[] = [];
     await using scene = await openPairScene(6, {
       transports: ['udp', 'tcp-passive', 'tcp-active'],
+      upstreams: [{ name: 'judge', id: JUDGE_ID, ...JUDGE, localId: JUDGE_LOCAL_ID, password: JUDGE_PASSWORD, retryS: 1, alarms: false }],
       onTrace: (direction, message) => void (direction === 'in' && 'method' in message && message.method === 'REGISTER' && registers.push({ callId: message.callId, cseq: message.cseq.seq })),
     });
     const { lab, platform, ids, camera: { device } } = scene;
@@ -134,12 +155,15 @@ async function run(): Promise<void> {
       await platform.control(ids[0]!, PTZ_RIGHT);
       await until('the camera turns', () => device.controls.some(({ command }) => command === 'PTZCmd'));
       const registered = registers.length;
+      const { verdict } = await judge(scene, first);
       const alarms = raiseAlarms(device);
       await until('alarms arrive', () => platform.notices.length > 20);
       await goOn(t, plays, async () => {
         lab.kill(first);
         await lab.active();
       });
+      const { code, said: complaint } = await verdict;
+      t.equal(code, 0, `SIPp about our re-INVITE: ${complaint}`);
       t.equal(await refusing.waitEnded(), 'BYE of the sender', 'an upstream that does not want to is not left without a word');
       t.match(plays['udp to a platform that connects']!.report, { reinvites: 1, connections: 2 });
       t.match(plays['udp to a platform that listens']!.report, { reinvites: 0, connections: 2 }, 'who still listens is not asked');
@@ -179,4 +203,7 @@ async function run(): Promise<void> {
   });
 }
 
-if (enterWorld()) await run();
+if (enterWorld()) {
+  execFileSync('ip', ['address', 'add', `${JUDGE.address}/24`, 'dev', 'switch']);
+  await run();
+}
