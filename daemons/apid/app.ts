@@ -81,6 +81,7 @@ function greet({ rate, clock, counters }: Services, request: FastifyRequest): vo
     throw new DoorError('TOO_MANY_REQUESTS', { retryAfterS: 1 });
   }
   if (request.raw.httpVersionMajor < 1) throw new GatewayError('BAD_REQUEST', { why: 'HTTP/1.1 is spoken here' });
+  if (request.raw.httpVersionMinor > 0 && request.headers.host === undefined) throw new GatewayError('BAD_REQUEST', { why: 'no Host header' });
   const { 'content-encoding': encoding } = request.headers;
   if (encoding !== undefined && encoding !== 'identity') throw new DoorError('MEDIA_TYPE');
   if (SECRET_QUERY.test(request.url)) {

@@ -201,7 +201,8 @@ export class Listeners implements AsyncDisposable {
   }
 
   #options(tls: boolean): ServerOptions {
-    const common = { maxHeaderSize: MAX_HEADER_BYTES, ...this.#times(), keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: CHECK_MS };
+    // Whoever names no host is answered by the application, in its own words.
+    const common = { requireHostHeader: false, maxHeaderSize: MAX_HEADER_BYTES, ...this.#times(), keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: CHECK_MS };
     return tls ? { ...common, ...secureContext(this.#deps.tls()), minVersion: 'TLSv1.2', honorCipherOrder: true, requestCert: true, rejectUnauthorized: false, handshakeTimeout: HANDSHAKE_MS } : common;
   }
 

@@ -9,7 +9,8 @@ const CODES: Readonly<Record<string, DoorCode>> = { HPE_HEADER_OVERFLOW: 'HEADER
 /** Answers and closes; one who is gone already is not answered. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, counters: Counters): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const failure = failureOf(CODES[error.code ?? ''] ?? 'BAD_REQUEST', { why: 'this is no HTTP request' });
+  const code = CODES[error.code ?? ''];
+  const failure = code === undefined ? failureOf('BAD_REQUEST', { why: 'this is no HTTP request' }) : failureOf(code);
   counters.add(`failure.${failure.code}`);
   const body = JSON.stringify(failure);
   const status = API_STATUS[failure.code];

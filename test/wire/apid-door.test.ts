@@ -107,7 +107,7 @@ await t.test('fault 81: smuggling, bombs, too large, not what it says', async t 
   const both = await raw(`POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`);
   t.match(both, /^HTTP\/1\.1 400 /);
   t.equal(both.split('HTTP/1.1').length, 2, 'one answer: the second request was never one');
-  for (const broken of ['GET /healthz HTTP/9.9\r\n\r\n', 'GET /healthz\r\n\r\n', `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 'POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n', '\x16\x03\x01'.repeat(50)]) t.match(await raw(broken), /^HTTP\/1\.1 4\d\d .*\r\n\r\n\{"code":"(BAD_REQUEST|HEADERS_TOO_LARGE)","message":/s, broken.slice(0, 40));
+  for (const broken of ['GET /healthz HTTP/9.9\r\n\r\n', 'GET /healthz\r\n\r\n', `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 'POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', '\x16\x03\x01'.repeat(50)]) t.match(await raw(broken), /^HTTP\/1\.1 4\d\d .*\r\n\r\n\{"code":"(BAD_REQUEST|HEADERS_TOO_LARGE)","message":/s, broken.slice(0, 40));
   t.match(await raw(`GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
   const large = JSON.stringify({ user: 'x'.repeat(10 * 1024 * 1024), password: 'y' });
   t.equal((await send('/api/v1/login', { method: 'POST', body: large }).catch(() => ({ status: 413 }))).status, 413);
@@ -289,7 +289,10 @@ await t.test('metrics: with a token, or from where they may be read without', as
 
 await t.test('users: roles that exclude each other, and somebody is always left who can make others', async t => {
   await t.rejects(root.createUser({ name: 'both', kind: 'person', roles: ['admin', 'auditor'] }), { code: 'BAD_REQUEST' });
+  await t.rejects(root.createUser({ name: 'twice', kind: 'person', roles: ['viewer', 'viewer'] }), { code: 'BAD_REQUEST', detail: { why: 'roles: each role once' } });
   await t.rejects(root.createUser({ name: 'the-admin', kind: 'person', roles: [] }), { code: 'CONFLICT' });
+  await root.updateUser('admin', { channels: ['*'] });
+  t.ok((await root.getSelf()).user, 'nothing new ends no log-in');
   await root.updateUser('the-security', { disabled: true });
   await t.rejects(root.deleteUser('admin'), { code: 'CONFLICT' });
   await t.rejects(root.updateUser('admin', { roles: ['admin'] }), { code: 'CONFLICT' });
