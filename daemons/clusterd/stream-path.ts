@@ -1,12 +1,11 @@
 /**
- * Heartbeats over one TCP connection on the service network: a filter that drops our datagrams and VRRP leaves it alone. Each is a
- * byte with its length, and itself. The first node by name dials; a connection on which nothing comes is dialled anew, so that nothing
- * old waits in it for long.
+ * Heartbeats over one TCP connection on the service network: a filter that drops our datagrams and VRRP leaves it alone. The
+ * first node by name dials; a connection on which nothing comes is dialled anew, so that nothing old waits in it for long.
  *
  *   CLOSED --dial, or accept--> OPEN --end, error, a second without a beat, nonsense--> CLOSED (the dialler tries again)
  */
 import { type Server, type Socket, connect, createServer } from 'node:net';
-import { MAX_HEARTBEAT_BYTES } from '#core/cluster/heartbeat.ts';
+import { BeatFramer, frameBeat } from '#core/cluster/beat-stream.ts';
 import { addMs } from '#core/units.ts';
 import { plainAddress } from '#kit/net.ts';
 import { type BeatPath, type BeatPathOptions, Binding } from './beat-path.ts';
@@ -26,7 +25,7 @@ export class StreamPath implements BeatPath {
   #socket: Socket | undefined;
   #silence: Disposable | undefined;
   #again: Disposable | undefined;
-  #received: Uint8Array = new Uint8Array(0);
+  #framer = new BeatFramer();
   #closed = false;
 
   constructor(options: StreamPathOptions) {
@@ -42,7 +41,7 @@ export class StreamPath implements BeatPath {
       this.#drop(socket);
       return false;
     }
-    socket.write(Uint8Array.of(bytes.length, ...bytes));
+    socket.write(frameBeat(bytes));
     return true;
   }
 
@@ -76,7 +75,7 @@ export class StreamPath implements BeatPath {
     const before = this.#socket;
     this.#socket = socket;
     before?.destroy();
-    this.#received = new Uint8Array(0);
+    this.#framer = new BeatFramer();
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => this.#receive(socket, bytes));
     socket.on('error', () => this.#options.onFailure());
@@ -102,16 +101,12 @@ export class StreamPath implements BeatPath {
 
   #receive(socket: Socket, bytes: Uint8Array): void {
     if (this.#socket !== socket) return;
-    let rest: Uint8Array = Buffer.concat([this.#received, bytes]);
-    for (let length = rest[0]; length !== undefined && rest.length > length; length = rest[0]) {
-      if (length === 0 || length > MAX_HEARTBEAT_BYTES) {
-        this.#options.onForeign();
-        return this.#drop(socket);
-      }
-      this.#options.onBytes(rest.subarray(1, 1 + length));
-      rest = rest.subarray(1 + length);
+    const beats = this.#framer.push(bytes);
+    if (beats === undefined) {
+      this.#options.onForeign();
+      return this.#drop(socket);
     }
-    this.#received = rest.slice();
+    for (const beat of beats) this.#options.onBytes(beat);
     this.#listenFor(socket);
   }
 }

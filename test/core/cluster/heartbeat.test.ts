@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { fitnessOf } from '#core/cluster/fitness.ts';
+import { BeatFramer, frameBeat } from '#core/cluster/beat-stream.ts';
 import { type Heartbeat, MAX_HEARTBEAT_BYTES, encodeHeartbeat, parseHeartbeat } from '#core/cluster/heartbeat.ts';
 import { PeerWatch } from '#core/cluster/peer-watch.ts';
 import { toHex } from '#core/bytes.ts';
@@ -61,6 +62,28 @@ t.test('signed, but not sense', async t => {
   t.match(broken(42, 40), { at: 42 });
   t.match(broken(42, 3), { why: 'unreadable version' });
   for (const length of [0, 4, 75, MAX_HEARTBEAT_BYTES + 1]) t.equal(parseHeartbeat(new Uint8Array(length), mac).ok, false);
+});
+
+t.test('in a stream: cut anywhere they come out as they went in; nonsense ends it', async t => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ minLength: 1, maxLength: MAX_HEARTBEAT_BYTES }), { maxLength: 20 }), fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1 }), (sent, cuts) => {
+      const stream = sent.flatMap(bytes => [...frameBeat(bytes)]);
+      const framer = new BeatFramer();
+      const got: Uint8Array[] = [];
+      for (let at = 0, i = 0; at < stream.length; i++) {
+        const next = at + cuts[i % cuts.length]!;
+        got.push(...framer.push(Uint8Array.from(stream.slice(at, next)))!);
+        at = next;
+      }
+      t.same(got.map(toHex), sent.map(toHex));
+      t.equal(framer.waitingBytes, 0);
+    }),
+    { numRuns: 100, seed: 28181 },
+  );
+  for (const nonsense of [0, MAX_HEARTBEAT_BYTES + 1, 255]) t.equal(new BeatFramer().push(Uint8Array.of(1, 7, nonsense, 1)), undefined);
+  const framer = new BeatFramer();
+  t.same(framer.push(Uint8Array.of(3, 1, 2)), []);
+  t.same([framer.waitingBytes, toHex(framer.push(Uint8Array.of(3))![0]!)], [3, '010203']);
 });
 
 const watchOf = (boot: string): PeerWatch => new PeerWatch({ ownBoot: boot, peerName: 'b', paths: 2, deadMs: 300 });
