@@ -4,6 +4,7 @@ import type { Json } from '#core/config/json.ts';
 import { type SchemaNode, SCHEMA_TREE } from '#core/config/schema-tree.ts';
 import { GatewayError } from '#core/result.ts';
 import { withSecrets } from '#kit/config-edit.ts';
+import { openedText, openedValue } from '#kit/config-opened.ts';
 import type { ConfigDocument } from '#kit/config-text.ts';
 import { GROUP_READS, writeDurably } from '#kit/durable.ts';
 import type { Random } from '#kit/random.ts';
@@ -66,20 +67,14 @@ export class Secrets {
     return withSecrets(read, this.seal(sealed, SCHEMA_TREE));
   }
 
-  /** The text with every secret open, for the other node alone. STORE_FAILED: one cannot be opened. */
+  /** The text with every secret open, for the other node alone. CONFIG_INVALID: one cannot be opened. */
   openText(read: ConfigDocument): string {
-    return withSecrets(read, mapSecrets(read.value, SCHEMA_TREE, secret => this.#open(secret)));
+    return openedText(read, this.#ring);
   }
 
   /** A part of the configuration with every secret open, as `openText`. */
   openValue(value: Json, node: SchemaNode | undefined): Json {
-    return mapSecrets(value, node, secret => this.#open(secret));
-  }
-
-  #open(secret: Json): Json {
-    const text = typeof secret === 'string' && isSealed(secret) ? openSecret(this.#ring, secret) : secret;
-    if (text === undefined) throw new GatewayError('STORE_FAILED', { why: 'a secret cannot be opened: its key is not here' });
-    return text;
+    return openedValue(value, node, this.#ring);
   }
 
   /** The text of somebody who opened its secrets, sealed with our key. One that stands in `base` already stays as it is there: it did not change. */
