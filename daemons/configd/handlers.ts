@@ -61,6 +61,8 @@ function textHandlers({ revisions, candidates, editor, changes, commits, schemaV
 /** What does: in a pair on the active node. */
 function changeHandlers({ revisions, changes, commits, backups, audit, held, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
   const FORWARDED = { where: 'forwarded' } as const;
+  /** Of a pair, as it is now. */
+  const isActive = async (): Promise<boolean> => (await pair.role?.ask())?.role === 'active';
   const confirm = async (author: Author): Promise<{ readonly revision: number }> => {
     const revision = await commits.confirm();
     audit.record({ author, action: 'config.confirm', target: `revision ${revision}`, before: null, after: null, result: 'done', detail: '' });
@@ -79,10 +81,10 @@ function changeHandlers({ revisions, changes, commits, backups, audit, held, pai
       return { fileBase64: Buffer.from(file).toString('base64') };
     },
     restore: params => pairCommits.wherever(params.where, () => backups.restore({ author: params.author, confirmMinutes: params.confirmMinutes ?? null }, Buffer.from(params.fileBase64, 'base64'), params.passphrase), (link, options) => link.call('restore', { ...params, ...FORWARDED }, options)),
-    rotateSecrets: ({ author, reason }) => changes.rotate(author, reason, pair.role !== null && !pair.role.active, () => (pairAudit.reseal(), held.reseal())),
-    factoryReset: ({ author, reason, confirmMinutes = null }) => {
-      if (pair.role?.active === true && pair.peer !== null) throw new GatewayError('NOT_PERMITTED', { why: 'this node is the active one of a pair: give the role to the other one first (vlink cluster switch)' });
-      return changes.factoryReset(author, reason, confirmMinutes);
+    rotateSecrets: async ({ author, reason }) => changes.rotate(author, reason, pair.role !== null && !(await isActive()), () => (pairAudit.reseal(), held.reseal())),
+    factoryReset: async ({ author, reason, confirmMinutes = null }) => {
+      if (pair.peer !== null && (await isActive())) throw new GatewayError('NOT_PERMITTED', { why: 'this node is the active one of a pair: give the role to the other one first (vlink cluster switch)' });
+      return await changes.factoryReset(author, reason, confirmMinutes);
     },
   };
 }
