@@ -1,5 +1,5 @@
 /**
- * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--witness on|off] [--soak MINUTES] [--no-replication]
+ * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--witness on|off] [--media both|active] [--soak MINUTES] [--no-replication]
  *
  * How long a pair of nodes is not there, seen from the platform above: until SIP is answered again, without a picture on the worst of all
  * sessions, until TCP sessions are back, with alarms coming all the time, and for how long both nodes owned the address. Sessions stay
