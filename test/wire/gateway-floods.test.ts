@@ -105,15 +105,19 @@ await t.test('fault 23: a platform that we know asks a thousand times a second f
 
 await t.test('fault 24: REGISTERs of many sources that never come back', async t => {
   const sources = await Promise.all(Array.from({ length: 250 }, (_, index) => RawPeer.udp(gateway, `127.24.${index >> 7}.${(index & 127) + 1}`)));
-  const before = { rss: rssMiB(), lines: logLines() };
   let sent = 0;
-  const waits = await servedDuring(1500, () => {
+  const flood = (): void => {
     for (let index = 0; index < 30; index += 1, sent += 1) {
       const source = sources[sent % sources.length]!;
       const from = `<sip:3402000000118${String(sent).padStart(7, '0')}@3402000000>`;
       source.send(requestBytes({ method: 'REGISTER', uri: 'sip:34020000002000000001@3402000000', from: `${from};tag=f`, to: from, callId: token(), contact: source.contact('x'), headers: ['Expires: 3600'] }, { ...source.place, transport: 'UDP' }));
     }
-  });
+  };
+  // What a process takes that has only just begun to work is no matter of the flood.
+  await servedDuring(300, flood);
+  const before = { rss: rssMiB(), lines: logLines() };
+  sent = 0;
+  const waits = await servedDuring(1500, flood);
   t.ok(sent > 2500, `${sent} were sent`);
   t.ok(p99(waits) < 1500, `known peers waited ${Math.round(p99(waits))} ms at most`);
   t.ok(rssMiB() - before.rss < 64, `${Math.round(rssMiB() - before.rss)} MiB more`);
