@@ -137,7 +137,7 @@ class Visit {
   async #ptzStop({ deviceId, channelId }: ChannelRow): Promise<Judged> {
     const sinceWallMs = clock.wall();
     await this.#context.sipd(client => client.call('ptz', { channel: `${deviceId}/${channelId}`, command: PTZ_STOP, holdMs: HOLD_MS, author: this.#author }));
-    const status = await this.#until(ANSWER_MS, async () => this.#answerTo(await this.#messages(sinceWallMs), message => bodyOf(message)?.cmdType === 'DeviceControl'));
+    const status = await this.#until(ANSWER_MS, async () => this.#answerTo(await this.#messages(sinceWallMs), message => this.#isHere(message) && bodyOf(message)?.cmdType === 'DeviceControl'));
     if (status === undefined) return wrong('no answer');
     return status === 200 ? right('200') : wrong(String(status));
   }
@@ -186,6 +186,11 @@ class Visit {
   async #messages(sinceWallMs: number): Promise<readonly Passed[]> {
     const { id, address } = this.#device;
     return (await this.#context.sipd(client => recorded(client, { sinceWallMs, needles: [id, ...(this.#channel === undefined ? [] : [this.#channel.channelId])], peers: address === null ? [] : [address] }))).messages;
+  }
+
+  /** Between us and this device: devices of one kind may call their channels alike. */
+  #isHere({ remote }: Passed): boolean {
+    return this.#device.address === null || this.#device.address === `${remote.address}:${remote.port}`;
   }
 
   /** Status of the final answer to the first request that fits. */
