@@ -31,6 +31,7 @@ export const MEDIA_ADDRESSES = ['10.97.0.101', '10.97.0.102'] as const;
 const WITNESS_PORT = 7;
 const NODE_NAMES = ['a', 'b'] as const;
 const LOOK_MS = 10;
+const ONE_AT_A_TIME = join(tmpdir(), 'viewlink-pair.lock');
 /** As their units say. */
 const HURRIED: ReadonlySet<string> = new Set(['clusterd', 'keepalived']);
 export const PAIR_KEY = 'a-secret-of-the-pair-that-nobody-guesses';
@@ -56,7 +57,8 @@ export function enterWorld(): boolean {
   process.once('exit', () => removeWorld(name, directory));
   execFileSync('ip', ['netns', 'add', name]);
   execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-  const child = spawn('ip', ['netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
+  // One pair at a time on a machine: two of them take the time from each other in which a node has to answer.
+  const child = spawn('flock', ['--no-fork', ONE_AT_A_TIME, 'ip', 'netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void child.kill(signal));
   child.once('exit', code => void (process.exitCode = code ?? 1));
   return false;
