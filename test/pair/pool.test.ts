@@ -1,7 +1,10 @@
 /** Two nodes that both carry media: where sessions go, and what becomes of them when a node dies, comes back, or gives the role over. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { MediadRequests } from '#contracts/mediad.ts';
+import { connectRpc } from '#kit/rpc.ts';
 import { type PairScene, gapSince, openPairScene } from '../../scripts/lab/pair-scene.ts';
 import { BOTH_CARRY_MEDIA, MEDIA_ADDRESSES, type PairLab, type PairNode, SIP_ADDRESS, enterWorld } from '../../scripts/lab/pair.ts';
 import type { Play } from '../../scripts/simulators/platform/play.ts';
@@ -11,6 +14,7 @@ const SESSIONS = 8;
 const NEW_SESSIONS = 4;
 const TCP_SESSIONS = 2;
 const RTSP_PORT = 8554;
+const REST_MS = 1500;
 /** Longest time without a picture of a session that is moved, on a machine that does much else; scripts/bench failover says what it really takes. */
 const GAP_MS = 5000;
 
@@ -39,6 +43,17 @@ async function isHome(lab: PairLab): Promise<boolean> {
   return reports.every(report => report?.media.every(({ node, on }) => on === node) === true) && lab.nodes.every(node => node.addresses.includes(addressOf(node)));
 }
 
+/** For longer than sipd asks them: one that has just started has much to do, and is given nothing. */
+async function areAtRest(lab: PairLab): Promise<boolean> {
+  for (const since = performance.now(); performance.now() - since < REST_MS; await new Promise(resolve => setTimeout(resolve, 100))) {
+    for (const { directory } of lab.nodes) {
+      await using mediad = await connectRpc<MediadRequests>(join(directory, 'run', 'mediad-1.sock'));
+      if ((await mediad.call('load', {})).cpu >= 0.05) return false;
+    }
+  }
+  return true;
+}
+
 async function nodesOf(lab: PairLab): Promise<(string | null)[]> {
   await using rpc = await (await lab.active()).sipd();
   return (await rpc.call('listSessions', {})).map(({ node }) => node);
@@ -59,6 +74,7 @@ async function run(): Promise<void> {
     const standby = await lab.ready(60_000);
     const first = lab.other(standby);
     await until('each has its media address', () => isHome(lab), 20_000);
+    await until('both media processes rest from their start', () => areAtRest(lab), 30_000);
     let plays = await Promise.all(ids.slice(0, SESSIONS).map(id => platform.play(id, { transport: 'udp' })));
     await Promise.all(plays.map(play => play.waitFrames(10)));
 
