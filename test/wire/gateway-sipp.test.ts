@@ -66,7 +66,7 @@ for (const transport of ['UDP', 'TCP'] as const) {
     const isKnown = async (): Promise<boolean> => (await rpc.call('listDevices', {})).some(({ catalog }) => catalog.state === 'complete');
     await until('the catalogue', isKnown);
     const verdict = sipp({ remote: { address: '127.0.0.1', port: sipPort }, directory: lab.directory, scenario: 'gateway-subscriber', asked: 'gateway-platform-asked', transport, local: { address: '127.0.0.2', port: platformPort }, keys: { gateway: LOCAL_ID, platform: PLATFORM, password: PASSWORD } });
-    const answered = (count: number): Promise<unknown> => until(`${count} NOTIFYs`, async () => ((await rpc.call('counters', {}))['subscription.notify-accepted'] ?? 0) >= count, 20_000);
+    const answered = (count: number): Promise<unknown> => until(`${count} NOTIFYs`, async () => ((await rpc.call('counters', {}))['subscription.notify-accepted'] ?? 0) >= count, 10_000);
     try {
       await answered(1);
       await camera.device.registration.stop(true);
