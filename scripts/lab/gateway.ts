@@ -10,6 +10,7 @@ import type { SipdRequests } from '#contracts/sipd.ts';
 import { Closer } from '#kit/closer.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { DaemonProcess } from './daemon-process.ts';
+import { unitFlags } from './unit-flags.ts';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
@@ -93,7 +94,7 @@ const startMediad = (directory: string, configPath: string, instance: number, en
   });
 
 const startSipd = (directory: string, configPath: string, env: Readonly<Record<string, string>>): Promise<DaemonProcess> =>
-  DaemonProcess.start({ name: 'sipd', entry: 'daemons/sipd/main.ts', args: ['--config', configPath], readyEvent: 'sipd.ready', logPath: join(directory, 'sipd.log'), env });
+  DaemonProcess.start({ name: 'sipd', entry: 'daemons/sipd/main.ts', args: ['--config', configPath], readyEvent: 'sipd.ready', logPath: join(directory, 'sipd.log'), env, nodeFlags: unitFlags('sipd') });
 
 function baseConfig(directory: string, address: string, sipPort: number, instances: number, ports: { first: number; last: number }): Record<string, Json> {
   return {

@@ -1,18 +1,10 @@
 /** healthd beside a lab gateway, run as its unit runs it. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HealthdEvent, HealthdRequests } from '#contracts/healthd.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import type { LabGateway } from './gateway.ts';
-
-const UNIT = new URL('../../systemd/viewlink-healthd.service', import.meta.url);
-
-/** Options of Node in the unit: memory is what they are there for. */
-function unitFlags(): readonly string[] {
-  const line = /^ExecStart=\S+ (.*) \S+main\.ts/m.exec(readFileSync(UNIT, 'utf8'))?.[1] ?? '';
-  return line.split(' ').filter(word => word.startsWith('--'));
-}
+import { unitFlags } from './unit-flags.ts';
 
 /** `sysroot`: default the machine itself. `cache`: where compiled modules are kept, as the unit has it. */
 export function startHealthd(lab: LabGateway, { sysroot = '', cache }: { readonly sysroot?: string; readonly cache?: string } = {}): Promise<DaemonProcess> {
@@ -22,7 +14,7 @@ export function startHealthd(lab: LabGateway, { sysroot = '', cache }: { readonl
     args: ['--config', lab.configPath, '--sysroot', sysroot],
     readyEvent: 'healthd.ready',
     logPath: join(lab.directory, 'healthd.log'),
-    nodeFlags: unitFlags(),
+    nodeFlags: unitFlags('healthd'),
     // Whoever starts us may hook itself into what we start: not into what is weighed.
     ...(cache !== undefined && { within: ['env', 'NODE_OPTIONS='], env: { NODE_COMPILE_CACHE: cache } }),
   });
