@@ -60,6 +60,12 @@ export class Adoption {
     return this.#refusals;
   }
 
+  /** What was kept of another try counts for nothing in the one that begins. */
+  begin(): void {
+    this.#before = null;
+    this.#deps.revisions.dropIncoming();
+  }
+
   /** On the disk, sealed with our key. `why`: it cannot be in force here. STORE_FAILED. */
   async keep(row: LineRow, text: string, told: ToldLine): Promise<string | null> {
     const inForce = row.revision === told.current || row.revision === told.pending?.returnsTo;
@@ -87,11 +93,11 @@ export class Adoption {
     return pairOf(config) === undefined ? { ok: false, why: 'this node does not belong to its pair' } : { ok: true, text };
   }
 
-  /** Everything of theirs is in force when it returns, and the daemons are being told. STORE_FAILED: not all of it. */
-  take({ told, strays }: Takeover, node: { readonly own: string; readonly peer: string }): Promise<void> {
+  /** Everything of theirs is in force when it returns, and the daemons are being told; false: something was committed here first, and nothing was taken. STORE_FAILED: not all of it. */
+  take({ told, strays, from }: Takeover, node: { readonly own: string; readonly peer: string }): Promise<boolean> {
     const { changes, commits, revisions, line, log } = this.#deps;
-    this.#before = null;
     return changes.alone(async () => {
+      if (line.line?.trail[0] !== from) return false;
       const before = revisions.text(revisions.current);
       await commits.standDown();
       this.#keepOutsideChange();
@@ -106,6 +112,7 @@ export class Adoption {
       this.#numberStrays(node.own);
       if (after !== before) this.#tell(told, node.peer);
       this.#deps.onTaken();
+      return true;
     });
   }
 

@@ -8,8 +8,8 @@
 import { join } from 'node:path';
 import type { ConfigdRequests, PairReport, PeerLine } from '#contracts/configd.ts';
 import { pairOf } from '#core/config/cluster-schema.ts';
-import { Following, type FollowInput, type FollowOutput, type OwnLine, type ToldLine } from '#core/config/following.ts';
-import { missingRows, openAsides, precedence, strayRows } from '#core/config/line.ts';
+import { Following, type FollowInput, type FollowOutput, type OwnLine, type ToldLine, takeoverOf } from '#core/config/following.ts';
+import { missingRows, openAsides, precedence } from '#core/config/line.ts';
 import { msUntilReturn } from '#core/config/pending.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
@@ -206,10 +206,12 @@ export class Pair implements AsyncDisposable {
   async #carryOut(mates: Mates, output: FollowOutput): Promise<FollowInput> {
     try {
       switch (output.type) {
-        case 'ask': return { type: 'told', line: await this.#ask(mates) };
+        case 'ask':
+          this.#deps.adoption.begin();
+          return { type: 'told', line: await this.#ask(mates) };
         case 'fetch': return await this.#fetch(mates, output);
         case 'take':
-          await this.#deps.adoption.take(output.takeover, mates);
+          if (!(await this.#deps.adoption.take(output.takeover, mates))) return { type: 'moved' };
           this.#deps.held.drop();
           return { type: 'taken' };
       }
@@ -267,13 +269,14 @@ export class Pair implements AsyncDisposable {
     const own = { ...line.line!, active: false, rows: line.rows() };
     const found = precedence(own, { ...told, active: true });
     if (found !== 'theirs' && found !== 'yield') return held.drop();
+    adoption.begin();
     for (const row of missingRows(own.rows, told.rows)) {
       const text = texts.find(({ revision }) => revision === row.revision)?.text;
       const why = text === undefined ? 'it is not all here' : await adoption.keep(row, text, told);
       if (why !== null) return void log.error({ why }, 'config.still-held');
     }
     log.warn({ revision: told.current }, 'config.held-taken');
-    await adoption.take({ told, strays: found === 'yield' ? strayRows(own.rows, told.rows) : [] }, mates);
+    await adoption.take(takeoverOf(own, told, found), mates);
     if (revisions.current === told.current) held.drop();
   }
 }

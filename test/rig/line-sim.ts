@@ -150,10 +150,8 @@ export class LineSim {
 
   #carryOut(node: LineNode, output: FollowOutput): FollowInput {
     const peer = this.other(node);
-    if (output.type === 'take') {
-      this.#take(node, output.takeover);
-      return { type: 'taken' };
-    }
+    if (output.type === 'take') return { type: this.#take(node, output.takeover) ? 'taken' : 'moved' };
+    if (output.type === 'ask') node.incoming = [];
     if (!node.linked || !peer.up) return { type: 'failed', why: 'not reached' };
     if (output.type === 'fetch') {
       const { row } = output;
@@ -172,7 +170,8 @@ export class LineSim {
     for (const reason of peer.texts) if (!this.acknowledged.includes(reason)) this.acknowledged.push(reason);
   }
 
-  #take(node: LineNode, { told, strays }: Takeover): void {
+  #take(node: LineNode, { told, strays, from }: Takeover): boolean {
+    if (node.disk.line.trail[0] !== from) return false;
     const { met } = node.disk.line;
     const before = node.disk.rows.get(node.disk.current)?.id;
     for (const { revision } of strays) node.disk.rows.delete(revision);
@@ -181,8 +180,9 @@ export class LineSim {
     if (node.disk.rows.get(told.current)!.id !== before) node.bring(told.current);
     node.disk.current = told.current;
     node.disk.line = { met: true, term: told.term, trail: told.trail };
-    if (!met || strays.length === 0) return;
+    if (!met || strays.length === 0) return true;
     for (const { reason, term } of strays) node.add(reason, term, node.name);
     node.disk.line = moveLine(node.disk.line, node.mark(), 0);
+    return true;
   }
 }

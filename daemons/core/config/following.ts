@@ -4,9 +4,9 @@
  *
  *            link up                told: theirs goes on              each is on the disk
  *   AWAY --------------> ASKING --------------------------> FETCHING --------------------> TAKING
- *    ^                   ^    | told: same, or ours goes on    | failed, or cannot be read    | taken, or failed
+ *    ^                   ^    | told: same, or ours goes on    | failed, or cannot be read    | taken, moved or failed
  *    |                   |    v                                v                              |
- *    |                   +-- RESTING <------------------------------------------- (taken: ASKING at once, so that they know)
+ *    |                   +-- RESTING <------------------------------------------- (taken, moved: ASKING at once, so that they know)
  *    |                        ^ every second, and on news of either side
  *    +---- link down, from everywhere; what is being taken is taken
  */
@@ -31,6 +31,8 @@ export interface Takeover {
   readonly told: ToldLine;
   /** Ours that give way, oldest first. */
   readonly strays: readonly LineRow[];
+  /** Mark of ours that this holds for: whatever was committed here since then would be lost by it. */
+  readonly from: string;
 }
 
 export type FollowInput =
@@ -43,6 +45,8 @@ export type FollowInput =
   | { readonly type: 'told'; readonly line: ToldLine | null }
   | { readonly type: 'fetched'; readonly revision: number }
   | { readonly type: 'taken' }
+  /** Something was committed here before they could be taken: nothing was. */
+  | { readonly type: 'moved' }
   /** This release cannot read it, or it is for nobody here: until theirs is another one it is not asked for again. */
   | { readonly type: 'held'; readonly why: string }
   | { readonly type: 'failed'; readonly why: string };
@@ -52,10 +56,12 @@ export type FollowOutput =
   | { readonly type: 'fetch'; readonly row: LineRow; readonly told: ToldLine }
   | { readonly type: 'take'; readonly takeover: Takeover };
 
+export const takeoverOf = (own: OwnLine, told: ToldLine, found: 'theirs' | 'yield'): Takeover => ({ told, strays: found === 'yield' ? strayRows(own.rows, told.rows) : [], from: own.trail[0]! });
+
 type Phase =
   | { readonly phase: 'away' | 'asking' }
   | { readonly phase: 'resting'; readonly askAt: Ms }
-  | { readonly phase: 'fetching'; readonly told: ToldLine; readonly missing: readonly LineRow[]; readonly strays: readonly LineRow[] }
+  | { readonly phase: 'fetching'; readonly takeover: Takeover; readonly missing: readonly LineRow[] }
   | { readonly phase: 'taking'; readonly up: boolean };
 
 export class Following {
@@ -87,13 +93,14 @@ export class Following {
   /** What does not fit the state is late news and changes nothing. */
   handle(input: FollowInput, own: OwnLine, now: Ms): readonly FollowOutput[] {
     switch (input.type) {
-      case 'up': return this.#ask();
+      case 'up': return this.#up();
       case 'down': return this.#down();
       case 'news': return this.#news();
       case 'tick': return this.#state.phase === 'resting' && now >= this.#state.askAt ? this.#ask() : [];
       case 'told': return this.#state.phase === 'asking' ? this.#told(input.line, own, now) : [];
       case 'fetched': return this.#fetched(input.revision);
-      case 'taken': return this.#taken();
+      case 'taken':
+      case 'moved': return this.#taken();
       case 'held': return this.#hold(input.why, now);
       case 'failed': return this.#failed(now);
     }
@@ -103,6 +110,12 @@ export class Following {
     this.#newsCame = false;
     this.#state = { phase: 'asking' };
     return [{ type: 'ask' }];
+  }
+
+  #up(): readonly FollowOutput[] {
+    if (this.#state.phase !== 'taking') return this.#ask();
+    this.#state = { phase: 'taking', up: true };
+    return [];
   }
 
   #down(): readonly FollowOutput[] {
@@ -131,23 +144,22 @@ export class Following {
     }
     if (told.trail[0] === this.#heldMark) return this.#rest(now);
     this.#forgetHeld();
-    return this.#goOn(told, missingRows(own.rows, told.rows), found === 'yield' ? strayRows(own.rows, told.rows) : []);
+    return this.#goOn(takeoverOf(own, told, found), missingRows(own.rows, told.rows));
   }
 
-  #goOn(told: ToldLine, missing: readonly LineRow[], strays: readonly LineRow[]): readonly FollowOutput[] {
+  #goOn(takeover: Takeover, missing: readonly LineRow[]): readonly FollowOutput[] {
     const [next] = missing;
     if (next === undefined) {
       this.#state = { phase: 'taking', up: true };
-      return [{ type: 'take', takeover: { told, strays } }];
+      return [{ type: 'take', takeover }];
     }
-    this.#state = { phase: 'fetching', told, missing, strays };
-    return [{ type: 'fetch', row: next, told }];
+    this.#state = { phase: 'fetching', takeover, missing };
+    return [{ type: 'fetch', row: next, told: takeover.told }];
   }
 
   #fetched(revision: number): readonly FollowOutput[] {
     if (this.#state.phase !== 'fetching' || this.#state.missing[0]?.revision !== revision) return [];
-    const { told, missing, strays } = this.#state;
-    return this.#goOn(told, missing.slice(1), strays);
+    return this.#goOn(this.#state.takeover, this.#state.missing.slice(1));
   }
 
   #taken(): readonly FollowOutput[] {
@@ -159,7 +171,7 @@ export class Following {
 
   #hold(why: string, now: Ms): readonly FollowOutput[] {
     if (this.#state.phase !== 'fetching') return [];
-    this.#heldMark = this.#state.told.trail[0];
+    this.#heldMark = this.#state.takeover.told.trail[0];
     this.#heldWhy = why;
     return this.#rest(now);
   }

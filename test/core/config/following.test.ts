@@ -61,6 +61,21 @@ t.test('both changed while they were apart: the higher term stays, the other rev
   t.same([sim.a.asides, sim.b.asides], [[], []], 'somebody looked');
 });
 
+t.test('a commit at the very moment in which those of the other node are taken', async t => {
+  const sim = new LineSim().run(SETTLE_MS);
+  sim.cut = true;
+  sim.run(50);
+  sim.commit(sim.b, 'by hand');
+  sim.cut = false;
+  sim.run(50);
+  while (sim.a.following.phase !== 'taking') sim.run(50);
+  sim.commit(sim.a);
+  sim.run(SETTLE_MS);
+  t.ok(inStep(sim));
+  t.same([...sim.a.texts].sort(), ['as it was found', 'by hand 1', 'commit 2']);
+  t.equal(sim.a.rows.find(({ revision }) => revision === sim.a.disk.current)!.reason, 'commit 2', 'that of the active node is in force');
+});
+
 t.test('a revision of a newer release is held, asked for once, and taken when it can be', async t => {
   const sim = new LineSim().run(SETTLE_MS);
   sim.b.old = true;
