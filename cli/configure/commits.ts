@@ -2,6 +2,7 @@ import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { type CommitWords, commitWords } from './session.ts';
 import { author, CONFIRM_OPTION, LOCAL_FLAG, minutesIn, PATIENCE, REASON_OPTION, RESTART_FLAG, revisionBack, tellCommit, whereOf } from './common.ts';
+import { committing } from './commit-wait.ts';
 
 /** The words of `configure` and the options mean the same. */
 function said(words: readonly string[], options: { readonly reason: string | undefined; readonly confirm: string | undefined; readonly restart: boolean }): CommitWords {
@@ -26,7 +27,7 @@ export const commit = defineCommand({
       return 0;
     }
     const confirmMinutes = minutesIn(confirm ?? undefined);
-    return tellCommit(context, await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE)), json);
+    return tellCommit(context, await committing(context, configd => configd.call('commit', { author: author(context), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE)), json);
   },
 });
 
@@ -49,7 +50,7 @@ export const rollback = defineCommand({
   async run(context, { revision, reason = '', confirm, restart, local, json }) {
     if (revision === undefined) throw new GatewayError('BAD_REQUEST', { why: 'to which revision? config history shows them; -1 is the one before the current one' });
     const confirmMinutes = minutesIn(confirm);
-    const result = await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE));
+    const result = await committing(context, async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart, ...whereOf(local) }, PATIENCE));
     return tellCommit(context, result, json);
   },
 });
@@ -61,7 +62,7 @@ export const adopt = defineCommand({
   args: { reason: REASON_OPTION, confirm: CONFIRM_OPTION, local: LOCAL_FLAG, json: JSON_FLAG },
   async run(context, { reason = '', confirm, local, json }) {
     const confirmMinutes = minutesIn(confirm);
-    return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason, confirmMinutes, ...whereOf(local) }, PATIENCE)), json);
+    return tellCommit(context, await committing(context, configd => configd.call('adopt', { author: author(context), reason, confirmMinutes, ...whereOf(local) }, PATIENCE)), json);
   },
 });
 
@@ -76,7 +77,7 @@ export const factoryReset = defineCommand({
       return 1;
     }
     const confirmMinutes = minutesIn(confirm);
-    return tellCommit(context, await context.configd(configd => configd.call('factoryReset', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
+    return tellCommit(context, await committing(context, configd => configd.call('factoryReset', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
   },
 });
 
@@ -86,6 +87,6 @@ export const rotateSecrets = defineCommand({
   help: 'a new key for the secrets of the configuration; everything that is kept is sealed with it',
   args: { reason: REASON_OPTION, json: JSON_FLAG },
   async run(context, { reason = '', json }) {
-    return tellCommit(context, await context.configd(configd => configd.call('rotateSecrets', { author: author(context), reason }, PATIENCE)), json);
+    return tellCommit(context, await committing(context, configd => configd.call('rotateSecrets', { author: author(context), reason }, PATIENCE)), json);
   },
 });

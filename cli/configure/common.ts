@@ -1,5 +1,6 @@
 /** What the commands of the configuration share: whom they speak for, how long they wait, how changes and outcomes read. */
 import type { Author, CandidateReport, CommitResult, ConfigChange, ConfigdRequests, Json } from '#contracts/configd.ts';
+import { COMMIT_PATIENCE_MS } from '#core/config/comeback.ts';
 import { bindPath, formatPath, parsePath, type BoundPath } from '#core/config/path.ts';
 import { EXIT_CODE, GatewayError } from '#core/result.ts';
 import type { RpcClient } from '#kit/rpc.ts';
@@ -8,8 +9,7 @@ import { authorOf } from '../identity.ts';
 import { sayWhy } from '../language.ts';
 import { wallText } from '../values.ts';
 
-/** A commit asks every daemon twice, and one that starts anew is waited for. */
-export const PATIENCE = { timeoutMs: 300_000 };
+export const PATIENCE = { timeoutMs: COMMIT_PATIENCE_MS };
 const REFUSED = 1;
 
 export type Configd = RpcClient<ConfigdRequests>;

@@ -3,6 +3,7 @@ import { GatewayError } from '#core/result.ts';
 import { defineCommand, JSON_FLAG } from '../command.ts';
 import { askSecret } from '../ask-secret.ts';
 import { author, candidateText, CONFIRM_OPTION, minutesIn, PATIENCE, revisionBack, tellCommit } from './common.ts';
+import { committing } from './commit-wait.ts';
 
 const OWNER_ONLY = 0o600;
 const FILE = { type: 'argument', help: 'file', values: 'file' } as const;
@@ -74,6 +75,6 @@ export const restore = defineCommand({
     const confirmMinutes = minutesIn(confirm);
     const fileBase64 = (await read(file)).toString('base64');
     const passphrase = await askSecret(context, 'passphrase');
-    return tellCommit(context, await context.configd(configd => configd.call('restore', { author: author(context), passphrase, fileBase64, confirmMinutes }, PATIENCE)), json);
+    return tellCommit(context, await committing(context, configd => configd.call('restore', { author: author(context), passphrase, fileBase64, confirmMinutes }, PATIENCE)), json);
   },
 });

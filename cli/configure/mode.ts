@@ -9,6 +9,7 @@ import { currentLanguage, say as translated } from '../language.ts';
 import { inert } from '../render.ts';
 import { splitWords } from '../shell/words.ts';
 import { author, candidateText, minutesIn, PATIENCE, pathText, revisionBack, tellCommit } from './common.ts';
+import { committing } from './commit-wait.ts';
 import { setStep } from './edits.ts';
 import { load } from './files.ts';
 import { history } from './looks.ts';
@@ -106,14 +107,14 @@ export class ConfigureMode implements ShellMode {
   }
 
   async #commit({ confirm, restart, reason }: Extract<ConfigureAction, { readonly kind: 'commit' }>, context: Context): Promise<ModeStep> {
-    const result = await context.configd(configd => configd.call('commit', { author: author(context), reason, confirmMinutes: minutesIn(confirm ?? undefined), restart }, PATIENCE));
+    const result = await committing(context, configd => configd.call('commit', { author: author(context), reason, confirmMinutes: minutesIn(confirm ?? undefined), restart }, PATIENCE));
     if (tellCommit(context, result, false) === 0) this.#edited = false;
     return 'stay';
   }
 
   async #rollback({ revision, confirm, restart, reason }: Extract<ConfigureAction, { readonly kind: 'rollback' }>, context: Context): Promise<ModeStep> {
     const confirmMinutes = minutesIn(confirm ?? undefined);
-    tellCommit(context, await context.configd(async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart }, PATIENCE)), false);
+    tellCommit(context, await committing(context, async configd => await configd.call('rollback', { author: author(context), revision: await revisionBack(configd, revision), reason, confirmMinutes, restart }, PATIENCE)), false);
     return 'stay';
   }
 

@@ -5,6 +5,7 @@ import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
 import { explain } from '../explain.ts';
 import { checkFile } from './check.ts';
 import { author, CONFIRM_OPTION, minutesIn, PATIENCE, REASON_OPTION, tellCommit } from './common.ts';
+import { committing } from './commit-wait.ts';
 
 const REFUSED = 1;
 const ROOT_UID = 0;
@@ -70,7 +71,7 @@ export default defineCommand({
   async run(context, { reason = '', confirm, json }) {
     const confirmMinutes = minutesIn(confirm);
     try {
-      return tellCommit(context, await context.configd(configd => configd.call('adopt', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
+      return tellCommit(context, await committing(context, configd => configd.call('adopt', { author: author(context), reason, confirmMinutes }, PATIENCE)), json);
     } catch (error) {
       if (!(error instanceof GatewayError) || !isAway(error) || context.identity.uid !== ROOT_UID || json) throw error;
       return await withoutConfigd(context);

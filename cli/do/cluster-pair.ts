@@ -3,14 +3,16 @@ import type { PairingReport } from '#contracts/clusterd.ts';
 import { GatewayError } from '#core/result.ts';
 import { askSecret } from '../ask-secret.ts';
 import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
+import { waitText } from '../configure/commit-wait.ts';
 import { author } from '../configure/common.ts';
+import { say } from '../language.ts';
 import { pause } from '../wire/pause.ts';
 
 const MINUTES = 10;
 /** The other node tries the configuration with its daemons. */
 const JOIN = { timeoutMs: 150_000 };
-/** Daemons start anew. */
-const IN_FORCE_MS = 240_000;
+/** Daemons start anew, one after the other: there, then here. */
+const IN_FORCE_MS = 1_800_000;
 const LOOK_EVERY_MS = 500;
 const UNITS = 'viewlink-clusterd viewlink-pair-state viewlink-pair-addresses';
 
@@ -63,7 +65,7 @@ export const clusterJoin = defineCommand({
     const typed = code ?? (await askSecret(context, 'code'));
     const { node, peer } = await asked(() => context.clusterd(client => client.call('join', { address, port: null, code: typed, name, link, lan, media, author: author(context) }, JOIN)));
     context.out(`this node is ${node}, paired with ${peer}; its configuration comes into force, daemons start anew`);
-    const { alone, last } = await inForce(context);
+    const { alone, last } = await inForce(context, peer).finally(() => context.progress(''));
     if (alone) {
       context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; forget ${peer} on this node and ${node} on the other one, then pair again`);
       return 1;
@@ -74,10 +76,12 @@ export const clusterJoin = defineCommand({
 });
 
 /** clusterd itself starts anew meanwhile. */
-async function inForce(context: Context): Promise<Pick<PairingReport, 'alone' | 'last'>> {
+async function inForce(context: Context, peer: string): Promise<Pick<PairingReport, 'alone' | 'last'>> {
   let report: Pick<PairingReport, 'alone' | 'last'> = { alone: true, last: null };
   for (let waitedMs = 0; waitedMs < IN_FORCE_MS && report.alone && report.last === null && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
     await pause(LOOK_EVERY_MS);
+    const wait = await context.configd(client => client.call('commitWait', {}, { timeoutMs: LOOK_EVERY_MS })).catch(() => null);
+    context.progress(wait === null ? `${peer}: ${say('starts anew')}, ${Math.round(waitedMs / 1000)} s` : waitText(wait));
     report = await context.clusterd(client => client.call('pairing', {})).catch((error: unknown) => {
       if (error instanceof GatewayError) return report;
       throw error;

@@ -1,5 +1,7 @@
 /** Chinese for what vlink itself says: help, the shell, top. */
 export const WORDS_ZH: Readonly<Record<string, string>> = {
+  'is told': '正在通知',
+  'starts anew': '正在重启',
   'COMMAND: of vlink, such as run show devices': '命令：执行 vlink 命令，如 run show devices',
   'revision {0} waits: unless you give config confirm, revision {1} comes back in {2} min': '修订 {0} 待确认：若不执行 config confirm，{2} 分钟后恢复为修订 {1}',
   Usage: '用法',

@@ -23,8 +23,8 @@ const DIAL_MS = 5000;
 /** The other node asks its own daemons. */
 const WELCOME_MS = 60_000;
 const READY_MS = 15_000;
-/** Daemons start anew there. */
-const THERE_MS = 90_000;
+/** Daemons start anew there, one after the other, each within its START_LIMIT_MS. */
+const THERE_MS = 900_000;
 const LOOK_EVERY_MS = 250;
 
 export interface GuestOptions {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { Author, CommitResult, ConfigdRequests, EditStep } from '#contracts/configd.ts';
+import { COMMIT_PATIENCE_MS } from '#core/config/comeback.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { type TextResult, editText, readText } from '#kit/config-edit.ts';
@@ -11,8 +12,6 @@ import type { ConfigDocument } from '#kit/config-text.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { loadKeyRing } from '#kit/secret-box.ts';
 
-/** Every daemon is asked, and those that start anew are waited for. */
-const COMMIT_MS = 300_000;
 const CHECK_MS = 40_000;
 
 export class PairingPlace {
@@ -56,7 +55,7 @@ export class PairingPlace {
     return await this.#configd(async client => {
       const candidate = await client.call('candidate', { author });
       if (candidate === null || candidate.changes.length === 0) return (await client.call('discard', { author }), null);
-      return problemOf(await client.call('commit', { author, reason, confirmMinutes: null, restart: true }, { timeoutMs: COMMIT_MS }));
+      return problemOf(await client.call('commit', { author, reason, confirmMinutes: null, restart: true }, { timeoutMs: COMMIT_PATIENCE_MS }));
     });
   }
 

@@ -4,7 +4,7 @@
  * Order on the disk, so that every cut leaves one whole configuration in force: the revision; pending.json (`applying`); gateway.yaml;
  * pending.json (`waiting`), or none. The way back is a rename, then pending.json goes.
  */
-import type { Author, ConfigdEvent } from '#contracts/configd.ts';
+import type { Author, CommitWait, ConfigdEvent } from '#contracts/configd.ts';
 import { ConfigCommit, type CommitInput, type CommitOutput, type Refusal } from '#core/config/commit.ts';
 import { msUntilReturn, type PendingCommit } from '#core/config/pending.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
@@ -138,6 +138,11 @@ export class Commits implements Disposable {
   get busy(): 'no' | 'applying' | 'waiting' {
     if (this.#running === null) return 'no';
     return this.#running.commit.phase === 'waiting' ? 'waiting' : 'applying';
+  }
+
+  /** Whom it waits for now. */
+  get waiting(): CommitWait | null {
+    return this.#deps.peers.waiting;
   }
 
   /** What every daemon would say, with nothing changed. */

@@ -3,7 +3,8 @@
  * name, and has the answer when it is in force where he sits too.
  */
 import type { ParamsOf } from '#kit/rpc.ts';
-import type { Author, CommitResult, ConfigdRequests, Where } from '#contracts/configd.ts';
+import type { Author, CommitResult, CommitWait, ConfigdRequests, Where } from '#contracts/configd.ts';
+import { COMMIT_PATIENCE_MS } from '#core/config/comeback.ts';
 import { asSteps } from '#core/config/difference.ts';
 import { LOCAL_KEYS } from '#core/config/local-keys.ts';
 import type { EditStep } from '#core/config/json.ts';
@@ -17,8 +18,6 @@ import type { Pair } from './pair.ts';
 import type { PeerLink } from './peer-link.ts';
 import type { Secrets } from './secrets.ts';
 
-/** As vlink waits for a commit. */
-const COMMIT_MS = 300_000;
 
 export interface PairCommitsDeps {
   readonly pair: Pair;
@@ -35,6 +34,8 @@ const issueAt = (path: string, why: string): CommitResult => ({ ...NOTHING, issu
 
 export class PairCommits {
   readonly #deps: PairCommitsDeps;
+  /** Changes that the other node makes for somebody here, now. */
+  #handed = 0;
 
   constructor(deps: PairCommitsDeps) {
     this.#deps = deps;
@@ -63,7 +64,24 @@ export class PairCommits {
 
   /** What is asked of this node: done here, or by the active one, which is asked the same. */
   async wherever<T>(where: Where | undefined, here: () => T | Promise<T>, there: (link: PeerLink, options: { readonly timeoutMs: number }) => Promise<T>): Promise<T> {
-    return (await this.place(where)) === 'here' ? await here() : await there(this.#deps.pair.peer!.link, { timeoutMs: COMMIT_MS });
+    return (await this.place(where)) === 'here' ? await here() : await this.#hand(link => there(link, { timeoutMs: COMMIT_PATIENCE_MS }));
+  }
+
+  async #hand<T>(ask: (link: PeerLink) => Promise<T>): Promise<T> {
+    this.#handed += 1;
+    try {
+      return await ask(this.#deps.pair.peer!.link);
+    } finally {
+      this.#handed -= 1;
+    }
+  }
+
+  /** Whom a commit waits for, here or at the node that was handed one. */
+  async wait(own: CommitWait | null, where: Where | undefined): Promise<CommitWait | null> {
+    const { peer } = this.#deps.pair;
+    if (own !== null || this.#handed === 0 || where === 'forwarded' || peer === null) return own;
+    const there = await peer.link.call('commitWait', { where: 'forwarded' });
+    return there === null ? null : { ...there, daemon: `${there.daemon} of ${peer.node}` };
   }
 
   async commit(author: Author, how: How): Promise<CommitResult> {
@@ -92,12 +110,12 @@ export class PairCommits {
   }
 
   async #handChanges(author: Author, { baseRevision, text }: Omit<Candidate, 'owner'>, how: Omit<ParamsOf<ConfigdRequests, 'commitFor'>, 'author' | 'base' | 'steps'>): Promise<CommitResult> {
-    const { pair, revisions, editor } = this.#deps;
+    const { revisions, editor } = this.#deps;
     if (editor.kindsSince(baseRevision, text).local) return issueAt('', `a part of this belongs to this machine (${LOCAL_KEYS.map(keys => keys.join('.')).join(', ')}), the rest to both: commit the two one after the other`);
     const changes = editor.changesSince(baseRevision, text);
-    const { link } = pair.peer!;
     const id = revisions.lineRows().find(({ revision }) => revision === baseRevision)!.id;
-    return await link.call('commitFor', { ...how, author, base: { revision: baseRevision, id }, steps: asSteps(changes).map(step => this.#opened(step)) }, { timeoutMs: COMMIT_MS });
+    const steps = asSteps(changes).map(step => this.#opened(step));
+    return await this.#hand(link => link.call('commitFor', { ...how, author, base: { revision: baseRevision, id }, steps }, { timeoutMs: COMMIT_PATIENCE_MS }));
   }
 
   /** The other node has other keys. */

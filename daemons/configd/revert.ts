@@ -15,13 +15,14 @@ import { ConfigFile } from '#kit/config-file.ts';
 import { ConfigRevisions, type PendingFile } from '#kit/config-revisions.ts';
 import { DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
 import { createLog, type Log } from '#kit/log.ts';
-import { connectRpc } from '#kit/rpc.ts';
+import { connectRpc, type RpcClient } from '#kit/rpc.ts';
 import { loadKeyRing } from '#kit/secret-box.ts';
 import { Peers } from './peers.ts';
 import { configInForce, DEFAULT_STATE_DIRECTORY, openAudit, revisionsIn, runDirectory } from './place.ts';
 
 const ANSWER_MS = 10_000;
-const RETURN_MS = 120_000;
+/** Then it is on its way: daemons that start anew wait for us to end (systemd), and it waits for them. */
+const RETURN_MS = 20_000;
 const WE: Author = { user: 'viewlink-revert', via: 'system', address: null };
 
 export interface RevertOptions {
@@ -49,7 +50,7 @@ export async function revertOverdue({ configPath, stateDirectory, now, log }: Re
   log.warn({ revision: pending.revision, returnsTo: pending.returnsTo, why }, 'config.returned');
   // A configd that hangs may still write to its log: two writers would break the chain.
   if (configd === 'gone') await writeDown({ configPath, stateDirectory }, pending, why, log);
-  await tellDaemons(new Peers(directory, systemClock), configPath, log);
+  await tellDaemons(new Peers(directory, systemClock, { waitsForStart: false }), configPath, log);
   return 'returned';
 }
 
@@ -76,15 +77,28 @@ async function askConfigd(socket: string, pending: PendingFile): Promise<'return
     await using configd = await connectRpc<ConfigdRequests>(socket);
     const status = await configd.call('status', {}, { timeoutMs: ANSWER_MS });
     if (pending.phase === 'applying' || status.pending === null) return 'busy';
-    await configd.call('rollback', { author: WE, revision: pending.returnsTo, reason: 'not confirmed in time', confirmMinutes: null, where: 'local' }, { timeoutMs: RETURN_MS });
-    return 'returned';
+    return await returned(configd, pending);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     // It may just have done it by itself; in a pair it is left to the active node, where that answers.
     if (error.code === 'BAD_REQUEST' || error.code === 'CONFLICT' || error.code === 'NODE_STANDBY') return 'busy';
-    return error.detail['timeoutMs'] === undefined ? 'gone' : 'hangs';
+    return isLate(error) ? 'hangs' : 'gone';
   }
 }
+
+async function returned(configd: RpcClient<ConfigdRequests>, { returnsTo }: PendingFile): Promise<'returned' | 'busy'> {
+  try {
+    await configd.call('rollback', { author: WE, revision: returnsTo, reason: 'not confirmed in time', confirmMinutes: null, where: 'local' }, { timeoutMs: RETURN_MS });
+    return 'returned';
+  } catch (error) {
+    if (!isLate(error)) throw error;
+    // Whoever hangs does not say this either.
+    await configd.call('status', {}, { timeoutMs: ANSWER_MS });
+    return 'busy';
+  }
+}
+
+const isLate = (error: unknown): boolean => error instanceof GatewayError && error.detail['timeoutMs'] !== undefined;
 
 async function tellDaemons(peers: Peers, configPath: string, log: Log): Promise<void> {
   const { up } = await peers.there(await configInForce(configPath));

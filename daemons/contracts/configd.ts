@@ -91,6 +91,14 @@ export interface CandidateReport {
   readonly issues: readonly ConfigIssue[];
 }
 
+/** Whom a commit under way waits for: one that was told, or one that starts anew. `limitMs`: null: as long as it takes. */
+export interface CommitWait {
+  readonly daemon: string;
+  readonly doing: 'told' | 'starting';
+  readonly forMs: number;
+  readonly limitMs: number | null;
+}
+
 export interface CommitResult {
   /** Null: nothing was changed; the reasons stand beside. */
   readonly revision: number | null;
@@ -131,6 +139,8 @@ export interface ConfigdRequests {
    * something alive starts anew in place of refusing.
    */
   commit(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined; readonly where?: Where | undefined }): CommitResult;
+  /** Null: nobody is waited for. */
+  commitWait(params: { readonly where?: Where | undefined }): CommitWait | null;
   confirm(params: { readonly author: Author; readonly where?: Where | undefined }): { readonly revision: number };
   /** A kept revision becomes a new one; while a commit waits for `confirm`, the one before it comes back at once. `steps` back from the current one is the caller's arithmetic. */
   rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined; readonly where?: Where | undefined }): CommitResult;

@@ -90,6 +90,7 @@ export const configdAccess: RpcAccess<ConfigdRequests> = {
   compare: 'read',
   check: 'configure',
   commit: 'configure',
+  commitWait: 'read',
   confirm: 'configure',
   rollback: 'configure',
   history: 'read',

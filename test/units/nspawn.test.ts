@@ -224,6 +224,23 @@ t.test('a reload is no restart', async t => {
   t.ok(await isActive('viewlink-sipd'));
 });
 
+t.test('a daemon that cannot start with what is committed: back at once, and not after the time that a start may take', async t => {
+  const dropIn = '/run/systemd/system/viewlink-sipd.service.d';
+  await machine.ask('sh', '-c', `mkdir -p ${dropIn}; printf '[Service]\\nExecStartPre=/bin/false\\n' > ${dropIn}/never.conf; systemctl daemon-reload`);
+  const before = await machine.ask('cat', '/etc/viewlink/gateway.yaml');
+  const { revision, refusals } = await attempt(AUTHOR, null, ['sip.userAgent', 'Other']);
+  t.match({ revision, refusals }, { revision: null, refusals: [{ daemon: 'sipd', why: /needs a restart of viewlink-sipd/ }] }, 'it was not said that it may start anew');
+  const began = performance.now();
+  await using client = await connectRpc<ConfigdRequests>(machine.path('/run/viewlink/configd.sock'));
+  const result = await client.call('commit', { author: AUTHOR, reason: 'test', confirmMinutes: null, restart: true }, { timeoutMs: 2 * SLOW_MS });
+  t.match(result, { revision: null, refusals: [{ daemon: 'sipd', why: /^ended as it started/ }] });
+  t.ok(performance.now() - began < SLOW_MS, 'systemd told configd');
+  t.equal(await machine.ask('cat', '/etc/viewlink/gateway.yaml'), before);
+  await client.call('discard', { author: AUTHOR });
+  await machine.ask('sh', '-c', `rm ${dropIn}/never.conf; systemctl daemon-reload; systemctl restart viewlink-sipd`);
+  await until('sipd', () => isActive('viewlink-sipd'), SLOW_MS);
+});
+
 t.test('killed, each is back at once, and the others do not notice', async t => {
   const other = await pidOf('viewlink-mediad@1');
   await killed(t, 'viewlink-sipd');

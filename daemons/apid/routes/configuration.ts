@@ -1,6 +1,7 @@
 /** The configuration: the same candidate, commit and way back as in vlink, for the same configd. */
 import { z } from 'zod';
 import type { CommitResult, Json } from '#contracts/configd.ts';
+import { COMMIT_PATIENCE_MS } from '#core/config/comeback.ts';
 import { gatewaySchema } from '#core/config/schema.ts';
 import { authorOf } from '../caller.ts';
 import { RefusedBelow } from '../failure.ts';
@@ -11,8 +12,6 @@ import { candidate, change, commitResult, configStatus, editStep, json, revision
 const MAX_TEXT_BYTES = 3 * 1024 * 1024;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const MAX_STEPS = 1000;
-/** Every daemon is asked, and may look at ten thousand devices. */
-const COMMIT_TIMEOUT_MS = 60_000;
 
 const path = z.string().max(1024).regex(/^[^\0\r\n]*$/);
 const reason = z.string().min(1).max(500).regex(/^[^\0\r\n]*$/);
@@ -89,7 +88,7 @@ export const configurationRoutes: readonly Route[] = [
       await call.services.daemons.configd.call('discard', { author: author(call) });
     },
   }),
-  defineRoute({ id: 'checkCandidate', method: 'POST', path: `${API_BASE}/config/check`, summary: 'What a commit would answer, with nothing changed', access: 'configure', scope: 'whole', audit: 'config.check', answer: commitResult, handle: call => call.services.daemons.configd.call('check', { author: author(call) }, { timeoutMs: COMMIT_TIMEOUT_MS }) }),
+  defineRoute({ id: 'checkCandidate', method: 'POST', path: `${API_BASE}/config/check`, summary: 'What a commit would answer, with nothing changed', access: 'configure', scope: 'whole', audit: 'config.check', answer: commitResult, handle: call => call.services.daemons.configd.call('check', { author: author(call) }, { timeoutMs: COMMIT_PATIENCE_MS }) }),
   defineRoute({
     id: 'commitCandidate',
     method: 'POST',
@@ -103,7 +102,7 @@ export const configurationRoutes: readonly Route[] = [
     answer: commitResult,
     async handle(call) {
       call.note({ after: { reason: call.body.reason } });
-      return await inForce(call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS }));
+      return await inForce(call.services.daemons.configd.call('commit', { author: author(call), ...call.body }, { timeoutMs: COMMIT_PATIENCE_MS }));
     },
   }),
   defineRoute({ id: 'confirmCommit', method: 'POST', path: `${API_BASE}/config/confirm`, summary: 'A commit that waits stays', access: 'configure', scope: 'whole', audit: 'config.confirm', auditedBelow: true, answer: z.strictObject({ revision: z.int() }).meta({ id: 'Confirmed' }), handle: call => call.services.daemons.configd.call('confirm', { author: author(call) }) }),
@@ -120,7 +119,7 @@ export const configurationRoutes: readonly Route[] = [
     answer: commitResult,
     handle(call) {
       call.note({ target: String(call.body.revision), after: { ...call.body } });
-      return inForce(call.services.daemons.configd.call('rollback', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS }));
+      return inForce(call.services.daemons.configd.call('rollback', { author: author(call), ...call.body }, { timeoutMs: COMMIT_PATIENCE_MS }));
     },
   }),
   defineRoute({ id: 'listRevisions', method: 'GET', path: `${API_BASE}/config/history`, summary: 'Revisions, newest first: who, when, why', access: 'read', scope: 'whole', query: z.strictObject({ limit: queryInt(1, 1000).optional() }), answer: z.array(revision), handle: ({ services: { daemons }, query: { limit = 100 } }) => daemons.configd.call('history', { limit }) }),
@@ -136,7 +135,7 @@ export const configurationRoutes: readonly Route[] = [
     auditedBelow: true,
     body: z.strictObject({ reason, confirmMinutes }),
     answer: commitResult,
-    handle: call => inForce(call.services.daemons.configd.call('adopt', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS })),
+    handle: call => inForce(call.services.daemons.configd.call('adopt', { author: author(call), ...call.body }, { timeoutMs: COMMIT_PATIENCE_MS })),
   }),
   defineRoute({
     id: 'backupConfig',
@@ -163,7 +162,7 @@ export const configurationRoutes: readonly Route[] = [
     body: z.strictObject({ passphrase, fileBase64: z.base64().max(MAX_TEXT_BYTES), confirmMinutes }),
     answer: commitResult,
     maxBodyBytes: MAX_BODY_BYTES,
-    handle: call => inForce(call.services.daemons.configd.call('restore', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS })),
+    handle: call => inForce(call.services.daemons.configd.call('restore', { author: author(call), ...call.body }, { timeoutMs: COMMIT_PATIENCE_MS })),
   }),
   defineRoute({
     id: 'factoryReset',
@@ -176,6 +175,6 @@ export const configurationRoutes: readonly Route[] = [
     auditedBelow: true,
     body: z.strictObject({ reason, confirmMinutes }),
     answer: commitResult,
-    handle: call => inForce(call.services.daemons.configd.call('factoryReset', { author: author(call), ...call.body }, { timeoutMs: COMMIT_TIMEOUT_MS })),
+    handle: call => inForce(call.services.daemons.configd.call('factoryReset', { author: author(call), ...call.body }, { timeoutMs: COMMIT_PATIENCE_MS })),
   }),
 ];
