@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { appendFile, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConfigdRequests, Json } from '#contracts/configd.ts';
+import { needsText } from '#core/access/roles.ts';
 import { GatewayError } from '#core/result.ts';
 import { Accounts } from '#kit/accounts.ts';
 import { systemClock } from '#kit/clock.ts';
@@ -48,7 +49,7 @@ export class AuditTrail {
 
   /** Somebody tried what he may not; that it cannot be written down does not make it permitted. */
   static async refused(command: Command, context: Context): Promise<void> {
-    const entry: Entry = { author: authorOf(context.identity), action: actionOf(command), target: '', before: null, after: null, result: 'refused', detail: `needs ${command.access}` };
+    const entry: Entry = { author: authorOf(context.identity), action: actionOf(command), target: '', before: null, after: null, result: 'refused', detail: `needs ${needsText(command.access)}` };
     await context.configd(client => client.call('audit', entry, PATIENCE)).catch((error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;
     });

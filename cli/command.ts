@@ -5,7 +5,7 @@ import type { ClusterdRequests } from '#contracts/clusterd.ts';
 import type { HealthdRequests } from '#contracts/healthd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import type { SipdRequests } from '#contracts/sipd.ts';
-import type { Access } from '#core/access/roles.ts';
+import type { Needs } from '#core/access/roles.ts';
 import type { RpcClient } from '#kit/rpc.ts';
 import type { Identity } from './identity.ts';
 import type { Terminal } from './terminal.ts';
@@ -71,7 +71,7 @@ export interface Command {
   /** Words as typed: `show devices`. */
   readonly path: string;
   /** What one must be allowed to do; `none`: nothing is asked of any daemon. */
-  readonly access: Access | 'none';
+  readonly access: Needs | 'none';
   readonly help: string;
   readonly args: ArgSpecs;
   /** Draws by itself, or goes on until it is stopped: never paged. */

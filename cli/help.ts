@@ -1,4 +1,5 @@
 /** Help of vlink, out of the list of commands: the same text for `--help`, `vlink help` and `?`. */
+import { needsText } from '#core/access/roles.ts';
 import { EXIT_CODE, type ErrorCode } from '#core/result.ts';
 import type { ArgSpec, Candidate, Command, GrammarNode } from './command.ts';
 import { say } from './language.ts';
@@ -40,7 +41,7 @@ function commandHelp(command: Command): string {
   });
   const lines = [`${say('Usage')}: vlink ${[command.path, positionals(command), '[options]'].filter(part => part !== '').join(' ')}`, '', say(command.help), ''];
   if (options.length > 0) lines.push(pairs(options), '');
-  lines.push(`${say('Needs')}: ${command.access}`);
+  lines.push(`${say('Needs')}: ${needsText(command.access)}`);
   return `${lines.join('\n')}\n`;
 }
 

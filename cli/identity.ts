@@ -1,7 +1,7 @@
 /** Who sits at this vlink: the Unix user, the roles that its groups give, and where it came from. */
 import { stat } from 'node:fs/promises';
 import type { Author } from '#contracts/configd.ts';
-import { type Access, groupOf, mayDo, type Role, ROLES } from '#core/access/roles.ts';
+import { groupOf, mayDo, neededOf, type Needs, type Role, ROLES } from '#core/access/roles.ts';
 import { isIp } from '#core/ip.ts';
 import { GatewayError } from '#core/result.ts';
 import { Accounts } from '#kit/accounts.ts';
@@ -48,9 +48,9 @@ async function runsTheDaemons({ uid }: Identity, runDir: string): Promise<boolea
 }
 
 /** Rejects with NOT_PERMITTED and the roles that would do. */
-export async function assertPermitted(identity: Identity, access: Access, what: string, runDir: () => Promise<string>): Promise<void> {
-  if (identity.uid === ROOT_UID || mayDo(identity.roles, access)) return;
+export async function assertPermitted(identity: Identity, needs: Needs, what: string, runDir: () => Promise<string>): Promise<void> {
+  if (identity.uid === ROOT_UID || mayDo(identity.roles, needs)) return;
   if (await runsTheDaemons(identity, await runDir())) return;
-  const wanted = ROLES.filter(role => mayDo([role], access)).map(groupOf).join(' or ');
+  const wanted = neededOf(needs).map(access => ROLES.filter(role => mayDo([role], access)).map(groupOf).join(' or ')).join(' and ');
   throw new GatewayError('NOT_PERMITTED', { what, user: identity.user, has: identity.roles.join(', ') || 'no role', needs: wanted });
 }

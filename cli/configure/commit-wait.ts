@@ -28,7 +28,7 @@ export async function committing(context: Context, ask: (configd: Configd) => Pr
 
 async function watch(context: Context, over: AbortSignal): Promise<void> {
   for (await pause(over); !over.aborted; await pause(over)) {
-    const wait = await context.configd(configd => configd.call('commitWait', {}, { timeoutMs: LOOK_EVERY_MS })).catch((error: unknown) => {
+    const wait = await context.configd(configd => configd.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })).catch((error: unknown) => {
       if (error instanceof GatewayError || context.signal.aborted) return null;
       throw error;
     });

@@ -68,7 +68,7 @@ export const adopt = defineCommand({
 
 export const factoryReset = defineCommand({
   path: 'config factory-reset',
-  access: 'security',
+  access: ['configure', 'security'],
   help: 'the configuration as delivered; the one before stays as a revision to come back to',
   args: { yes: { type: 'flag', help: 'nothing is asked' }, reason: REASON_OPTION, confirm: CONFIRM_OPTION, json: JSON_FLAG },
   async run(context, { yes, reason = '', confirm, json }) {

@@ -68,7 +68,7 @@ export const backup = defineCommand({
 
 export const restore = defineCommand({
   path: 'config restore',
-  access: 'security',
+  access: ['configure', 'security'],
   help: 'a backup into force, as a new revision; daemons start anew where they must',
   args: { file: FILE, confirm: CONFIRM_OPTION, json: JSON_FLAG },
   async run(context, { file, confirm, json }) {

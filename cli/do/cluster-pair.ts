@@ -80,7 +80,7 @@ async function inForce(context: Context, peer: string): Promise<Pick<PairingRepo
   let report: Pick<PairingReport, 'alone' | 'last'> = { alone: true, last: null };
   for (let waitedMs = 0; waitedMs < IN_FORCE_MS && report.alone && report.last === null && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
     await pause(LOOK_EVERY_MS);
-    const wait = await context.configd(client => client.call('commitWait', {}, { timeoutMs: LOOK_EVERY_MS })).catch(() => null);
+    const wait = await context.configd(client => client.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })).catch(() => null);
     context.progress(wait === null ? `${peer}: ${say('starts anew')}, ${Math.round(waitedMs / 1000)} s` : waitText(wait));
     report = await context.clusterd(client => client.call('pairing', {})).catch((error: unknown) => {
       if (error instanceof GatewayError) return report;

@@ -1,3 +1,4 @@
+import { needsText } from '#core/access/roles.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Candidate } from '../command.ts';
 import { type ArgSpec, defineCommand, type GrammarNode, JSON_FLAG } from '../command.ts';
@@ -15,7 +16,7 @@ interface RawCommand {
 
 /** Every command at this place and below it. */
 function rawHelp({ command, children }: GrammarNode): readonly RawCommand[] {
-  const own = command === null ? [] : [{ path: command.path, help: say(command.help), access: command.access, args: Object.entries(command.args).map(([name, spec]) => ({ name, ...spec, help: say(spec.help) })) }];
+  const own = command === null ? [] : [{ path: command.path, help: say(command.help), access: needsText(command.access), args: Object.entries(command.args).map(([name, spec]) => ({ name, ...spec, help: say(spec.help) })) }];
   return [...own, ...[...children.values()].flatMap(rawHelp)];
 }
 

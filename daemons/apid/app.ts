@@ -12,6 +12,7 @@ import type { ApiCode, ApiFailure, DoorCode } from '#core/api/api-errors.ts';
 import { API_STATUS, failureOf } from '#core/api/api-errors.ts';
 import { errorWords } from '#core/config/issue-words.ts';
 import { inNetwork, normalizeIp } from '#core/ip.ts';
+import { neededOf, needsText } from '#core/access/roles.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Caller } from './caller.ts';
 import { seesAll } from './caller.ts';
@@ -115,11 +116,11 @@ async function admit(services: Services, route: Route, request: FastifyRequest):
   const needs = route.access === 'metrics' ? 'read' : route.access;
   if (needs === 'self') return caller;
   if (caller.mustChangePassword) throw new DoorError('PASSWORD_EXPIRED');
-  if (caller.accesses.includes(needs) && (route.scope !== 'whole' || seesAll(caller))) return caller;
+  if (neededOf(needs).every(access => caller.accesses.includes(access)) && (route.scope !== 'whole' || seesAll(caller))) return caller;
   services.counters.add('request.not-permitted');
   // Who tries what he may not is written down, where that would have been.
-  if (route.audit !== undefined && services.daemons.configd.up) await services.audit.write(caller, { action: route.audit, target: request.routeOptions.url ?? route.path, result: 'refused', detail: `needs ${needs}` });
-  throw new GatewayError('NOT_PERMITTED', { needs });
+  if (route.audit !== undefined && services.daemons.configd.up) await services.audit.write(caller, { action: route.audit, target: request.routeOptions.url ?? route.path, result: 'refused', detail: `needs ${needsText(needs)}` });
+  throw new GatewayError('NOT_PERMITTED', { needs: needsText(needs) });
 }
 
 /** Shown in the handshake, and valid now; who it belongs to is looked up by its hash. */

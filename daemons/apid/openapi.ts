@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document, out of the route table. */
 import { z } from 'zod';
+import { needsText } from '#core/access/roles.ts';
 import { type Route, isSchema } from './route.ts';
 import { ROUTES } from './routes/index.ts';
 import { failure } from './schemas/common.ts';
@@ -35,7 +36,7 @@ function operation(route: Route, schemas: Node): Node {
   return {
     operationId: route.id,
     summary: route.summary,
-    'x-access': route.access,
+    'x-access': needsText(route.access),
     'x-scope': route.scope,
     security: isPublic ? [] : [{ bearer: [] }, { certificate: [] }],
     parameters: [...parameters(route.params, 'path', take), ...parameters(route.query, 'query', take)],

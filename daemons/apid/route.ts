@@ -6,7 +6,7 @@ import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import type { Json } from '#contracts/configd.ts';
 import type { ChannelRow } from '#contracts/sipd.ts';
-import type { Access } from '#core/access/roles.ts';
+import type { Needs } from '#core/access/roles.ts';
 import type { Caller } from './caller.ts';
 import type { Services } from './services.ts';
 
@@ -16,7 +16,7 @@ export const API_BASE = '/api/v1';
  * - `public`: nobody has to say who he is. - `self`: whoever has logged in, for what is his own.
  * - `metrics`: `read`, or from one of the networks that may read the metrics.
  */
-export type RouteAccess = Access | 'public' | 'self' | 'metrics';
+export type RouteAccess = Needs | 'public' | 'self' | 'metrics';
 
 /**
  * What of the channels below it concerns. - `none`: nothing. - `channel`: the one that its path names, which the caller must be allowed

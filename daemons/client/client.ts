@@ -619,12 +619,12 @@ export class ViewLinkClient extends Transport {
     return this.json({ method: 'POST', path: `/api/v1/config/backup`, body });
   }
 
-  /** A backup comes into force. POST /api/v1/config/restore, needs: security. */
+  /** A backup comes into force. POST /api/v1/config/restore, needs: configure and security. */
   restoreConfig(body: { readonly passphrase: string; readonly fileBase64: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/restore`, body });
   }
 
-  /** The configuration becomes that of a new gateway. POST /api/v1/config/factory-reset, needs: security. */
+  /** The configuration becomes that of a new gateway. POST /api/v1/config/factory-reset, needs: configure and security. */
   factoryReset(body: { readonly reason: string; readonly confirmMinutes?: number | null }): Promise<CommitResult> {
     return this.json({ method: 'POST', path: `/api/v1/config/factory-reset`, body });
   }

@@ -59,7 +59,7 @@ function textHandlers({ revisions, candidates, editor, changes, commits, schemaV
 }
 
 /** What does: in a pair on the active node. */
-function changeHandlers({ revisions, changes, commits, backups, audit, held, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'commitWait' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
+function changeHandlers({ revisions, changes, commits, backups, audit, held, pair, pairCommits, pairAudit }: HandlersDeps): Pick<Handlers, 'commit' | 'waitsFor' | 'confirm' | 'rollback' | 'adopt' | 'backup' | 'restore' | 'rotateSecrets' | 'factoryReset'> {
   const FORWARDED = { where: 'forwarded' } as const;
   /** Of a pair, as it is now. */
   const isActive = async (): Promise<boolean> => (await pair.role?.ask())?.role === 'active';
@@ -72,7 +72,7 @@ function changeHandlers({ revisions, changes, commits, backups, audit, held, pai
   };
   return {
     commit: ({ author, reason, confirmMinutes, restart = false, where }) => pairCommits.wherever(where, () => changes.commit(author, { reason, confirmMinutes, restart }), () => pairCommits.commit(author, { reason, confirmMinutes, restart })),
-    commitWait: ({ where }) => pairCommits.wait(commits.waiting, where),
+    waitsFor: ({ where }) => pairCommits.wait(commits.waiting, where),
     confirm: params => pairCommits.wherever(params.where, () => confirm(params.author), (link, options) => link.call('confirm', { ...params, ...FORWARDED }, options)),
     rollback: params => pairCommits.wherever(params.where, () => changes.rollback(params.revision, { ...params, restart: params.restart ?? false }), (link, options) => link.call('rollback', { ...params, ...FORWARDED }, options)),
     adopt: ({ author, reason, confirmMinutes = null, where }) => pairCommits.wherever(where, () => changes.adopt(author, reason, confirmMinutes), () => pairCommits.adopt(author, reason, confirmMinutes)),

@@ -80,7 +80,7 @@ export class PairCommits {
   async wait(own: CommitWait | null, where: Where | undefined): Promise<CommitWait | null> {
     const { peer } = this.#deps.pair;
     if (own !== null || this.#handed === 0 || where === 'forwarded' || peer === null) return own;
-    const there = await peer.link.call('commitWait', { where: 'forwarded' });
+    const there = await peer.link.call('waitsFor', { where: 'forwarded' });
     return there === null ? null : { ...there, daemon: `${there.daemon} of ${peer.node}` };
   }
 

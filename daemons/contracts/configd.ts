@@ -140,7 +140,7 @@ export interface ConfigdRequests {
    */
   commit(params: { readonly author: Author; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined; readonly where?: Where | undefined }): CommitResult;
   /** Null: nobody is waited for. */
-  commitWait(params: { readonly where?: Where | undefined }): CommitWait | null;
+  waitsFor(params: { readonly where?: Where | undefined }): CommitWait | null;
   confirm(params: { readonly author: Author; readonly where?: Where | undefined }): { readonly revision: number };
   /** A kept revision becomes a new one; while a commit waits for `confirm`, the one before it comes back at once. `steps` back from the current one is the caller's arithmetic. */
   rollback(params: { readonly author: Author; readonly revision: number; readonly reason: string; readonly confirmMinutes: number | null; readonly restart?: boolean | undefined; readonly where?: Where | undefined }): CommitResult;

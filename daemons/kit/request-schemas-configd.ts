@@ -33,7 +33,7 @@ export const configdRequestSchemas: RpcSchemas<ConfigdRequests> = {
   compare: z.strictObject({ from: revision, to: revision }),
   check: z.strictObject({ author, restart }),
   commit: z.strictObject({ author, reason, confirmMinutes, restart, where }),
-  commitWait: z.strictObject({ where }),
+  waitsFor: z.strictObject({ where }),
   confirm: z.strictObject({ author, where }),
   rollback: z.strictObject({ author, revision, reason, confirmMinutes, restart, where }),
   history: z.strictObject({ limit: z.int().min(1).max(1000) }),

@@ -1,11 +1,11 @@
 /** What whoever connected to a daemon may ask of it: by its Unix user, against one table a contract. */
 import type { Socket } from 'node:net';
-import type { Access } from '#core/access/roles.ts';
+import { type Needs, neededOf } from '#core/access/roles.ts';
 import type { Accounts, Rights } from './accounts.ts';
 import { peerOf, peersAreKnown } from './peer-credentials.ts';
 
 /** What each method needs; `daemons`: nobody but the daemons themselves, and root. */
-export type RpcAccess<Requests> = { readonly [Method in keyof Requests]: Access | 'daemons' };
+export type RpcAccess<Requests> = { readonly [Method in keyof Requests]: Needs | 'daemons' };
 
 export interface RpcPeer {
   /** Null: the kernel does not say, or it has no name. */
@@ -26,10 +26,11 @@ export function admit(socket: Socket, accounts: Accounts): RpcPeer | null {
 }
 
 /** Null: it may. A person speaks for nobody else: what is written down of it stands under its own name. */
-export function refusalOf({ user, rights }: RpcPeer, needs: Access | 'daemons' | undefined, params: unknown): Readonly<Record<string, string>> | null {
+export function refusalOf({ user, rights }: RpcPeer, needs: Needs | 'daemons' | undefined, params: unknown): Readonly<Record<string, string>> | null {
   if (rights === 'all') return null;
   if (needs === undefined || needs === 'daemons') return { why: 'only the daemons may' };
-  if (!rights.includes(needs)) return { needs, why: `not permitted to ${user ?? 'this user'}` };
+  const missing = neededOf(needs).find(access => !rights.includes(access));
+  if (missing !== undefined) return { needs: missing, why: `not permitted to ${user ?? 'this user'}` };
   const author = authorIn(params);
   return author === null || (author.user === user && author.via === 'cli') ? null : { why: `${user ?? 'this user'} cannot act as somebody else` };
 }

@@ -14,9 +14,9 @@ const ROOT = join(import.meta.dirname, '../..');
 
 const VLINK = join(import.meta.dirname, '../../cli/vlink');
 const DEVICE = '34020000001110000001';
-const USERS = { wang: 61002, li: 61003, sun: 61004 } as const;
-const PASSWD = `root:x:0:0::/root:/bin/sh\nwang:x:61002:61002::/nonexistent:/bin/sh\nli:x:61003:61003::/nonexistent:/bin/sh\nsun:x:61004:61004::/nonexistent:/bin/sh\n`;
-const GROUP = 'root:x:0:\nviewlink-viewer:x:61010:wang\nviewlink-operator:x:61011:li\n';
+const USERS = { wang: 61002, li: 61003, sun: 61004, guan: 61005, zhou: 61006 } as const;
+const PASSWD = `root:x:0:0::/root:/bin/sh\nwang:x:61002:61002::/nonexistent:/bin/sh\nli:x:61003:61003::/nonexistent:/bin/sh\nsun:x:61004:61004::/nonexistent:/bin/sh\nguan:x:61005:61005::/nonexistent:/bin/sh\nzhou:x:61006:61006::/nonexistent:/bin/sh\n`;
+const GROUP = 'root:x:0:\nviewlink-viewer:x:61010:wang\nviewlink-operator:x:61011:li\nviewlink-security:x:61012:guan,zhou\nviewlink-admin:x:61013:zhou\n';
 
 interface Machine {
   readonly directory: string;
@@ -65,6 +65,16 @@ t.test('roles come from Unix groups; who may not is told which one he needs', as
   const said = daemons.audits.map(({ author, action, result, detail, target }) => [author.user, author.address, action, target, result, detail].join(' '));
   t.ok(said.includes('wang  cli.catalog.refresh  refused needs operate'), said.join('\n'));
   t.same(said.filter(line => line.startsWith('li')), [`li 10.1.2.3 cli.catalog.refresh ${DEVICE} done begins`, `li 10.1.2.3 cli.catalog.refresh ${DEVICE} done exit code 0`], 'before and after; SUDO_USER makes nobody root');
+});
+
+t.test('what replaces everything needs two rights, and one of them is not enough', async t => {
+  const here = machine(t);
+  await using daemons = await fakeDaemons({ accounts: here.accounts });
+  const reset = ['config', 'factory-reset'];
+  const [officer, both, help] = await Promise.all([on(here, daemons, 'guan', reset), on(here, daemons, 'zhou', reset), on(here, daemons, 'guan', ['help', 'config', 'restore'])]);
+  t.match(officer, { code: 77, err: 'not permitted: vlink config factory-reset: guan has the role security; it needs the group viewlink-admin and viewlink-security\n' });
+  t.match(both, { code: 1, err: /give --yes when that is meant/ });
+  t.match(help.out, /^Needs: configure and security$/m);
 });
 
 t.test('nothing is done that cannot be written down, except by root, and that is delivered later', async t => {

@@ -23,16 +23,17 @@ interface GateRequests {
   look(params: Record<string, never>): string;
   reload(params: Record<string, never>): string;
   open(params: Record<string, never>): string;
+  replace(params: Record<string, never>): string;
   note(params: { readonly author: { readonly user: string; readonly via: string } }): string;
 }
 const nothing = z.strictObject({}) as z.ZodType<Record<string, never>>;
-const validate: RpcSchemas<GateRequests> = { look: nothing, reload: nothing, open: nothing, note: z.strictObject({ author: z.strictObject({ user: z.string(), via: z.string() }) }) };
-const access: RpcAccess<GateRequests> = { look: 'read', reload: 'configure', open: 'daemons', note: 'read' };
+const validate: RpcSchemas<GateRequests> = { look: nothing, reload: nothing, open: nothing, replace: nothing, note: z.strictObject({ author: z.strictObject({ user: z.string(), via: z.string() }) }) };
+const access: RpcAccess<GateRequests> = { look: 'read', reload: 'configure', open: 'daemons', replace: ['configure', 'security'], note: 'read' };
 const log = createLog('test', 'silent');
 
-const PASSWD = ['root:x:0:0::/root:/bin/sh', 'viewlink-sipd:x:61001:61000::/:/bin/false', 'wang:x:61002:61002::/:/bin/sh', 'li:x:61003:61003::/:/bin/sh', 'zhao:x:61004:61010::/:/bin/sh', 'both:x:61005:61005::/:/bin/sh', ''].join('\n');
-const GROUP = ['viewlink:x:61000:', 'viewlink-admin:x:61011:li,both', 'viewlink-viewer:x:61010:wang', 'viewlink-auditor:x:61012:both', ''].join('\n');
-const USERS = { nobody: [61999, 61999], daemon: [61001, 61000], wang: [61002, 61002], li: [61003, 61003], zhao: [61004, 61010] } as const;
+const PASSWD = ['root:x:0:0::/root:/bin/sh', 'viewlink-sipd:x:61001:61000::/:/bin/false', 'wang:x:61002:61002::/:/bin/sh', 'li:x:61003:61003::/:/bin/sh', 'zhao:x:61004:61010::/:/bin/sh', 'both:x:61005:61005::/:/bin/sh', 'guan:x:61006:61006::/:/bin/sh', 'two:x:61007:61007::/:/bin/sh', ''].join('\n');
+const GROUP = ['viewlink:x:61000:', 'viewlink-admin:x:61011:li,both,two', 'viewlink-security:x:61013:guan,two', 'viewlink-viewer:x:61010:wang', 'viewlink-auditor:x:61012:both', ''].join('\n');
+const USERS = { nobody: [61999, 61999], daemon: [61001, 61000], wang: [61002, 61002], li: [61003, 61003], guan: [61006, 61006], two: [61007, 61007], zhao: [61004, 61010] } as const;
 
 function room(test: Test): { readonly socket: string; readonly files: AccountFiles } {
   const directory = mkdtempSync(join(tmpdir(), 'vl-access-'));
@@ -56,7 +57,7 @@ t.test('the groups of whoever connects decide what it may ask', async t => {
   const { socket, files } = room(t);
   const seen: string[] = [];
   const handler = (method: string) => (): string => (seen.push(method), method);
-  const handlers: RpcHandlers<GateRequests> = { look: handler('look'), reload: handler('reload'), open: handler('open'), note: handler('note') };
+  const handlers: RpcHandlers<GateRequests> = { look: handler('look'), reload: handler('reload'), open: handler('open'), replace: handler('replace'), note: handler('note') };
   await using _server = await serveRpc<GateRequests>(socket, handlers, { validate, access, accounts: new Accounts(files), log });
   t.equal(statSync(socket).mode & 0o777, 0o666, 'anybody may knock');
   const everything = ['look', 'reload', 'open', 'note={"author":{"user":"wang","via":"cli"}}', 'note={"author":{"user":"wang","via":"api"}}'];
@@ -66,6 +67,8 @@ t.test('the groups of whoever connects decide what it may ask', async t => {
   t.match(primary, [{ ok: 'look' }, { code: 'NOT_PERMITTED', needs: 'configure' }], 'the group may be the primary one');
   t.match(daemon, everything.map(call => ({ ok: call.split('=')[0] })), 'the daemons are trusted among each other');
   t.match(nobody, [{ code: 'DAEMON_UNREACHABLE' }], 'without a role nothing is even read');
+  const [alone, officer, two] = await Promise.all([asks(socket, 'li', 'replace'), asks(socket, 'guan', 'replace'), asks(socket, 'two', 'replace')]);
+  t.match([alone, officer, two], [[{ code: 'NOT_PERMITTED', needs: 'security' }], [{ code: 'NOT_PERMITTED', needs: 'configure' }], [{ ok: 'replace' }]], 'where two rights are needed one is not enough');
   t.equal(seen.filter(method => method === 'reload').length, 2, 'what is refused does not run');
 });
 
@@ -104,7 +107,7 @@ t.test('accounts: who leaves a group loses its role within a minute; groups that
   t.same([rights(0), rights(61001), rights(61999)], ['all', 'all', []]);
   t.same(rights(61003), ACCESS_OF.admin);
   t.same(rights(61005), ACCESS_OF.auditor, 'admin and auditor: auditor');
-  writeFileSync(files.group, GROUP.replace('li,both', 'both'));
+  writeFileSync(files.group, GROUP.replace('li,both,two', 'both'));
   now = 59_000 as Ms;
   t.same(rights(61003), ACCESS_OF.admin);
   now = 60_000 as Ms;
@@ -125,7 +128,8 @@ t.test('files of accounts: lines that are none do no harm', async t => {
 
 t.test('nobody but the daemons opens media, and a viewer changes nothing', async t => {
   const viewer: readonly string[] = ACCESS_OF.viewer;
-  const of = (table: Readonly<Record<string, string>>): string[] => Object.entries(table).filter(([, needs]) => viewer.includes(needs)).map(([method]) => method);
+  const of = (table: Readonly<Record<string, string | readonly string[]>>): string[] => Object.entries(table).filter(([, needs]) => [needs].flat().every(one => viewer.includes(one))).map(([method]) => method);
+  t.match(configdAccess, { restore: ['configure', 'security'], factoryReset: ['configure', 'security'] }, 'nobody replaces everything who may change a part of it only');
   t.match(mediadAccess, { openSource: 'daemons', openSink: 'daemons', closeBridge: 'daemons', reload: 'configure' });
   for (const method of [...of(mediadAccess), ...of(sipdAccess), ...of(healthdAccess), ...of(configdAccess)]) t.notMatch(method, /^(open(?!Outlet)|close|reload|set|edit|commit|restore|rollback|acknowledge|load(?!$))/, method);
 });

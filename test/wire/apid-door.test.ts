@@ -8,7 +8,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { ApidRequests } from '#contracts/apid.ts';
-import { ACCESS_OF, ROLES, type Role } from '#core/access/roles.ts';
+import { mayDo, ROLES, type Role } from '#core/access/roles.ts';
 import { formatPtz } from '#core/gb/ptz.ts';
 import { wallMs } from '#core/units.ts';
 import { certificate, toBeSigned } from '#core/x509/certificate.ts';
@@ -65,7 +65,7 @@ await t.test('every route with every role, and with none: who may comes in, and 
     t.equal(without === 401, !isPublic, `${route.id} without a token: ${without}`);
     for (const role of ROLES) {
       const needs = route.access === 'metrics' ? 'read' : route.access;
-      const may = needs === 'public' || needs === 'self' || ACCESS_OF[role].includes(needs);
+      const may = needs === 'public' || needs === 'self' || mayDo([role], needs);
       const status = await statusOf(route, tokens.get(role));
       if (!may && route.audit !== undefined) refused += 1;
       // A log-in with nothing in it, and a password of a platform that has none, are no answer about rights.
@@ -75,6 +75,8 @@ await t.test('every route with every role, and with none: who may comes in, and 
       if (route.id === 'logOut' && role === 'auditor') tokens.set(role, (await api.client().logIn({ user: 'the-auditor', password: 'the-door-stays-shut-7' })).accessToken);
     }
   }
+  const { accessToken: both } = await api.person('the-one-with-both', ['admin', 'security']);
+  for (const id of ['restoreConfig', 'factoryReset']) t.equal(await statusOf(ROUTES.find(route => route.id === id)!, both), 400, `${id}: who may configure and is the security officer is asked what exactly`);
   const denied = (await api.audit()).slice(before).filter(({ detail }) => detail.startsWith('needs '));
   t.equal(denied.length, refused, 'who tried what he may not is written down (fault 84)');
   t.match(denied[0], { result: 'refused', author: { via: 'api', address: '127.0.0.1' } });

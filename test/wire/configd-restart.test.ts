@@ -138,7 +138,7 @@ t.test('whoever sits at a terminal sees whom his commit waits for', async t => {
   const done: CommitResult = { revision: 7, issues: [], refusals: [], warnings: [], confirmByWallMs: null };
   interface Requests {
     commit(params: Record<string, unknown>): CommitResult;
-    commitWait(params: Record<string, unknown>): CommitWait;
+    waitsFor(params: Record<string, unknown>): CommitWait;
   }
   const anything = z.looseObject({});
   await using _configd = await serveRpc<Requests>(
@@ -148,9 +148,9 @@ t.test('whoever sits at a terminal sees whom his commit waits for', async t => {
         await seen.promise;
         return done;
       },
-      commitWait: () => wait,
+      waitsFor: () => wait,
     },
-    { validate: { commit: anything, commitWait: anything }, log },
+    { validate: { commit: anything, waitsFor: anything }, log },
   );
   let said = '';
   const terminal = { columns: 80, rows: 24, write: () => undefined, keys: () => ({ [Symbol.dispose]: () => undefined }), resized: () => ({ [Symbol.dispose]: () => undefined }) };

@@ -12,11 +12,17 @@ export type Role = (typeof ROLES)[number];
  * - `operate`: steering a camera, acknowledging alarms, asking for a catalogue.
  * - `diagnose`: traces, captures, probes, support bundles: they show addresses and signalling.
  * - `configure`: the configuration; backup.
- * - `security`: users, tokens, restore and factory reset.
+ * - `security`: users, tokens, the keys of the secrets. With `configure`: restore and factory reset, which put everything in the place
+ *   of everything, also what neither of the two roles may change alone.
  * - `audit`: the audit log.
  */
 export const ACCESSES = ['read', 'watch', 'operate', 'diagnose', 'configure', 'security', 'audit'] as const;
 export type Access = (typeof ACCESSES)[number];
+
+/** All of them are needed. */
+export type Needs = Access | readonly Access[];
+export const neededOf = (needs: Needs): readonly Access[] => (typeof needs === 'string' ? [needs] : needs);
+export const needsText = (needs: string | readonly string[]): string => (typeof needs === 'string' ? needs : needs.join(' and '));
 
 export const ACCESS_OF: Readonly<Record<Role, readonly Access[]>> = {
   admin: ['read', 'watch', 'operate', 'diagnose', 'configure'],
@@ -27,8 +33,8 @@ export const ACCESS_OF: Readonly<Record<Role, readonly Access[]>> = {
 };
 
 /** One person may hold several roles, but nobody who audits may change. */
-export function mayDo(roles: readonly Role[], access: Access): boolean {
-  return roles.some(role => ACCESS_OF[role].includes(access));
+export function mayDo(roles: readonly Role[], needs: Needs): boolean {
+  return neededOf(needs).every(access => roles.some(role => ACCESS_OF[role].includes(access)));
 }
 
 /** Why these roles may not be held together; null: they may. */
