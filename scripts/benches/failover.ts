@@ -1,9 +1,10 @@
 /**
- * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--witness on|off] [--media both|active] [--soak MINUTES] [--no-replication]
+ * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--witness on|off] [--media both|active] [--soak MINUTES] [--loss PERCENT] [--no-replication]
  *
  * How long a pair of nodes is not there, seen from the platform above: until SIP is answered again, without a picture on the worst of all
  * sessions, until TCP sessions are back, with alarms coming all the time, and for how long both nodes owned the address. Sessions stay
- * through all runs. Needs root. Exit code 1 when a limit is missed; when interrupted it leaves nothing behind.
+ * through all runs. `--soak`: how often somebody takes over while PERCENT of heartbeats and adverts are lost (10). Needs root. Exit
+ * code 1 when a limit is missed; when interrupted it leaves nothing behind.
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -26,14 +27,13 @@ const PLAY_MS = 60_000;
 const BACK_MS = 12_000;
 const READY_MS = 60_000;
 const TCP_BACK_MS = 5000;
-const LOSS_PERCENT = 10;
 const GAP_MOST_MS: Readonly<Record<Kind, number>> = { killed: 1000, cut: 1000, stopped: 1000, switch: 200, severed: 1000, split: 1000 };
 const DEFAULT_KINDS: readonly Kind[] = ['killed', 'cut', 'stopped', 'switch'];
 
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false }, kinds: { type: 'string', default: DEFAULT_KINDS.join(',') }, runs: { type: 'string', default: '5' }, udp: { type: 'string', default: '64' }, tcp: { type: 'string', default: '16' },
-    witness: { type: 'string', default: 'on' }, media: { type: 'string', default: 'both' }, soak: { type: 'string', default: '0' }, replication: { type: 'boolean', default: true },
+    witness: { type: 'string', default: 'on' }, media: { type: 'string', default: 'both' }, soak: { type: 'string', default: '0' }, loss: { type: 'string', default: '10' }, replication: { type: 'boolean', default: true },
   },
   allowNegative: true,
 });
@@ -101,6 +101,12 @@ function kindsAsked(): readonly Kind[] {
   return asked as Kind[];
 }
 
+function lossAsked(): number {
+  const percent = Number(values.loss);
+  if (!Number.isInteger(percent) || percent < 0 || percent > 100) throw new Error(`--loss ${values.loss}: a whole number of percent`);
+  return percent;
+}
+
 async function runAll(closer: Closer): Promise<readonly Figure[]> {
   const figures: Figure[] = values.replication ? [...(await replicationFigures())] : [];
   const kinds = kindsAsked();
@@ -110,7 +116,7 @@ async function runAll(closer: Closer): Promise<readonly Figure[]> {
     const watching = { scene, viewers: new Viewers(scene.platform, scene.ids, tcp), questions: closer.use(new Questions()), owners: closer.use(new Owners(scene.lab)) };
     for (const kind of kinds) figures.push(...(await kindFigures(kind, watching)));
   }
-  if (Number(values.soak) > 0) figures.push(await soakFigure(scene.lab, Number(values.soak), LOSS_PERCENT));
+  if (Number(values.soak) > 0) figures.push(await soakFigure(scene.lab, Number(values.soak), lossAsked()));
   return figures;
 }
 

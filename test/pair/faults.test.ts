@@ -114,7 +114,7 @@ async function isLost(test: Test, scene: Case): Promise<void> {
     t.equal(await settled(t, scene), lab.other(active));
   });
 
-  // Less of it for ten minutes: scripts/bench failover --soak 10.
+  // For an hour: test/core/cluster/role.test.ts in virtual time, scripts/bench failover --kinds '' --soak 60 --loss 30 in real time.
   await test.test('fault 105: 30 % of heartbeats and adverts are lost', t => nothing(t, scene, 'no switch', async () => {
     for (const node of lab.nodes) node.filter(...lossy(30));
     await sleep(6000);
