@@ -26,6 +26,15 @@ export const systemClock: Clock = {
   },
 };
 
+/** As `systemClock`, for what a process need not stay for: it ends although a task is to come. */
+export const idleClock: Clock = {
+  ...systemClock,
+  schedule(at, task) {
+    const timer = setTimeout(task, Math.min(LONGEST_TIMEOUT_MS, Math.max(0, Math.ceil(at - performance.now())))).unref();
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
+
 /**
  * Keeps one wakeup for an automaton: call `arm(deadline)` after every input; `wake` runs when it is due. A deadline that moves
  * away leaves the timer where it is: most of them move with every message and never come.

@@ -1,13 +1,30 @@
 import { pino, type Logger } from 'pino';
 import type { Clock } from './clock.ts';
+import { LogSink } from './log-sink.ts';
 
 export type Log = Logger;
 
 const REDACTED = ['password', 'ha1', 'secret', 'authorization', 'Authorization', '*.password', '*.ha1', '*.secret', '*.authorization', '*.Authorization', '*.*.password', '*.*.ha1'];
 
+/** One a descriptor: the lines of all logs of a process keep their order. */
+const sinks = new Map<number, LogSink>();
+
+function sinkOf(fd: number): LogSink {
+  let sink = sinks.get(fd);
+  if (sink === undefined) {
+    const made = (sink = new LogSink(fd));
+    sinks.set(fd, made);
+    process.once('exit', () => made.end());
+  }
+  return sink;
+}
+
 /** One JSON line an event: `log.info({ deviceId }, 'device.online')`. The message is an event name; facts are fields with units in their names. */
 export function createLog(daemon: string, level: string, fd = 1): Log {
-  return pino({ name: daemon, level, base: { daemon }, redact: { paths: REDACTED, censor: '[redacted]' }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd, sync: true }));
+  const sink = sinkOf(fd);
+  const log = pino({ name: daemon, level, base: { daemon }, redact: { paths: REDACTED, censor: '[redacted]' }, timestamp: pino.stdTimeFunctions.isoTime }, sink);
+  sink.onRecovered ??= dropped => log.warn({ dropped }, 'log.dropped');
+  return log;
 }
 
 /** Loss and floods: counted on the hot path, said once a window. */
