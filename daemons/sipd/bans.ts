@@ -7,14 +7,14 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BanReport } from '#contracts/sipd.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
-import { BAN_FILE, type BanRow, formatBanFile, parseBanFile } from '#core/host/ban-file.ts';
+import { BAN_FILE, type BanRow, formatBanFile, parseBanFile, restoredBan } from '#core/host/ban-file.ts';
 import { type Ban, BanPolicy, type Evidence, MAX_PATIENCE } from '#core/host/ban-policy.ts';
 import { deviceNetworks, spared } from '#core/host/reach.ts';
 import { meets } from '#core/host/site.ts';
 import { type Network, parseNetwork } from '#core/ip.ts';
 import type { SipRequest } from '#core/sip/message.ts';
 import { formatUri } from '#core/sip/uri.ts';
-import { addMs, earliest, type Ms, NEVER, wallMs } from '#core/units.ts';
+import { addMs, earliest, type Ms, NEVER } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { SipGate } from '#kit/sip-endpoint.ts';
@@ -158,8 +158,7 @@ export class Bans implements SipGate, AsyncDisposable {
 
   #restored(): readonly Ban[] {
     const { clock } = this.#deps;
-    const monotonic = (at: number): Ms => addMs(clock.now(), wallMs(at) - clock.wall());
-    return readText(this.#path()).filter(({ untilWallMs }) => untilWallMs > clock.wall()).map(({ untilWallMs, firstWallMs, lastWallMs, ...row }) => ({ ...row, untilMs: monotonic(untilWallMs), firstMs: monotonic(firstWallMs), lastMs: monotonic(lastWallMs) }));
+    return readText(this.#path()).flatMap(row => restoredBan(row, clock.now(), clock.wall()) ?? []);
   }
 }
 

@@ -3,6 +3,7 @@
  * believes nothing of it but addresses and times, and not those of declared peers.
  */
 import { formatIp, type Network, parseNetwork } from '../ip.ts';
+import { addMs, type Ms } from '../units.ts';
 import type { Ban } from './ban-policy.ts';
 import { networkText } from './nft-text.ts';
 import { meets, siteOf } from './site.ts';
@@ -57,7 +58,18 @@ function checkedRow({ site, reason, count, times, first, last, untilWallMs, firs
 /** What the packet filter takes of the file: the living, without those who are declared. */
 export function shutOutOf(rows: readonly BanRow[], never: readonly Network[], nowWallMs: number): readonly ShutOut[] {
   const bySite = new Map(rows.filter(({ site, untilWallMs }) => untilWallMs > nowWallMs && !meets(site, never)).map(row => [row.site, row]));
-  return [...bySite.values()].map(({ site, untilWallMs }) => ({ network: site, leftMs: Math.min(MAX_BAN_MS, untilWallMs - nowWallMs) }));
+  return [...bySite.values()].map(row => ({ network: row.site, leftMs: leftOf(row, nowWallMs) }));
+}
+
+/** A clock that was set back since then makes nobody wait for longer than he was to wait when he was shut out. */
+const leftOf = ({ untilWallMs, lastWallMs }: BanRow, nowWallMs: number): number => Math.min(MAX_BAN_MS, untilWallMs - nowWallMs, Math.max(0, untilWallMs - lastWallMs));
+
+/** The ban of a row that is not over; undefined: it is. */
+export function restoredBan(row: BanRow, now: Ms, nowWallMs: number): Ban | undefined {
+  const { untilWallMs, firstWallMs, lastWallMs, ...ban } = row;
+  const leftMs = leftOf(row, nowWallMs);
+  const ago = (wallMs: number): Ms => addMs(now, Math.min(0, wallMs - nowWallMs));
+  return leftMs <= 0 ? undefined : { ...ban, untilMs: addMs(now, leftMs), firstMs: ago(firstWallMs), lastMs: ago(lastWallMs) };
 }
 
 /** Elements of a set with time-out. */

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import t from 'tap';
 import { hostSchema } from '#core/config/host-schema.ts';
-import { type BanRow, formatBanFile, parseBanFile, shutOutOf } from '#core/host/ban-file.ts';
+import { type BanRow, formatBanFile, parseBanFile, restoredBan, shutOutOf } from '#core/host/ban-file.ts';
 import { BanPolicy, type Evidence, type Offence, OFFENCE_POINTS } from '#core/host/ban-policy.ts';
 import { meets, siteOf } from '#core/host/site.ts';
 import { contains, parseIp, parseNetwork } from '#core/ip.ts';
@@ -106,6 +106,24 @@ t.test('the file reads as it was written, and believes nothing else', async t =>
   fc.assert(fc.property(fc.string(), text => void parseBanFile(text)));
   const good: BanRow = { site: '192.0.2.1', reason: 'scanner', count: 1, times: 1, first: '', last: '', untilWallMs: 9, firstWallMs: 1, lastWallMs: 1 };
   for (const site of ['0.0.0.0/0', '10.0.0.0/8', '::/0', '2001:db8::/32', '2001:db8::1', '192.0.2.1; flush ruleset', '192.0.2.1 ', '']) t.same(parseBanFile(formatBanFile([{ ...good, site }])), [], site);
+});
+
+t.test('fault 110: a ban that was given by a clock twenty years ahead lasts as long as it was given for', async t => {
+  const given: BanRow = { site: '192.0.2.1', reason: 'scanner', count: 1, times: 1, first: '', last: '', untilWallMs: 700_000, firstWallMs: 50_000, lastWallMs: 100_000 };
+  const at = (nowWallMs: number): unknown => {
+    const ban = restoredBan(given, ms(5000), nowWallMs);
+    return ban && [ban.untilMs, ban.lastMs, ban.firstMs];
+  };
+  t.same(at(300_000), [405_000, -195_000, -245_000], 'the usual case');
+  t.same(at(100), [605_000, 5000, 5000], 'set back: as long as ever');
+  t.equal(at(700_000), undefined);
+  const ahead = { ...given, untilWallMs: given.untilWallMs + 6e11, lastWallMs: given.lastWallMs + 6e11, firstWallMs: given.firstWallMs + 6e11 };
+  t.match(restoredBan(ahead, ms(5000), 300_000), { untilMs: 605_000 });
+  t.same(shutOutOf([ahead], [], 300_000), [{ network: '192.0.2.1', leftMs: 600_000 }], 'in the packet filter too');
+  fc.assert(fc.property(row, fc.nat(), (each, nowWallMs) => {
+    const ban = restoredBan(each, ms(0), nowWallMs);
+    return ban === undefined || (ban.untilMs > 0 && ban.untilMs <= each.untilWallMs - each.lastWallMs && ban.lastMs <= 0 && ban.firstMs <= 0);
+  }));
 });
 
 t.test('the packet filter shuts out the living, and nobody who is declared', async t => {
