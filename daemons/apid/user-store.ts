@@ -1,6 +1,6 @@
 /** Who may log in, in a SQLite file of apid's own: passwords as scrypt, tokens as SHA-256, nothing that could be used if it were read. */
 import { join } from 'node:path';
-import type { Access, Role } from '#core/access/roles.ts';
+import { ROLES, type Access, type Role } from '#core/access/roles.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { SqliteBackup } from '#kit/sqlite-backup.ts';
@@ -104,7 +104,8 @@ export class UserStore implements Disposable {
   }
 
   put(user: UserRow): void {
-    this.#statements.put.run(user.name, user.certificateSha256, JSON.stringify(user));
+    const before = this.#statements.user.get(user.name);
+    this.#statements.put.run(user.name, user.certificateSha256, JSON.stringify({ ...user, roles: rolesToKeep(user.roles, before) }));
   }
 
   /** With its tokens. */
@@ -163,8 +164,18 @@ interface Stored {
   readonly json: string;
 }
 
-/** What an earlier release wrote has not all of it. */
-const userOf = ({ json }: Stored): UserRow => ({ waiting: null, ...(JSON.parse(json) as Omit<UserRow, 'waiting'>) });
+/** What an earlier release wrote has not all of it; a role that only a later one knows permits nothing here. */
+function userOf({ json }: Stored): UserRow {
+  const { roles, waiting = null, ...user } = JSON.parse(json) as Omit<UserRow, 'waiting'> & { readonly waiting?: Waiting | null };
+  return { ...user, roles: roles.filter(isKnown), waiting: waiting && { ...waiting, roles: waiting.roles.filter(isKnown) } };
+}
+const isKnown = (role: Role): boolean => ROLES.includes(role);
+
+/** Who changes something else of a user leaves him the roles that are not known here. */
+function rolesToKeep(roles: readonly Role[], before: Stored | undefined): readonly Role[] {
+  const had = before === undefined ? [] : (JSON.parse(before.json) as Pick<UserRow, 'roles'>).roles;
+  return roles.join() === had.filter(isKnown).join() ? had : roles;
+}
 const tokenOf = ({ json }: Stored): TokenRow => ({ reach: null, ...(JSON.parse(json) as Omit<TokenRow, 'reach'>) });
 
 function prepareAll(database: SqliteDatabase) {

@@ -112,6 +112,39 @@ t.test('a log-in is no change: it never opens what was shut at the other node', 
   t.same(b.store.journal.changes(seq).rows, []);
 });
 
+t.test('fault 107: the other node is of the next release: what only that one knows of a user survives here, and permits nothing', async t => {
+  const ofTomorrow = (name: string, more: object = {}): UserRow => ({ ...user(name, { roles: ['viewer'] }), clearance: 'two', ...more }) as UserRow;
+  const rolesAt = (node: Node, name: string): readonly string[] => (JSON.parse(node.store.journal.changes(0).rows.find(({ place }) => place === `user ${name}`)!.json!) as { roles: string[] }).roles;
+  const chen = ofTomorrow('chen', { roles: ['viewer', 'archivist'] });
+  // As its own store would write it.
+  a.store.journal.take({ line: a.store.journal.line, seq: a.store.journal.peerSeq, last: true, rows: [{ place: 'user chen', version: 1, json: sharedJson(JSON.stringify(chen)) }] });
+  await until('he is here', () => b.store.user('chen') !== undefined, 10_000);
+  t.same(b.store.journal.take({ line: b.store.journal.line, seq: b.store.journal.peerSeq, last: true, rows: [{ place: 'group keepers', version: 1, json: '{"members":["chen"]}' }] }), { users: [], clashes: [] }, 'rows of a kind that is not known here');
+  t.same([b.store.user('chen')!.roles, rolesAt(b, 'chen')], [['viewer'], ['viewer', 'archivist']]);
+  t.same(b.store.users().flatMap(({ roles }) => roles), ['viewer', 'security']);
+  const { seq } = b.store.journal.changes(0);
+  b.store.put({ ...b.store.user('chen')!, lastLoginWallMs: 5 });
+  t.same(b.store.journal.changes(seq).rows, [], 'his log-in is no change of him');
+  b.store.put({ ...b.store.user('chen')!, disabled: true });
+  await until('he is shut out there', () => a.names.includes('(chen)'), 10_000);
+  t.match(a.store.user('chen'), { disabled: true, clearance: 'two' });
+  t.same(rolesAt(a, 'chen'), ['viewer', 'archivist']);
+  b.store.put({ ...b.store.user('chen')!, roles: ['operator'] });
+  await until('his new roles are there', () => a.store.user('chen')!.roles.join() === 'operator', 10_000);
+  t.same(rolesAt(a, 'chen'), ['operator'], 'who gives him others takes those');
+  a.store.delete('chen');
+  await until('he is gone', () => b.store.user('chen') === undefined, 10_000);
+});
+
+t.test('fault 107: the other node is of the release before: what its users lack is filled in', async t => {
+  const { waiting: _, ...before } = user('zhao');
+  b.store.journal.take({ line: b.store.journal.line, seq: b.store.journal.peerSeq, last: true, rows: [{ place: 'user zhao', version: 1, json: sharedJson(JSON.stringify(before)) }] });
+  t.match(b.store.user('zhao'), { waiting: null, roles: ['viewer'] });
+  await until('and he goes on', () => a.store.user('zhao') !== undefined, 10_000);
+  b.store.delete('zhao');
+  await until('he is gone', () => a.store.user('zhao') === undefined, 10_000);
+});
+
 t.test('a certificate that was given at both nodes belongs to nobody twice', async t => {
   const sha = 'c'.repeat(64);
   await b.follower[Symbol.asyncDispose]();
