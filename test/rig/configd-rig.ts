@@ -35,9 +35,10 @@ export class ConfigdProcess implements AsyncDisposable {
     return configd;
   }
 
-  async start(): Promise<void> {
+  /** `more`: added to its environment this time. */
+  async start(more: Readonly<Record<string, string>> = {}): Promise<void> {
     const { configPath, stateDirectory, socket, env } = this.#place;
-    const child = (this.#child = spawn(process.execPath, [ENTRY, '--config', configPath, '--state', stateDirectory], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } }));
+    const child = (this.#child = spawn(process.execPath, [ENTRY, '--config', configPath, '--state', stateDirectory], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env, ...more } }));
     const ready = Promise.withResolvers<void>();
     createInterface(child.stdout).on('line', line => {
       this.log += `${line}\n`;
