@@ -37,7 +37,7 @@ const ROUNDS = 3;
 
 await t.test('fault 110: the clock is set back and forth ten times a second: nobody goes offline, nothing is lost', async t => {
   const clock = new WallClock(t);
-  await using rig = await openRelayRig({ cameras: [{ channels: 2, keepaliveS: 1 }, { id: '34020000001180000002', keepaliveS: 1 }], upstream: { keepaliveS: 1 }, lab: { env: clock.env } });
+  await using rig = await openRelayRig({ cameras: [{ channels: 2, keepaliveS: 1 }, { id: '34020000001180000002', keepaliveS: 1 }], upstream: { keepaliveS: 5 }, lab: { env: clock.env } });
   const [city] = rig.platforms;
   const running = await city!.play(rig.idOf(0, 0), { transport: 'udp' });
   const subscription = city!.subscribe('Catalog', { deviceId: CITY_LOCAL_ID });
@@ -54,7 +54,7 @@ await t.test('fault 110: the clock is set back and forth ten times a second: nob
     await Promise.all(rig.cameras.map(({ device }) => device.registration.again()));
   }
   const beats = async (): Promise<readonly (number | null)[]> => [...(await rig.rpc.call('listDevices', {})), ...(await rig.rpc.call('listUpstreams', {}))].map(({ lastKeepaliveAgeMs }) => lastKeepaliveAgeMs);
-  await until('every keepalive is a moment old, by the right clock', async () => (await beats()).every(ageMs => ageMs !== null && ageMs >= 0 && ageMs < 3000), 10_000);
+  await until('every keepalive is a moment old, by the right clock', async () => (await beats()).every(ageMs => ageMs !== null && ageMs >= 0 && ageMs < 7000), 20_000);
   t.match(await rig.rpc.call('listDevices', {}), [{ state: 'online' }, { state: 'online' }]);
   t.match(await rig.rpc.call('listUpstreams', {}), [{ state: 'online' }]);
   const log = readFileSync(join(rig.gateway.directory, 'sipd.log'), 'utf8');
