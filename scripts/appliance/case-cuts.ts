@@ -40,6 +40,7 @@ const MAX_WAITING = 20_000;
 export default {
   name: 'cuts',
   help: 'power cuts by the hundred on a disk without a machine: the same loads, the same questions',
+  withoutImage: true,
   async run(context) {
     const { cuts, say, check } = context;
     await using closer = new Closer();

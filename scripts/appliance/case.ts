@@ -20,6 +20,8 @@ export interface CaseContext {
 export interface Case {
   readonly name: string;
   readonly help: string;
+  /** It starts no machine: it runs where nothing was built, and beside others. */
+  readonly withoutImage?: boolean;
   run(context: CaseContext): Promise<void>;
 }
 
