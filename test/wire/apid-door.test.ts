@@ -77,6 +77,7 @@ await t.test('every route with every role, and with none: who may comes in, and 
   }
   const { accessToken: both } = await api.person('the-one-with-both', ['admin', 'security']);
   for (const id of ['restoreConfig', 'factoryReset']) t.equal(await statusOf(ROUTES.find(route => route.id === id)!, both), 400, `${id}: who may configure and is the security officer is asked what exactly`);
+  await root.deleteUser('the-one-with-both');
   const denied = (await api.audit()).slice(before).filter(({ detail }) => detail.startsWith('needs '));
   t.equal(denied.length, refused, 'who tried what he may not is written down (fault 84)');
   t.match(denied[0], { result: 'refused', author: { via: 'api', address: '127.0.0.1' } });
