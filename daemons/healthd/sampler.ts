@@ -92,9 +92,9 @@ export class Sampler implements Disposable {
 
   /** The clock, our own databases, and who asks us. */
   #own(): Measured {
-    const { history, alarms } = this.#options;
+    const { clock, history, alarms } = this.#options;
     const found = new Gathering();
-    found.add(measureClock({ state: this.#clockState, steppedMs: this.#steps.reduce((most, { byMs }) => Math.max(most, byMs), 0), steps: this.#stepCount }));
+    found.add(measureClock({ atWallMs: clock.wall(), state: this.#clockState, steppedMs: this.#steps.reduce((most, { byMs }) => Math.max(most, byMs), 0), steps: this.#stepCount }));
     found.add(measurePeers('healthd', peersAreKnown()));
     const { bytes, failing, durable, lostMinutes } = history.figures;
     found.sample('viewlink_history_bytes', {}, bytes);

@@ -14,6 +14,7 @@ import { parseNetDev, parseSnmpUdp, parseSoftnet } from '#core/health/linux/net.
 import { parseOpenFilesLimit, parseProcessStat } from '#core/health/linux/process.ts';
 import { parseSmart } from '#core/health/linux/smart.ts';
 import { wallMs } from '#core/units.ts';
+import { measureClock } from '#core/health/measure/hardware.ts';
 import { measureService } from '#core/health/measure/service.ts';
 import { measureBridges, type BridgeTotals } from '#core/health/measure/media.ts';
 import type { Measured } from '#core/health/model.ts';
@@ -129,6 +130,12 @@ t.test('texts: single fields', async t => {
   t.equal(parseOpenFilesLimit('Limit                     Soft Limit           Hard Limit           Units     \nMax open files            4096                 524288               files     \n'), 4096);
   t.match(parseSmart('{"device":{"name":"/dev/sdb"},"rotation_rate":7200,"ata_smart_attributes":{"table":[{"id":173,"value":1,"raw":{"value":9}}]}}'), { wearPercent: null, passed: null }, 'a disk that turns has no such life');
   t.match(parseChronyTracking(text('server-2u', '/answers/chronyc -c tracking')), { synchronised: true, stratum: 3 });
+  t.equal(parseChronyTracking(text('server-2u', '/answers/chronyc -c tracking'))?.heardAtWallMs, 1_772_345_678_123.4568);
+  const said = (silentS: number): string | undefined => {
+    const state = parseChronyTracking(text('server-2u', '/answers/chronyc -c tracking'));
+    return measureClock({ atWallMs: state!.heardAtWallMs! + silentS * 1000, state, steppedMs: 0, steps: 0 }).observations.find(({ rule }) => rule === 'clock.unsynchronised')?.says;
+  };
+  t.same([-3600, 3600, 7 * 86_400].map(said), ['kept right by ntp1.example', 'kept right by ntp1.example', 'nothing keeps it right: ntp1.example was heard 168 h ago'], 'seven days without its source, although chrony says that all is well');
   t.match(parseTimedatectl(`${text('vm', '/answers/timedatectl show')}\n${text('vm', '/answers/timedatectl timesync-status')}`), { synchronised: true, offsetMs: -2.345, stratum: 3 });
   t.match(parseTimedatectl('NTPSynchronized=no\n   Offset: +1min 2.5s\n'), { synchronised: false, offsetMs: 62_500 });
   t.same(parseSsacli(text('nearly-broken', '/answers/ssacli ctrl all show config')).map(({ good }) => good), [false, true, false, true]);

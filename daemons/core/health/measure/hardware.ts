@@ -46,7 +46,12 @@ export function measureIpmi(sensors: readonly IpmiSensor[]): Measured {
   return found;
 }
 
+/** Asked a few times a day at the least; chrony itself counts as synchronised to a source however long that is silent. */
+const SILENT_MS = 6 * 3_600_000;
+const HOUR_MS = 3_600_000;
+
 export interface ClockFacts {
+  readonly atWallMs: number;
   /** Undefined: nothing that keeps the clock could be asked. */
   readonly state: ClockState | undefined;
   /** By how much the clock was set lately, in ms; the largest of the last minutes. */
@@ -54,7 +59,7 @@ export interface ClockFacts {
   readonly steps: number;
 }
 
-export function measureClock({ state, steppedMs, steps }: ClockFacts): Measured {
+export function measureClock({ atWallMs, state, steppedMs, steps }: ClockFacts): Measured {
   const found = new Gathering();
   found.sample('viewlink_clock_steps_total', {}, steps);
   found.observe('clock.stepped', 'clock', steppedMs / 1000, steppedMs === 0 ? '' : `it was set by ${shown(steppedMs / 1000)} s`);
@@ -62,10 +67,12 @@ export function measureClock({ state, steppedMs, steps }: ClockFacts): Measured 
     found.observe('clock.unsynchronised', 'clock', null, 'nothing that keeps it right could be asked');
     return found;
   }
-  const { synchronised, source, offsetMs } = state;
+  const { source, offsetMs, heardAtWallMs } = state;
+  const silentMs = heardAtWallMs === null ? 0 : atWallMs - heardAtWallMs;
+  const synchronised = state.synchronised && silentMs < SILENT_MS;
   found.sample('viewlink_clock_synchronised', {}, synchronised ? 1 : 0);
   found.sample('viewlink_clock_offset_seconds', {}, offsetMs === null ? null : offsetMs / 1000);
-  found.observe('clock.unsynchronised', 'clock', synchronised ? 0 : 1, synchronised ? `kept right by ${source ?? 'NTP'}` : 'nothing keeps it right');
+  found.observe('clock.unsynchronised', 'clock', synchronised ? 0 : 1, synchronised ? `kept right by ${source ?? 'NTP'}` : state.synchronised ? `nothing keeps it right: ${source ?? 'NTP'} was heard ${Math.floor(silentMs / HOUR_MS)} h ago` : 'nothing keeps it right');
   if (offsetMs !== null) found.observe('clock.offset', 'clock', Math.abs(offsetMs), `off by ${shown(offsetMs)} ms`);
   return found;
 }
