@@ -3,6 +3,7 @@
  * from the gateway: on a source leg we receive, on a sink leg we send; `tcp-active` = we connect, `tcp-passive` = we listen.
  */
 import type { Rendition } from '#core/media/rendition.ts';
+import type { Sheddable, StrainLevel } from '#core/media/strain.ts';
 import type { ReloadAnswer, ReloadParams } from './reload.ts';
 
 export type LegTransport = 'udp' | 'tcp-active' | 'tcp-passive';
@@ -90,6 +91,8 @@ export interface OpenSinkParams {
   readonly pictures?: 'whole' | 'as-received' | undefined;
   /** What was sent is kept for a moment, because the peer may ask for it again: agreed in SDP. UDP only. */
   readonly nack?: boolean | undefined;
+  /** Of the session, which may be refused and ended under strain, the lowest first; default: it never is. */
+  readonly priority?: number | undefined;
   /** TCP passive: nobody connected; TCP active: no connection after retries. */
   readonly connectTimeoutMs: number;
   readonly label: string;
@@ -355,6 +358,16 @@ export interface TranscoderRow {
   readonly stderrBytes: number;
 }
 
+/** How short of memory or processor it is, and what it has given up for that (core/media/strain, media.strain). */
+export interface StrainReport {
+  /** 1: no viewers of outlets, 2: no transcodes either, 3: nothing new. */
+  readonly level: StrainLevel;
+  /** Null: calm. */
+  readonly says: string | null;
+  /** Ended since the start. */
+  readonly ended: Readonly<Record<Sheddable, number>>;
+}
+
 export interface MediadLoad {
   readonly instance: string;
   readonly pid: number;
@@ -366,8 +379,10 @@ export interface MediadLoad {
   /** Share of one core, 0..1. */
   readonly cpu: number;
   readonly portsFree: number;
-  /** Why it takes no new source now (media.maxBridges, maxBitrateMbps, maxCpuPercent); null: it takes one. */
+  /** Why it takes no new source now (media.maxBridges, maxBitrateMbps, maxCpuPercent, strain); null: it takes one. */
   readonly refuses: string | null;
+  /** Absent: it is of an older release. */
+  readonly strain?: StrainReport;
 }
 
 /** Sent to every connected client as the notification `event`. */
@@ -385,4 +400,6 @@ export type MediadEvent =
   /** Over TCP. */
   | { readonly type: 'sink-connected'; readonly bridgeId: string; readonly sinkId: string }
   | { readonly type: 'sink-flowing'; readonly bridgeId: string; readonly sinkId: string; readonly remote: Endpoint }
-  | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' | 'transcode-failed' };
+  | { readonly type: 'sink-closed'; readonly bridgeId: string; readonly sinkId: string; readonly why: 'peer-closed' | 'connect-failed' | 'never-connected' | 'unreachable' | 'socket-error' | 'transcode-failed' | 'strained' }
+  /** It gives up more, or less, than before. */
+  | { readonly type: 'strain'; readonly level: StrainLevel; readonly says: string | null };

@@ -38,7 +38,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openInlet: z.strictObject({ bridgeId: id, inletId: id, streamNumber: z.int().min(0).max(99), silenceMs: durationMs, label }),
   listInlets: nothing,
   listPushes: nothing,
-  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, localPort: localPort.optional(), formerPort: localPort.optional(), firstSequence: z.int().min(0).max(0xffff).optional(), remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), connectTimeoutMs: durationMs, label }),
+  openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, localPort: localPort.optional(), formerPort: localPort.optional(), firstSequence: z.int().min(0).max(0xffff).optional(), remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), priority: z.int().min(0).max(255).optional(), connectTimeoutMs: durationMs, label }),
   startSink: z.strictObject({ bridgeId: id, sinkId: id, payloadType: payloadType.optional(), format: format.optional(), rendition: rendition.optional() }),
   sourceTracks: z.strictObject({ bridgeId: id, withinMs: durationMs }),
   sinkMarks: nothing,

@@ -3,7 +3,7 @@
  * format is another than the source's (converted-sink.ts).
  */
 import type { BridgeStats, Endpoint, GateStats, LegTransport, OpenSinkParams, StartSinkParams } from '#contracts/mediad.ts';
-import type { Rendition } from '#core/media/rendition.ts';
+import { type Rendition, renditionKey } from '#core/media/rendition.ts';
 import { GatewayError } from '#core/result.ts';
 import { type GateState, PacketGate } from '#core/rtp/packet-gate.ts';
 import type { Ms } from '#core/units.ts';
@@ -31,8 +31,18 @@ const OPEN_SINK: Readonly<Record<LegTransport, (options: SinkLegOptions) => Prom
 const OPAQUE: ReadonlySet<string> = new Set(['svac', 'mpeg4']);
 
 interface Sink extends PacketSink {
+  readonly since: Ms;
   /** It takes units, no packets: its format is another than the source's. */
   converted: Disposable | undefined;
+}
+
+/** A sink of a session that may be ended under strain (strain-watch.ts). */
+export interface SinkSession {
+  readonly priority: number;
+  readonly since: Ms;
+  /** What a process makes for it, the same text for the same; null: it gets what the source sends. */
+  readonly rendition: string | null;
+  end(): void;
 }
 
 export interface BridgeSinksOptions {
@@ -84,7 +94,7 @@ export class BridgeSinks {
     const localAddress = localAddressOf(params.localAddress);
     const peer = new Peer(params.peer);
     const remote = peer.target(params.remote, localAddress, params.transport !== 'tcp-passive');
-    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, fresh: false, converted: undefined, state: 'opening' };
+    const sink: Sink = { params, counters: new LegCounters(this.#plane.counters), leg: undefined, catchUp: undefined, fresh: false, converted: undefined, state: 'opening', since: this.#plane.clock.now() };
     this.#sinks.set(params.sinkId, sink);
     this.#admit(sink);
     try {
@@ -142,6 +152,17 @@ export class BridgeSinks {
     sink.converted?.[Symbol.dispose]();
     this.#forget(sink);
     await sink.leg?.close();
+  }
+
+  /** Sessions that may be ended; what nothing has to be made for passes through, whatever was asked for. */
+  sessions(): readonly SinkSession[] {
+    const { renderer } = this.#plane;
+    return [...this.#sinks.values()].flatMap(sink => {
+      const { priority, rendition } = sink.params;
+      if (priority === undefined || sink.state === 'closed') return [];
+      const isMade = rendition !== undefined && renderer?.passes(this.#options.units(), rendition) !== true;
+      return [{ priority, since: sink.since, rendition: isMade ? renditionKey(rendition) : null, end: () => this.#onClosed(sink, 'strained') }];
+    });
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@ import { KeptPicture } from '#core/rtp/kept-picture.ts';
 import { type PayloadKind, beginsKeyPicture } from '#core/rtp/payload-probe.ts';
 import type { Ms } from '#core/units.ts';
 import { BridgeSource } from './bridge-source.ts';
-import { BridgeSinks } from './bridge-sinks.ts';
+import { BridgeSinks, type SinkSession } from './bridge-sinks.ts';
 import { BridgeUnits } from './bridge-units.ts';
 import type { Plane, SourceClosedWhy } from './leg.ts';
 import type { MediaBatch } from './media-batch.ts';
@@ -176,6 +176,10 @@ export class Bridge {
 
   sinkMarks(): [sinkId: string, nextSequence: number][] {
     return this.#sinks.marks();
+  }
+
+  sessions(): readonly SinkSession[] {
+    return this.#sinks.sessions();
   }
 
   closeSink(sinkId: string): Promise<void> {

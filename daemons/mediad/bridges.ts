@@ -2,7 +2,7 @@
  * All bridges of one mediad instance: the requests of contracts/mediad.ts. Requests of one bridge may overlap; what was closed
  * while it opened is closed again by whoever opened it.
  */
-import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams } from '#contracts/mediad.ts';
+import type { BridgeStats, ConnectSourceParams, Endpoint, LegStats, MediadEvent, MediadLoad, MediadRequests, OpenSinkParams, OpenSourceParams, SourceTracks, StartSinkParams, StrainReport } from '#contracts/mediad.ts';
 import { MAX_GOP_BYTES } from '#core/media/gop-cache.ts';
 import { GatewayError } from '#core/result.ts';
 import type { CapacityLimits } from '#core/rtp/capacity.ts';
@@ -19,6 +19,8 @@ import { MediaBatch } from './media-batch.ts';
 import { packetStore } from './packet-memory.ts';
 import type { MediaPorts } from './media-ports.ts';
 import { tracksOf } from './source-tracks.ts';
+import { sessionEndables } from './session-endables.ts';
+import type { Endable, StrainWatch } from './strain-watch.ts';
 import type { Strays } from './strays.ts';
 import type { UnitSource, UnitSourceOptions } from './unit-source.ts';
 import type { UnitStream } from './unit-stream.ts';
@@ -42,7 +44,11 @@ export interface BridgesOptions {
   readonly cpuMs: () => number;
   /** Without it there are no renditions. */
   readonly renderer?: Renderer | undefined;
+  /** Default: never. */
+  readonly strain?: Pick<StrainWatch, 'refusal' | 'report'> | undefined;
 }
+
+const CALM: StrainReport = { level: 0, says: null, ended: { 'preview': 0, 'transcode': 0, 'pass-through': 0 } };
 
 export class Bridges implements AsyncDisposable {
   readonly #options: BridgesOptions;
@@ -73,7 +79,7 @@ export class Bridges implements AsyncDisposable {
       },
       renderer: options.renderer,
     };
-    this.#load = new LoadMeter({ clock, counters: this.#plane.counters, cpuMs: options.cpuMs, limits: options.capacity });
+    this.#load = new LoadMeter({ clock, counters: this.#plane.counters, cpuMs: options.cpuMs, limits: options.capacity, strained: () => options.strain?.refusal('pass-through') ?? null });
   }
 
   get size(): number {
@@ -192,7 +198,13 @@ export class Bridges implements AsyncDisposable {
       ...this.#load.now,
       refuses: this.#load.refusal(this.#bridges.size),
       portsFree: this.#plane.ports.free,
+      strain: this.#options.strain?.report() ?? CALM,
     };
+  }
+
+  /** Sessions that may be ended under strain. */
+  endables(): readonly Endable[] {
+    return [...this.#bridges.values()].flatMap(bridge => sessionEndables(bridge.sessions()));
   }
 
   counters(): Readonly<Record<string, number>> {

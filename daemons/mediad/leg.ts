@@ -23,8 +23,10 @@ export interface LossRules extends WaitLimits {
   readonly nack: boolean;
 }
 
-/** Who makes renditions (transcode/). Both reject with a GatewayError. */
+/** Who makes renditions (transcode/). Promises reject with a GatewayError. */
 export interface Renderer {
+  /** Runs, and needs no process: the source is like that already. */
+  passes(source: UnitStream, rendition: Rendition): boolean;
   /** One more fits, as far as can be told before its pictures are known. */
   admit(source: UnitStream, rendition: Rendition): Promise<void>;
   render(source: UnitStream, rendition: Rendition, label: string): Promise<RenderedStream>;

@@ -13,6 +13,8 @@ export interface LoadMeterOptions {
   /** CPU milliseconds of this process since it started. */
   readonly cpuMs: () => number;
   readonly limits: CapacityLimits;
+  /** Why it is too much already, whatever the figures say; null: it is not. */
+  readonly strained?: (() => string | null) | undefined;
 }
 
 interface Sample {
@@ -56,7 +58,7 @@ export class LoadMeter implements Disposable {
   /** Why a new source is refused now; null when it is not. */
   refusal(bridges: number): string | null {
     const { bitrateInBps, bitrateOutBps } = this.now;
-    return this.#capacity.refusal({ bridges, bitrateBps: bitrateInBps + bitrateOutBps }, this.#options.clock.now());
+    return this.#options.strained?.() ?? this.#capacity.refusal({ bridges, bitrateBps: bitrateInBps + bitrateOutBps }, this.#options.clock.now());
   }
 
   /** Lets one more source in, or throws CAPACITY_EXHAUSTED. */

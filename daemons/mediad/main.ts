@@ -1,5 +1,5 @@
 /**
- * mediad: relays media for one instance of the pool (design.md 2). `mediad/main.ts --config FILE --instance N`
+ * mediad: relays media for one instance of the pool (design.md 2). `mediad/main.ts --config FILE --instance N [--sysroot DIR]`
  *
  * Closing order, newest first:
  *   1. the orphan timer
@@ -8,11 +8,13 @@
  *   4. the bridges: sinks, then sources, then their ports
  *   5. shared ports of the fixed mode
  *   6. the transcoders, without viewers since 3 and 4
+ *   7. the look at memory and processor
  */
 import { parseArgs } from 'node:util';
 import type { MediadEvent, MediadRequests } from '#contracts/mediad.ts';
 import type { GatewayConfig, InletConfig, OutletPushConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
+import { CgroupReader } from '#kit/cgroup.ts';
 import { systemClock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import { ConfigStore, DEFAULT_CONFIG_PATH } from '#kit/config-store.ts';
@@ -45,6 +47,7 @@ import { RtmpInlets } from './rtmp-inlets.ts';
 import { RtspWatch } from './rtsp-watch.ts';
 import { RtspPull, type PullWorld } from './source-rtsp.ts';
 import { RtmpPushes } from './rtmp-push.ts';
+import { StrainWatch } from './strain-watch.ts';
 import { Strays } from './strays.ts';
 import { Snapshots } from './transcode/snapshots.ts';
 import { Transcoders } from './transcode/transcoders.ts';
@@ -78,7 +81,7 @@ function needsRestart(before: GatewayConfig, after: GatewayConfig): string | nul
 }
 
 /** What a reload changes at once, or why it cannot. */
-function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridges, orphans: OrphanWatch, log: Log): string | null {
+function applyConfig(before: GatewayConfig, after: GatewayConfig, { bridges, orphans, strain, log }: { readonly bridges: Bridges; readonly orphans: OrphanWatch; readonly strain: StrainWatch; readonly log: Log }): string | null {
   const refused = needsRestart(before, after);
   if (refused !== null) return refused;
   bridges.capacity = after.media;
@@ -86,11 +89,13 @@ function applyConfig(before: GatewayConfig, after: GatewayConfig, bridges: Bridg
   bridges.gopBytes = after.media.gopKiB * 1024;
   bridges.keyPictureBytes = after.media.keyPictureKiB * 1024;
   orphans.limitMs = after.media.orphanS * 1000;
+  strain.limits = after.media.strain;
   log.level = after.log.level;
   return null;
 }
 
-export async function startMediad(configPath: string, instance: number): Promise<RunningService> {
+/** `sysroot`: where /proc and /sys are looked for; default: the machine itself. */
+export async function startMediad(configPath: string, instance: number, sysroot = ''): Promise<RunningService> {
   const store = await ConfigStore.open(configPath);
   const config = store.current;
   if (instance < 1 || instance > config.media.instances) throw new GatewayError('CONFIG_INVALID', { instance, 'media.instances': config.media.instances });
@@ -100,7 +105,18 @@ export async function startMediad(configPath: string, instance: number): Promise
   const strays = new Strays(new CountedLog(log, systemClock, 'media.stray', STRAY_LOG_MS));
   let server: RpcServer<MediadEvent> | undefined;
   const ports = portsOf(config, instance, strays, log);
-  const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode }));
+  const cgroup = new CgroupReader(sysroot);
+  const strain: StrainWatch = opening.use(
+    new StrainWatch({
+      clock: systemClock,
+      log,
+      limits: config.media.strain,
+      read: () => cgroup.read(),
+      endables: () => [...outlets.endables(), ...bridges.endables()],
+      onLevel: ({ level, says }) => server?.notifyAll({ type: 'strain', level, says }),
+    }),
+  );
+  const transcoders = opening.use(new Transcoders({ clock: systemClock, log, config: () => store.current.transcode, strain }));
   const onEvent = (event: MediadEvent): void => {
     // Once a second for as long as a picture is frozen: who asks the camera says so, in fewer words.
     log[event.type === 'key-picture-wanted' ? 'debug' : 'info'](event, `media.${event.type}`);
@@ -125,6 +141,7 @@ export async function startMediad(configPath: string, instance: number): Promise
         return (user + system) / 1000;
       },
       renderer: transcoders,
+      strain,
     }),
   );
   const outlets = opening.use(
@@ -136,6 +153,8 @@ export async function startMediad(configPath: string, instance: number): Promise
       hashes: systemHashes,
       log,
       config: () => store.current.outlets,
+      priority: () => store.current.devices.localPriority,
+      strain,
       units: bridgeId => bridges.units(bridgeId),
       render: (stream, path) => transcoders.render(stream, transcoders.rendition(path.rendition!), path.channel),
     }),
@@ -168,7 +187,7 @@ export async function startMediad(configPath: string, instance: number): Promise
   const rtc = config.outlets.address === '' || config.outlets.webrtcPort === 0 ? undefined : opening.use(new RtcHost({ ...rtcPlace(config, instance), clock: systemClock, random: systemRandom, log }));
   const orphans = new OrphanWatch({ bridges, clock: systemClock, log, limitMs: config.media.orphanS * 1000, clients: () => server?.clients ?? 0 });
   const reload = async (): Promise<string | null> => {
-    const { refused } = await store.reload(next => applyConfig(store.current, next, bridges, orphans, log));
+    const { refused } = await store.reload(next => applyConfig(store.current, next, { bridges, orphans, strain, log }));
     if (refused === null) {
       pushes.configure(pushesOf(store.current));
       watchInlets();
@@ -194,7 +213,7 @@ export async function startMediad(configPath: string, instance: number): Promise
     readCapture: ({ captureId }) => bridges.captures.read(captureId),
     stopCapture: ({ captureId }) => bridges.captures.stop(captureId),
     load: () => bridges.load(),
-    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters(), ...processFigures(), ...wakes() }),
+    counters: () => ({ ...bridges.counters(), ...outlets.counters(), ...transcoders.counters(), ...snapshots.counters(), ...rtc?.counters(), ...pushes.counters(), ...strain.counters(), ...processFigures(), ...wakes() }),
     listOutlets: () => outlets.rows(),
     outletUrls: params => outlets.urls(params),
     listTranscoders: () => transcoders.rows(),
@@ -231,6 +250,6 @@ export async function startMediad(configPath: string, instance: number): Promise
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, instance: { type: 'string', default: '1' } } });
-  await runService({ name: 'mediad', start: () => startMediad(values.config, Number(values.instance)) });
+  const { values } = parseArgs({ options: { config: { type: 'string', default: DEFAULT_CONFIG_PATH }, instance: { type: 'string', default: '1' }, sysroot: { type: 'string', default: '' } } });
+  await runService({ name: 'mediad', start: () => startMediad(values.config, Number(values.instance), values.sysroot) });
 }

@@ -12,7 +12,7 @@ import { type OutletPath, parseOutletPath } from '#core/outlets/outlet-path.ts';
 import { checkToken, signToken, type TokenMac } from '#core/outlets/outlet-token.ts';
 import { outletUrls } from '#core/outlets/outlet-urls.ts';
 import { GatewayError } from '#core/result.ts';
-import { addMs } from '#core/units.ts';
+import { type Ms, addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
@@ -21,6 +21,7 @@ import type { Random } from '#kit/random.ts';
 import { RpcLink } from '#kit/rpc-link.ts';
 import type { OutletDoor, OutletLease, OutletUser, OutletViewer } from './outlet-door.ts';
 import { SharedLease } from './shared-lease.ts';
+import type { Endable, StrainWatch } from './strain-watch.ts';
 import type { UnitStream } from './unit-stream.ts';
 
 /** A camera may take its time to answer and to send (devices.media), and sipd says why it did not. */
@@ -38,6 +39,9 @@ export interface OutletsOptions {
   config(): OutletsConfig;
   /** Of a bridge of this instance. */
   units(bridgeId: string): UnitStream | undefined;
+  /** Of viewers (devices.localPriority), and what keeps new ones out; default: nothing does. */
+  readonly priority?: (() => number) | undefined;
+  readonly strain?: Pick<StrainWatch, 'admit'> | undefined;
   /** What a rendition makes of a stream; without it none is known. */
   readonly render?: (stream: UnitStream, path: OutletPath) => Promise<RenderedStream>;
 }
@@ -50,7 +54,9 @@ interface Viewer {
   readonly path: OutletPath;
   readonly viewer: OutletViewer;
   readonly lease: SharedLease;
-  readonly since: number;
+  readonly since: Ms;
+  /** Its stream ends, for this reason. */
+  end(why: string): void;
 }
 
 export class Outlets implements OutletDoor, AsyncDisposable {
@@ -137,6 +143,12 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     });
   }
 
+  /** All viewers, for strain-watch.ts. */
+  endables(): readonly Endable[] {
+    const { priority = () => 0 } = this.#options;
+    return [...this.#viewers].map(({ viewer, since, end }) => ({ kind: kindOf(viewer), priority: priority(), since, end }));
+  }
+
   urls({ channel, streamNumber, minutes }: Parameters<MediadRequests['outletUrls']>[0]): ReturnType<MediadRequests['outletUrls']> {
     const config = this.#options.config();
     const mac = this.#mac();
@@ -160,16 +172,18 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     if (path.rendition !== null && this.#options.render === undefined) throw new GatewayError('CHANNEL_UNKNOWN', { rendition: path.rendition });
     const { maxViewers } = config();
     if (this.#viewers.size >= maxViewers) throw new GatewayError('CAPACITY_EXHAUSTED', { maxViewers });
+    this.#options.strain?.admit(kindOf(viewer));
     const lease = this.#leaseOf(path);
-    const row: Viewer = { path, viewer, lease, since: clock.now() };
-    this.#viewers.add(row);
     let ended: string | undefined;
     let told: ((why: string) => void) | undefined;
-    const seat = lease.enter(why => {
+    const end = (why: string): void => {
       ended = why;
       leave();
       told?.(why);
-    });
+    };
+    const row: Viewer = { path, viewer, lease, since: clock.now(), end };
+    this.#viewers.add(row);
+    const seat = lease.enter(end);
     let rendered: RenderedStream | undefined;
     const leave = (): void => {
       if (!this.#viewers.delete(row)) return;
@@ -247,3 +261,6 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     return text => this.#options.hashes.hmacSha256(bytes, text);
   }
 }
+
+/** A push is a line that somebody has configured; everybody else looks on. */
+const kindOf = ({ protocol }: OutletViewer): 'preview' | 'pass-through' => (protocol === 'push' ? 'pass-through' : 'preview');

@@ -15,7 +15,7 @@ const BITRATE_STEP_BPS = 20_000_000;
 const UNSEEN_CPU = 0.01;
 const UNSEEN_BPS = 8_000_000;
 
-/** CPU first, because it runs out first; then what is moved; then how many. */
+/** Who is short of something already comes last (media.strain); then CPU, because it runs out first; then what is moved; then how many. */
 export function isLessLoaded(one: Loaded, other: Loaded): boolean {
   const [a, b] = [rankOf(one), rankOf(other)];
   const differs = a.findIndex((value, i) => value !== b[i]);
@@ -26,5 +26,5 @@ function rankOf({ load, bridges }: Loaded): readonly number[] {
   const unseen = Math.max(0, bridges.size - (load?.bridges ?? 0));
   const cpu = (load?.cpu ?? 0) + unseen * UNSEEN_CPU;
   const bps = (load?.bitrateInBps ?? 0) + (load?.bitrateOutBps ?? 0) + unseen * UNSEEN_BPS;
-  return [Math.floor(cpu / CPU_STEP), Math.floor(bps / BITRATE_STEP_BPS), bridges.size];
+  return [load?.strain?.level ?? 0, Math.floor(cpu / CPU_STEP), Math.floor(bps / BITRATE_STEP_BPS), bridges.size];
 }

@@ -48,6 +48,8 @@ export interface MediaPoolOptions extends MoveHandlers {
 }
 
 const LOAD_EVERY_MS = 1000;
+/** Of core/media/strain. */
+const NOTHING_NEW = 3;
 
 export class MediaPool implements AsyncDisposable {
   readonly #options: MediaPoolOptions;
@@ -122,6 +124,12 @@ export class MediaPool implements AsyncDisposable {
 
   async #askLoad(instance: Instance): Promise<void> {
     instance.load = await instance.link.call('load', {}, { timeoutMs: PATIENCE_MS }).catch(() => undefined);
+  }
+
+  /** Why no session may be added there, not even to a source that runs (media.strain); null: one may. */
+  strainOf(instance: string): string | null {
+    const strain = this.#find(instance).load?.strain;
+    return strain !== undefined && strain.level >= NOTHING_NEW ? strain.says : null;
   }
 
   get nodes(): MediaNodes {
@@ -265,7 +273,11 @@ export class MediaPool implements AsyncDisposable {
     const link = new RpcLink<MediadRequests, MediadEvent>(place.socket, {
       clock,
       log,
-      onEvent: event => onEvent(event, place.name),
+      onEvent: event => {
+        // Whatever comes next is refused, or not refused any more, by what is so now.
+        if (event.type === 'strain' && instance.attached) void this.#askLoad(instance);
+        onEvent(event, place.name);
+      },
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });

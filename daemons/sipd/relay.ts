@@ -132,7 +132,8 @@ export class Relay implements AsyncDisposable {
     const ssrc = this.#sinkSsrc(sinkId, upstream, asked);
     if (ssrc === undefined) return refusal(SIP_STATUS.CAPACITY_EXHAUSTED, 'no SSRC is free');
     // Last, because a source that is started must get its viewer.
-    const source = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path, history: asked.history });
+    const joined = this.#sources.join(channel, { streamNumber: asked.offer.media.streamNumber, path, history: asked.history });
+    const source = joined instanceof GatewayError ? joined : (this.#strained(joined) ?? joined);
     if (source instanceof GatewayError) {
       this.ssrcs.release(sinkId);
       return refusal(SIP_STATUS[source.code], PEER_WORDS[source.code], source.message);
@@ -152,10 +153,17 @@ export class Relay implements AsyncDisposable {
       connectTimeoutMs: this.#deps.config().media.connectTimeoutS * 1000,
       // A file is wanted as it is.
       pictures: asked.history?.kind === 'Download' ? 'as-received' : upstream.pictures,
+      priority: upstream.priority,
       firstSequence: this.#deps.random.int(FIRST_SEQUENCES),
       nack: asked.transport === 'udp' && asked.offer.media.nack && this.#deps.config().media.loss.nack,
     };
     return { source, plan, asked };
+  }
+
+  /** A source that others watch already is refused where nothing new is taken; a new one was not started there. */
+  #strained({ instance, viewers }: Source): GatewayError | null {
+    const why = viewers.length === 0 ? null : this.#deps.media.strainOf(instance);
+    return why === null ? null : new GatewayError('CAPACITY_EXHAUSTED', { why });
   }
 
   /** The same channel with the same SSRC again means: drop the old stream, start anew (gb28181.md 2.6). */

@@ -172,6 +172,8 @@ export class Rows {
       refusals: this.#refusals(deviceId, asked, devices.refusals()),
       mediadUp: media.instanceNames.some(({ up }) => up),
       portsFree: loads.length === 0 ? null : loads.reduce((sum, load) => sum + load.portsFree, 0),
+      refuses: loads.length > 0 && loads.every(load => load.refuses !== null) ? loads[0]!.refuses : null,
+      strained: loads.flatMap(load => load.strain?.says ?? []),
       attempt: channel === null ? null : await attempts.last(channel.deviceId, channel.channelId),
       inlet: inlet === undefined ? null : inlets.facts(inlet),
       viewers: relay.viewers

@@ -22,6 +22,8 @@ export interface ViewerPlan {
   readonly pictures?: 'whole' | 'as-received';
   /** It may ask for lost packets again. */
   readonly nack?: boolean;
+  /** Of its upstream; absent in rows of older releases, which are never ended under strain. */
+  readonly priority?: number;
   /** RTP sequence number that it began with; absent in rows of older releases. */
   readonly firstSequence?: number | undefined;
 }

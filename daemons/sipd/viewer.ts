@@ -234,6 +234,7 @@ export class Viewer {
         connectTimeoutMs: plan.connectTimeoutMs,
         pictures: plan.pictures,
         nack: plan.nack,
+        priority: plan.priority,
         firstSequence: plan.firstSequence,
         label: `${plan.upstream}/${plan.mappedId}`,
       });

@@ -63,6 +63,10 @@ export interface WhyFacts {
   readonly refusals: readonly Refusal[];
   readonly mediadUp: boolean;
   readonly portsFree: number | null;
+  /** What keeps every media process from taking a new source; null: one of them does. */
+  readonly refuses: string | null;
+  /** What media processes give up for want of memory or processor. */
+  readonly strained: readonly string[];
   readonly attempt: Attempt | null;
   /** Null: a camera of GB/T 28181. */
   readonly inlet: InletFacts | null;
@@ -146,10 +150,12 @@ function judgeCatalogue({ channel, device, asked }: WhyFacts): WhyStep {
   return ok('catalogue', `the device lists it as ON`, counts);
 }
 
-function judgePorts({ mediadUp, portsFree, attempt }: WhyFacts): WhyStep {
+function judgePorts({ mediadUp, portsFree, refuses, strained, attempt }: WhyFacts): WhyStep {
   if (!mediadUp) return broken('ports', 'no media process is running (systemctl status "viewlink-mediad@*")');
   if (attempt?.failure?.code === 'PORTS_EXHAUSTED' || portsFree === 0) return broken('ports', 'every media port is taken: widen media.ports or end sessions', { portsFree });
   if (attempt?.failure?.code === 'MEDIA_UNAVAILABLE') return broken('ports', attempt.failure.why, { portsFree });
+  if (refuses !== null && attempt?.phase !== 'flowing') return broken('ports', `no media process takes a new source: ${refuses}`, { portsFree });
+  if (strained.length > 0) return ok('ports', `a media port is to be had, but a media process is short of something: ${strained.join('; ')}`, { portsFree, localMedia: attempt?.localMedia ?? null });
   return ok('ports', 'a media port is to be had', { portsFree, localMedia: attempt?.localMedia ?? null });
 }
 

@@ -1,4 +1,5 @@
 /** Texts of /proc, /sys and the programs of the machine: whatever stands there is read or left out, with numbers that are numbers. */
+import { parseCgroupPath, parseCounter, parseLimit, parseStallUs } from '#core/health/linux/cgroup.ts';
 import { parseChronyTracking, parseTimedatectl } from '#core/health/linux/clock.ts';
 import { parseIpmiSdr, parseSsacli, parseStorcli } from '#core/health/linux/controllers.ts';
 import { parseLoadavg, parsePressure, parseStat } from '#core/health/linux/cpu.ts';
@@ -14,6 +15,8 @@ import { decodeChunk, encodeChunk, pointsOf, STEPS } from '#core/health/history/
 const SEEDS = [
   'cpu  10 0 20 300 4 0 1 2 0 0\ncpu0 10 0 20 300 4 0 1 2 0 0\nbtime 1700000000\n',
   'some avg10=0.00 avg60=1.50 avg300=0.10 total=100\nfull avg10=0.00 avg60=0.25 avg300=0.00 total=9\n',
+  '4:memory:/x\n0::/viewlink.slice/viewlink-mediad@1.service\n',
+  'low 0\nhigh 17\nmax 2\noom 0\noom_kill 0\n',
   'MemTotal: 16000 kB\nMemAvailable: 8000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n',
   '   8       0 sda 100 0 2000 30 50 0 400 20 0 40 50 0 0 0 0\n',
   '36 35 98:0 / /var\\040x ro,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n',
@@ -34,6 +37,7 @@ const SEEDS = [
 const PARSERS: readonly ((text: string) => unknown)[] = [
   parseStat, parseLoadavg, parsePressure, parseMeminfo, parseFileNr, parseDiskstats, parseMountinfo, parseMdstat, parseNetDev, parseSnmpUdp, parseSoftnet, parseBonding, parseProcessStat, parseOpenFilesLimit,
   parseSmart, parseSmartScan, parseStorcli, parseSsacli, parseIpmiSdr, parseChronyTracking, parseTimedatectl, parseNumber,
+  parseCgroupPath, parseLimit, parseStallUs, text => parseCounter(text, 'high'),
   text => parseHwmon(new Map([['name', text], ['temp1_input', text], ['temp1_crit', text], ['fan1_input', text], ['fan1_alarm', text]])),
 ];
 

@@ -24,12 +24,17 @@ export interface LabOptions {
   readonly directory?: string;
   /** First and last media port; default: a range of the lab's own. */
   readonly mediaPorts?: { readonly first: number; readonly last: number };
+  /** Where the media daemons look for /proc and /sys; default: the machine itself. */
+  readonly sysroot?: string;
   /** Added to the environment of the daemons. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 export const LAB_ID = '34020000002000000001';
 export const LAB_PASSWORD = 'lab-device-secret';
+
+/** How busy the machine of a lab is, is not its subject. */
+export const NO_STRAIN = { memoryPercent: 0, memoryStallPercent: 0, cpuStallPercent: 0, stealPercent: 0, lateMs: 0 };
 
 let labs = 0;
 
@@ -60,7 +65,7 @@ export class LabGateway implements AsyncDisposable {
     const configPath = join(directory, 'gateway.yaml');
     await writeConfig(configPath, merge(base, options.config ?? {}));
     const mediads: DaemonProcess[] = [];
-    for (let instance = 1; instance <= instances; instance += 1) mediads.push(opening.use(await startMediad(directory, configPath, instance, env)));
+    for (let instance = 1; instance <= instances; instance += 1) mediads.push(opening.use(await startMediad({ directory, configPath, instance, sysroot: options.sysroot ?? '', env })));
     const sipd = opening.use(await startSipd(directory, configPath, env));
     return new LabGateway({ directory, configPath, address, sipPort, sipd, mediads }, base, opening.release());
   }
@@ -83,11 +88,11 @@ export class LabGateway implements AsyncDisposable {
   }
 }
 
-const startMediad = (directory: string, configPath: string, instance: number, env: Readonly<Record<string, string>>): Promise<DaemonProcess> =>
+const startMediad = ({ directory, configPath, instance, sysroot, env }: { readonly directory: string; readonly configPath: string; readonly instance: number; readonly sysroot: string; readonly env: Readonly<Record<string, string>> }): Promise<DaemonProcess> =>
   DaemonProcess.start({
     name: `mediad@${instance}`,
     entry: 'daemons/mediad/main.ts',
-    args: ['--config', configPath, '--instance', String(instance)],
+    args: ['--config', configPath, '--instance', String(instance), '--sysroot', sysroot],
     readyEvent: 'mediad.ready',
     logPath: join(directory, `mediad-${instance}.log`),
     env,
@@ -100,7 +105,7 @@ function baseConfig(directory: string, address: string, sipPort: number, instanc
   return {
     sip: { id: LAB_ID, listen: [{ transport: 'udp', address, port: sipPort }, { transport: 'tcp', address, port: sipPort }] },
     devices: { admit: [{ networks: [address.includes(':') ? '::1/128' : '127.0.0.0/8'], password: LAB_PASSWORD }] },
-    media: { instances, ports: { mode: 'range', first: ports.first, last: ports.last } },
+    media: { instances, ports: { mode: 'range', first: ports.first, last: ports.last }, strain: NO_STRAIN },
     state: { directory: join(directory, 'state') },
     rpc: { directory: join(directory, 'run') },
   };

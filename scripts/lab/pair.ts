@@ -22,7 +22,7 @@ import { systemRandom } from '#kit/random.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
 import { pause } from '../simulators/common/names.ts';
 import { DaemonProcess } from './daemon-process.ts';
-import { LAB_ID, LAB_PASSWORD } from './gateway.ts';
+import { LAB_ID, LAB_PASSWORD, NO_STRAIN } from './gateway.ts';
 
 export const WORLD = '10.97.0.254';
 export const SIP_ADDRESS = '10.97.0.100';
@@ -261,7 +261,7 @@ const nodeConfig = ({ name, directory }: PairNode, over: object, cluster: object
   node: { name },
   sip: { id: LAB_ID, listen: [{ transport: 'udp', address: SIP_ADDRESS, port: 5060 }, { transport: 'tcp', address: SIP_ADDRESS, port: 5060 }] },
   devices: { admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } },
-  media: { instances: 1, ports: { mode: 'range', first: 20_000, last: 21_999 } },
+  media: { instances: 1, ports: { mode: 'range', first: 20_000, last: 21_999 }, strain: NO_STRAIN },
   cluster: {
     nodes: LINKS,
     key: PAIR_KEY,

@@ -73,7 +73,7 @@ export async function fakeDaemons({ channels = 3, configd = true, names = ['åŒ—é
     },
     refreshCatalog: ({ deviceId }) => (calls.push(`refreshCatalog ${deviceId}`), null),
   };
-  const mediad: Partial<RpcHandlers<MediadRequests>> = { counters: () => ({ 'rtp.wrong-ssrc': 5 }), load: () => ({ instance: '1', pid: 1, bridges: 1, sinks: 1, bitrateInBps: 4_200_000, bitrateOutBps: 8_400_000, cpu: 0.1, portsFree: 9, refuses: null }), listOutlets: () => [] };
+  const mediad: Partial<RpcHandlers<MediadRequests>> = { counters: () => ({ 'rtp.wrong-ssrc': 5 }), load: () => ({ instance: '1', pid: 1, bridges: 1, sinks: 1, bitrateInBps: 4_200_000, bitrateOutBps: 8_400_000, cpu: 0.1, portsFree: 9, refuses: null, strain: { level: 0, says: null, ended: { 'preview': 0, 'transcode': 0, 'pass-through': 0 } } }), listOutlets: () => [] };
   const closer = new Closer();
   closer.defer(() => rmSync(directory, { recursive: true, force: true }));
   closer.use(await serveRpc<SipdRequests>(join(directory, 'sipd.sock'), sipd as RpcHandlers<SipdRequests>, { validate: sipdRequestSchemas, access: sipdAccess, accounts, log }));

@@ -25,7 +25,7 @@ export interface RelayRigOptions {
   readonly sections?: LabOptions['config'];
   readonly instances?: number;
   /** Of the gateway: where it runs, and what stands in its environment. */
-  readonly lab?: Pick<LabOptions, 'directory' | 'env' | 'mediaPorts'>;
+  readonly lab?: Pick<LabOptions, 'directory' | 'env' | 'mediaPorts' | 'sysroot'>;
 }
 
 export interface RelayRig extends AsyncDisposable {

@@ -204,6 +204,16 @@ const loss = z.strictObject({
   nack: z.boolean().default(true).describe('between two ViewLink gateways: ask for lost packets again (RFC 4585)'),
 });
 
+const strain = z.strictObject({
+  memoryPercent: z.int().min(0).max(99).default(90).describe('of MemoryHigh or MemoryMax of its unit, file cache left out'),
+  memoryStallPercent: z.int().min(0).max(100).default(20).describe('of the time in which something in it waited for memory'),
+  cpuStallPercent: z.int().min(0).max(100).default(80).describe('of the time in which something in it waited for a processor'),
+  stealPercent: z.int().min(0).max(100).default(50).describe('of the processors taken by the hypervisor'),
+  lateMs: z.int().min(0).max(10000).default(400).describe('what is due comes so much too late, second after second'),
+  holdS: z.int().min(1).max(60).default(3).describe('so long one of these, and something is given up; then it is looked again for so long'),
+  calmS: z.int().min(1).max(3600).default(30).describe('so long none of them, by a fifth, and the last step is taken back; longer when it was too early'),
+});
+
 const media = z.strictObject({
   instances: z.int().min(1).max(32).default(1).describe('mediad processes: viewlink-mediad@1 to @N'),
   downstreamAddress: ipOrEmpty.default('').describe('media address toward devices; empty: the SIP address that the device uses'),
@@ -220,6 +230,7 @@ const media = z.strictObject({
   gopKiB: z.int().min(0).max(65536).default(8192).describe('pictures since the last key picture, kept for each channel that players, converters or snapshots take, so that who joins sees at once; a longer group is not kept; 0: never'),
   keyPictureKiB: z.int().min(0).max(8192).default(192).describe('the last key picture of every channel that runs, kept so that snapshots and the first player of a channel need not wait for the next one; a larger picture is not kept; 0: never'),
   loss: loss.prefault({}).describe('what is done about packets that do not come'),
+  strain: strain.prefault({}).describe('when an instance is short of memory or processor and gives up viewers of outlets, then transcodes, then takes no new sessions; 0 in one of them: not looked at'),
 });
 
 const portOrOff = z.int().min(0).max(65535);

@@ -7,7 +7,7 @@ const CLEARED_PRIORITY = 4;
 const DISK_RULES = /^(disk|raid|smart|ssd)\./;
 
 /** Faults of the machine and of the gateway as a whole. What names other platforms, devices or channels stays here: this platform may not see them. */
-const OF_THE_MACHINE = /^(cpu|memory|io|disk|raid|smart|ssd|nic|bond|udp|softnet|temperature|fan|power|clock|files|daemon|store)(\.|$)|^media\.(ports|refuses)$/;
+const OF_THE_MACHINE = /^(cpu|memory|io|disk|raid|smart|ssd|nic|bond|udp|softnet|temperature|fan|power|clock|files|daemon|store)(\.|$)|^media\.(ports|refuses|strained)$/;
 export const isToldUpward = (rule: string): boolean => OF_THE_MACHINE.test(rule);
 
 export interface FaultNotice {

@@ -60,6 +60,7 @@ const GAUGES = {
   viewlink_media_transmit_bits_per_second: 'Media that goes out, viewers of outlets included.',
   viewlink_media_ports_free: 'Media ports that can be given out.',
   viewlink_media_refuses: 'A media instance takes no new source.',
+  viewlink_media_strain_level: 'What a media instance gives up for want of memory or processor: 0 nothing, 1 viewers of outlets, 2 transcodes too, 3 new sessions too.',
   viewlink_media_loss_ratio: 'Packets that sources lost on their way here, after repair.',
   viewlink_media_frozen: 'Watched sources whose picture stands still.',
   viewlink_channel_bits_per_second: 'What a channel sends us.',

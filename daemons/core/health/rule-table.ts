@@ -70,6 +70,8 @@ export const RULES = {
   'media.frozen': rule('watched sources whose picture stands still', '%', [20, 50], 10, 60, 120),
   'media.ports': rule('media ports that are free', '%', [10, 2], 5, 30, 60, 'below'),
   'media.refuses': fact('a media instance takes no new source', 'warning', 30, 60),
+  // It was so for a while before it said so.
+  'media.strained': rule('what a media instance gives up for want of memory or processor: 1 viewers of outlets, 2 transcodes, 3 new sessions', '', [1, 3], 0.5, 0, 5),
   'transcode.failed': fact('a transcoder does not run', 'warning', 30, 60),
   'certificate.expiry': rule('days that a certificate is valid', 'd', [30, 7], 1, 0, 0, 'below'),
   'config.pending': rule('a configuration waits for its confirmation', '', [null, null], 0.5, 0, 0),

@@ -31,7 +31,7 @@ export type StrainOutput =
   /** So many of this kind, never more than run. Then look anew (StrainGauge.restart). */
   | { readonly type: 'shed'; readonly kind: Sheddable; readonly count: number };
 
-const LEVEL_SAYS = ['', 'previews', 'previews and transcodes', 'new sessions, previews and transcodes'] as const;
+const LEVEL_SAYS = ['', 'previews', 'previews and transcodes', 'previews, transcodes and new sessions'] as const;
 
 /** At once: a quarter of them, but not more than a few; half of them when it is dire. */
 const FEW = { part: 4, most: 8 };
@@ -57,9 +57,9 @@ export class Strain {
     return this.#level;
   }
 
-  /** What was short when it was strained last; null when calm. */
-  get cause(): string | null {
-    return this.#level === 0 ? null : this.#cause;
+  /** For people: what is given up, and what was short when it was strained last; null when calm. */
+  get says(): string | null {
+    return this.#level === 0 ? null : `no ${LEVEL_SAYS[this.#level]}: ${this.#cause}`;
   }
 
   /** Eased for so long it goes one down. */
@@ -69,7 +69,7 @@ export class Strain {
 
   /** Why nothing new of this kind is let in; null when it is. */
   refusal(kind: Sheddable): string | null {
-    return this.#level > SHEDDABLE.indexOf(kind) ? strainSays(this.#level, this.#cause) : null;
+    return this.#level > SHEDDABLE.indexOf(kind) ? this.says : null;
   }
 
   take(verdict: StrainVerdict, running: Running, now: Ms): StrainOutput[] {
@@ -116,11 +116,6 @@ export class Strain {
     this.#level = (before + step) as StrainLevel;
     return { type: 'level', level: this.#level, before };
   }
-}
-
-/** For people: what is given up on this level, and why. */
-export function strainSays(level: StrainLevel, cause: string): string {
-  return level === 0 ? '' : `no ${LEVEL_SAYS[level]}, because ${cause}`;
 }
 
 export interface Ranked {

@@ -77,6 +77,11 @@ export class TranscodeJob {
     this.#rejoin();
   }
 
+  /** Nothing has to be turned. */
+  get passes(): boolean {
+    return this.#plan?.inputs.length === 0;
+  }
+
   /** Pictures are given no more; twice is once. */
   close(why: string): void {
     if (this.#ended) return;
@@ -106,7 +111,7 @@ export class TranscodeJob {
     const { jobId, label, rendition, pictures, droppedIn } = this;
     const stderrBytes = this.#stderrBytes + (this.#run?.stderrBytes ?? 0);
     return {
-      jobId, label, rendition: renditionKey(rendition), state: this.#plan?.inputs.length === 0 ? 'passing' : this.#health.state, pid: this.#run?.pid ?? null, encoder: this.#plan?.encoder ?? '',
+      jobId, label, rendition: renditionKey(rendition), state: this.passes ? 'passing' : this.#health.state, pid: this.#run?.pid ?? null, encoder: this.#plan?.encoder ?? '',
       viewers: this.hub.stats(this.#world.clock.now()).takers, starts: this.#health.starts, cores: this.#cores === null ? null : Math.round(this.#cores * 100) / 100, pictures, droppedIn, stderrBytes,
     };
   }

@@ -13,6 +13,7 @@ import type { Clock } from '#kit/clock.ts';
 import { type FfmpegFacts, probeFfmpeg } from '#kit/ffmpeg.ts';
 import type { Log } from '#kit/log.ts';
 import type { Renderer, RenderedStream } from '../leg.ts';
+import type { StrainWatch } from '../strain-watch.ts';
 import type { UnitStream } from '../unit-stream.ts';
 import { TranscodeJob } from './job.ts';
 
@@ -27,6 +28,8 @@ export interface TranscodersOptions {
   readonly clock: Clock;
   readonly log: Log;
   config(): TranscodeConfig;
+  /** Default: never. */
+  readonly strain?: Pick<StrainWatch, 'admit' | 'refusal'> | undefined;
   /** For tests. */
   readonly probe?: (configured: string) => Promise<FfmpegFacts | { readonly why: string }>;
 }
@@ -83,9 +86,14 @@ export class Transcoders implements Renderer, Disposable {
     }
   }
 
+  passes(source: UnitStream, rendition: Rendition): boolean {
+    return this.#jobs.get(source)?.get(renditionKey(rendition))?.job.passes === true;
+  }
+
   async admit(source: UnitStream, rendition: Rendition): Promise<void> {
     await this.facts();
     if (this.#jobs.get(source)?.has(renditionKey(rendition)) === true) return;
+    this.#options.strain?.admit('transcode');
     this.#applyLimits();
     const refused = this.#capacity.refuses();
     if (refused !== null) throw new GatewayError('CAPACITY_EXHAUSTED', { why: refused });
@@ -129,6 +137,7 @@ export class Transcoders implements Renderer, Disposable {
     const key = renditionKey(rendition);
     const known = this.#jobs.get(source)?.get(key);
     if (known !== undefined) return known;
+    this.#options.strain?.admit('transcode');
     if (this.#closed) throw new GatewayError('MEDIA_UNAVAILABLE', { why: 'the gateway stops' });
     const { clock, log, config } = this.#options;
     const { hardware, threads } = config();
@@ -167,8 +176,10 @@ export class Transcoders implements Renderer, Disposable {
   #leave(source: UnitStream, shared: Shared): void {
     shared.users -= 1;
     if (shared.users > 0 || shared.failed !== undefined) return;
-    const { clock, config } = this.#options;
-    shared.linger = clock.schedule(addMs(clock.now(), config().lingerS * 1000), () => {
+    const { clock, config, strain } = this.#options;
+    // What was given up frees its memory and processor now.
+    const lingerMs = (strain?.refusal('transcode') ?? null) === null ? config().lingerS * 1000 : 0;
+    shared.linger = clock.schedule(addMs(clock.now(), lingerMs), () => {
       this.#forget(source, shared);
       this.#close(shared, 'nobody watches');
     });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LegTransport, MediadRequests } from '#contracts/mediad.ts';
 import { connectRpc, type RpcClient } from '#kit/rpc.ts';
+import { NO_STRAIN } from '../../lab/gateway.ts';
 import { residentKiB, start } from './children.ts';
 import { LOOPBACK, type StreamTarget } from './wire.ts';
 
@@ -28,7 +29,7 @@ export interface Gateway extends AsyncDisposable {
 export async function startGateway(streams: number, more: Readonly<Record<string, number>> = {}): Promise<Gateway> {
   const directory = mkdtempSync(join(tmpdir(), 'bench-relay-'));
   const config = join(directory, 'gateway.yaml');
-  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, maxCpuPercent: 0, ports: { first: 20_000, last: 29_999 }, ...more } }));
+  writeFileSync(config, JSON.stringify({ rpc: { directory }, media: { maxBridges: streams + 1, maxCpuPercent: 0, strain: NO_STRAIN, ports: { first: 20_000, last: 29_999 }, ...more } }));
   // Its first log line says that it is ready.
   const daemon = await start(process.execPath, [...unitFlags(), fileURLToPath(new URL('daemons/mediad/main.ts', ROOT)), '--config', config]);
   const rpc = await connectRpc<MediadRequests>(join(directory, 'mediad-1.sock'));

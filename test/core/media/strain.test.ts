@@ -103,13 +103,13 @@ t.test('previews, then transcodes, then nobody new; and back', async t => {
   const steps = Array.from({ length: 8 }, () => shown(machine.take(bad())));
   t.same(steps, ['0>1 2 preview', '1 preview', '1 preview', '1 preview', '1 preview', '1>2 1 transcode', '1 transcode', '2>3']);
   t.same(SHEDDABLE.map(kind => machine.strain.refusal(kind) === null), [false, false, false]);
-  t.equal(machine.strain.refusal('pass-through'), 'no new sessions, previews and transcodes, because memory');
+  t.equal(machine.strain.refusal('pass-through'), 'no previews, transcodes and new sessions: memory');
   t.same(machine.take(bad()), [], 'who runs is left alone');
   t.equal(shown(machine.take(bad(true))), '1 pass-through', 'unless it is dire, and then one');
   const back = Array.from({ length: 40 }, () => shown(machine.take(good))).filter(step => step !== '');
   t.same(back, ['3>2', '2>1', '1>0']);
   t.same(SHEDDABLE.map(kind => machine.strain.refusal(kind)), [null, null, null]);
-  t.equal(machine.strain.cause, null);
+  t.equal(machine.strain.says, null);
 });
 
 t.test('no more than needed: it stops where it helped', async t => {

@@ -12,6 +12,8 @@ export interface LoadFacts {
   readonly bitrateOutBps: number;
   readonly portsFree: number;
   readonly refuses: string | null;
+  /** What it gives up for want of memory or processor (core/media/strain); undefined: it does not say. */
+  readonly strain?: { readonly level: number; readonly says: string | null } | undefined;
   /** Ports that it has in all; null: they are not counted. */
   readonly ports: number | null;
 }
@@ -27,6 +29,11 @@ export function measureLoad(load: LoadFacts): Measured {
   found.sample('viewlink_media_ports_free', labels, load.portsFree);
   found.sample('viewlink_media_refuses', labels, load.refuses === null ? 0 : 1);
   found.observe('media.refuses', subject, load.refuses === null ? 0 : 1, load.refuses === null ? `${load.bridges} sources, ${shown(load.bitrateInBps / 1e6)} Mbit/s in, ${shown(load.bitrateOutBps / 1e6)} Mbit/s out` : `takes no new source: ${load.refuses}`);
+  if (load.strain !== undefined) {
+    const { level, says } = load.strain;
+    found.sample('viewlink_media_strain_level', labels, level);
+    found.observe('media.strained', subject, level, says === null ? '' : `level ${level} of 3, ${says}`);
+  }
   if (load.ports !== null && load.ports > 0) {
     const free = percentOf(load.portsFree, load.ports);
     found.observe('media.ports', subject, free, free > 50 ? '' : `${load.portsFree} of ${load.ports} ports free`);
