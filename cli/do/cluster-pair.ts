@@ -5,7 +5,7 @@ import { askSecret } from '../ask-secret.ts';
 import { defineCommand, JSON_FLAG, type Context } from '../command.ts';
 import { waitText } from '../configure/commit-wait.ts';
 import { author } from '../configure/common.ts';
-import { say } from '../language.ts';
+import { Interrupted } from '../interrupted.ts';
 import { pause } from '../wire/pause.ts';
 
 const MINUTES = 10;
@@ -65,8 +65,8 @@ export const clusterJoin = defineCommand({
     const typed = code ?? (await askSecret(context, 'code'));
     const { node, peer } = await asked(() => context.clusterd(client => client.call('join', { address, port: null, code: typed, name, link, lan, media, author: author(context) }, JOIN)));
     context.out(`this node is ${node}, paired with ${peer}; its configuration comes into force, daemons start anew`);
-    const { alone, last } = await inForce(context, peer).finally(() => context.progress(''));
-    if (alone) {
+    const { done, last } = await inForce(context, peer, ({ alone }) => !alone).finally(() => context.progress(''));
+    if (!done) {
       context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; forget ${peer} on this node and ${node} on the other one, then pair again`);
       return 1;
     }
@@ -75,29 +75,38 @@ export const clusterJoin = defineCommand({
   },
 });
 
-/** clusterd itself starts anew meanwhile. */
-async function inForce(context: Context, peer: string): Promise<Pick<PairingReport, 'alone' | 'last'>> {
-  let report: Pick<PairingReport, 'alone' | 'last'> = { alone: true, last: null };
-  for (let waitedMs = 0; waitedMs < IN_FORCE_MS && report.alone && report.last === null && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
+/** clusterd itself starts anew meanwhile. `isThere`: what is waited for. */
+async function inForce(context: Context, what: string, isThere: (report: PairingReport) => boolean): Promise<{ readonly done: boolean; readonly last: string | null }> {
+  for (let waitedMs = 0; waitedMs < IN_FORCE_MS && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
     await pause(LOOK_EVERY_MS);
-    const wait = await context.configd(client => client.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })).catch(() => null);
-    context.progress(wait === null ? `${peer}: ${say('starts anew')}, ${Math.round(waitedMs / 1000)} s` : waitText(wait));
-    report = await context.clusterd(client => client.call('pairing', {})).catch((error: unknown) => {
-      if (error instanceof GatewayError) return report;
-      throw error;
-    });
+    const wait = await orNull(context.configd(client => client.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })));
+    context.progress(wait === null ? `${what}: ${Math.round(waitedMs / 1000)} s` : waitText(wait));
+    const report = await orNull(context.clusterd(client => client.call('pairing', {})));
+    if (report !== null && (report.last !== null || isThere(report))) return { done: isThere(report), last: report.last };
   }
-  return report;
+  return { done: false, last: null };
 }
+
+const orNull = <T>(asked: Promise<T>): Promise<T | null> =>
+  asked.catch((error: unknown) => {
+    if (error instanceof GatewayError || error instanceof Interrupted) return null;
+    throw error;
+  });
 
 export const clusterForget = defineCommand({
   path: 'cluster forget',
   access: 'configure',
-  help: 'believe a node nothing any more: a dead one, before another machine takes its place',
+  help: 'believe a node nothing any more, and change the key of the pair: a dead or stolen one, before another machine takes its place',
   args: { node: { type: 'argument', help: 'its name' }, force: { type: 'flag', help: 'although it is alive' } },
   async run(context, { node, force }) {
-    await asked(() => context.clusterd(client => client.call('forget', { node, force, author: author(context) })));
-    context.out(`${node} is forgotten: its certificate is worth nothing here; for another machine in its place: vlink cluster pair`);
+    const { keyId } = await asked(() => context.clusterd(client => client.call('forget', { node, force, author: author(context) })));
+    context.out(`${node} is forgotten: its certificate is worth nothing here${keyId === null ? '' : '; a new key of the pair comes into force, signalling starts anew'}`);
+    const { done, last } = keyId === null ? { done: true, last: null } : await inForce(context, node, report => report.keyId === keyId).finally(() => context.progress(''));
+    if (!done) {
+      context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; ${node} still has the key of the pair: mend that, then forget it again`);
+      return 1;
+    }
+    context.out('done; for another machine in its place: vlink cluster pair');
     return 0;
   },
 });

@@ -12,7 +12,7 @@ export const COMMANDS_ZH: Readonly<Record<string, string>> = {
   'the HTTP interface': 'HTTP 接口',
   'let one other node in: prints one code, to be typed there': '接纳另一节点：给出一个配对码，在对方输入',
   'make this node the other one of a pair, with the code that vlink cluster pair printed there': '用对方 vlink cluster pair 给出的配对码加入，成为双机的另一节点',
-  'believe a node nothing any more: a dead one, before another machine takes its place': '不再信任某节点：用于换下坏机之前',
+  'believe a node nothing any more, and change the key of the pair: a dead or stolen one, before another machine takes its place': '不再信任某节点并更换双机密钥：用于换下损坏或失窃的机器之前',
   'name of this node in the pair': '本节点在双机中的名称',
   'its address on the link between the two': '互联线上的地址',
   'its address on the service network': '业务网上的地址',

@@ -60,7 +60,13 @@ export async function startClusterd(configPath: string): Promise<RunningService>
   const pairing = opening.use(new Pairing({ configPath, config: () => store.current, release: release(), clock, random, log, onTrust: async trust => await node?.trust(trust), peerAlive: () => node?.peerAlive ?? false }));
   const refusal = alone ? refusalAlone : refusalOf;
   const check = (): Promise<string | null> => store.check(next => refusal(store.current, next));
-  const reload = async (): Promise<string | null> => (await store.reload(next => refusal(store.current, next))).refused;
+  const reload = async (): Promise<string | null> => {
+    let key: string | undefined;
+    const { refused } = await store.reload(next => ((key = next.cluster.key), refusal(store.current, next)));
+    // Refused for now: with it we start anew, and sipd has done so before us.
+    if (key !== undefined && key !== store.current.cluster.key) await node?.rekey(key);
+    return refused;
+  };
   const socket = join(store.current.rpc.directory, 'clusterd.sock');
   const own = node?.handlers() ?? aloneHandlers();
   const handlers: RpcHandlers<ClusterdRequests> = { ...own, ...pairing.handlers(), counters: params => ({ ...own.counters(params), ...pairing.counters.snapshot() }), reload: params => answerReload(params, check, reload, log) };

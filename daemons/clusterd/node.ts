@@ -93,7 +93,7 @@ export class ClusterNode {
     const places = [{ of: SIP, veto: files.veto, state: resumes ? 'master' : 'stopped' } as const, ...(bothCarryMedia(cluster) ? mediaPlaces(own, peer, files, hasAddress) : [])];
     this.#keepalived = closer.use(new KeepalivedLink({ files, config: keepalivedConfig(cluster, own, peer, files), places, clock, log, onState: (of, state) => this.#keepalivedSays(of, state) }));
     writeFileSync(files.redis, redisConfig(cluster, own, files, password), { mode: 0o600 });
-    this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
+    this.#replication = closer.use(new Replication({ place: { host: '127.0.0.1', port: cluster.redisPort, password }, own: own.link, peer: { host: peer.link, port: cluster.redisPort }, clock, log }, resumes ? 'primary' : 'replica'));
     this.#self = closer.use(new SelfWatch({ runDirectory: rpc.directory, stateDirectory: state.directory, instances: config.media.instances, addresses: [own.link, own.lan], inSync: () => this.#inSync(), clock, log, onSipd: () => this.#sipdCame(), onFitness: fitness => this.#looked(fitness.value) }));
     this.#media = bothCarryMedia(cluster) ? new MediaWatch({ cluster, own, peer, keepalived: this.#keepalived, self: this.#self, hasAddress, clock, log }) : undefined;
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
@@ -119,6 +119,14 @@ export class ClusterNode {
   /** Whom this node believes from now on. */
   trust(trust: PairTrust | undefined): Promise<void> {
     return this.#gate.renew(trust);
+  }
+
+  /** cluster.key is about to be this one; until all of us have started anew with it, Redis takes both. */
+  async rekey(key: string): Promise<void> {
+    const { config } = this.#options;
+    const files = clusterFiles(config.rpc.directory);
+    writeFileSync(files.redis, redisConfig(config.cluster, this.#own, files, redisPassword(key)), { mode: 0o600 });
+    await this.#replication.alsoTakes(redisPassword(key));
   }
 
   get peerAlive(): boolean {

@@ -3,6 +3,7 @@ import { type TLSSocket, connect } from 'node:tls';
 import type { JoinAsked } from '#contracts/clusterd.ts';
 import type { Author } from '#contracts/configd.ts';
 import { pairOf } from '#core/config/cluster-schema.ts';
+import { type Json, valueAt } from '#core/config/json.ts';
 import { SCHEMA_VERSION } from '#core/config/migrate.ts';
 import { type PairingCode, fingerprintDigits, parsePairingCode } from '#core/cluster/pairing-code.ts';
 import { newNodeSteps } from '#core/cluster/pairing-config.ts';
@@ -37,7 +38,11 @@ export interface Joined {
   readonly trust: PairTrust;
   /** Where the daemons of the other node will be reached. */
   readonly there: PeerPlace;
+  /** What has yet to come into force here. `key`: of a pair that knows this node already, and has another key by now. */
+  readonly tried: Tried;
 }
+
+type Tried = 'configuration' | 'key' | 'nothing';
 
 /** What `join` has made: both halves of the trust and a tried configuration, or nothing at all. */
 export async function joinPair(asked: JoinAsked, author: Author, { place, release, clock }: GuestOptions): Promise<Joined> {
@@ -52,14 +57,15 @@ export async function joinPair(asked: JoinAsked, author: Author, { place, releas
   const welcome = said(welcomeSchema, await channel.read(MAX_WELCOME, WELCOME_MS));
   if (!sameProof(welcome.proof, secret, proofText('node with the code', exporter))) throw new GatewayError('NOT_PERMITTED', { why: 'who answers there does not know the code' });
   const trust = usableTrust(JSON.stringify({ own: welcome.own, peer: welcome.peer, authority: welcome.authority, certificate: welcome.certificate, key: keyPem(keys) }));
-  const problem = typeof trust === 'string' ? `its certificates: ${trust}` : await tried(place, author, welcome, lan);
-  if (typeof trust === 'string' || problem !== null) {
-    channel.write(refusedLine(problem!));
-    throw new GatewayError('CONFIG_INVALID', { why: problem! });
+  const outcome = typeof trust === 'string' ? { why: `its certificates: ${trust}` } : await tried(place, author, welcome, lan);
+  if (typeof trust === 'string' || typeof outcome !== 'string') {
+    const { why } = outcome as { readonly why: string };
+    channel.write(refusedLine(why));
+    throw new GatewayError('CONFIG_INVALID', { why });
   }
   channel.write(formatLine({ ready: true }));
   said(readySchema, await channel.read(MAX_HELLO, READY_MS));
-  return { trust, there: { host: asked.address, port, localAddress: link ?? plainAddress(socket.localAddress ?? '') } };
+  return { trust, there: { host: asked.address, port, localAddress: link ?? plainAddress(socket.localAddress ?? '') }, tried: outcome };
 }
 
 /**
@@ -85,19 +91,27 @@ function said<Message>(schema: Parameters<typeof parseLine<Message>>[0], line: s
   return message.value;
 }
 
-async function tried(place: Place, author: Author, { text, own, peer }: PairingWelcome, lan: string | null): Promise<string | null> {
-  const known = pairOf(place.config);
-  // The same on both already, and from now on what is changed comes over by itself.
-  if (known !== undefined) return known.own.name === own && known.peer.name === peer ? null : `cluster.nodes of this node says ${known.own.name} and ${known.peer.name}, the other one ${own} and ${peer}`;
+async function tried(place: Place, author: Author, { text, own, peer }: PairingWelcome, lan: string | null): Promise<Tried | { readonly why: string }> {
   const theirs = readText(text);
-  if (!theirs.ok) return theirs.why;
+  if (!theirs.ok) return { why: theirs.why };
+  const known = pairOf(place.config);
+  if (known !== undefined && (known.own.name !== own || known.peer.name !== peer)) return { why: `cluster.nodes of this node says ${known.own.name} and ${known.peer.name}, the other one ${own} and ${peer}` };
+  const key = keyIn(theirs.read.value);
+  // The same on both already, and from now on what is changed comes over by itself.
+  if (known !== undefined && (key === undefined || key === place.config.cluster.key)) return 'nothing';
   try {
-    const problem = await place.tried(author, newNodeSteps(theirs.read.value, place.document().value, own, lan === null ? undefined : deviceOf(lan)), text);
-    return problem === null ? null : `the configuration on the new node: ${problem}`;
+    const problem = known === undefined ? await place.tried(author, newNodeSteps(theirs.read.value, place.document().value, own, lan === null ? undefined : deviceOf(lan)), text) : await place.tried(author, [{ op: 'set', path: 'cluster.key', value: key! }]);
+    if (problem !== null) return { why: `the configuration on the new node: ${problem}` };
+    return known === undefined ? 'configuration' : 'key';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    return `configd of the new node: ${error.message}`;
+    return { why: `configd of the new node: ${error.message}` };
   }
+}
+
+function keyIn(document: Json): string | undefined {
+  const key = valueAt(document, ['cluster', 'key']);
+  return typeof key === 'string' ? key : undefined;
 }
 
 /** Whose certificate the code names, and nobody else. */

@@ -14,6 +14,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Counters } from '#kit/counters.ts';
 import { systemHashes } from '#kit/hashes.ts';
 import type { Log } from '#kit/log.ts';
+import { newPairKey } from '#kit/pair-keys.ts';
 import { type PairTrust, fingerprintOf, keyPem, newAuthority, newKeys, newOneself } from '#kit/pair-trust.ts';
 import type { Random } from '#kit/random.ts';
 import type { LineChannel } from './line-channel.ts';
@@ -23,7 +24,6 @@ import { type Place, deviceOf } from './pairing-place.ts';
 const HELLO_MS = 5000;
 /** The new node asks its own daemons. */
 const READY_MS = 60_000;
-const KEY_BYTES = 32;
 const BASE_32 = 32;
 
 const SAYS: Readonly<Record<Exclude<PairingVerdict, 'right'>, string>> = {
@@ -193,7 +193,7 @@ export class PairingHost implements AsyncDisposable {
     if (unfit !== null) throw new GatewayError('CONFLICT', { why: unfit });
     const own = terms?.own ?? pairOf(place.config)!.own;
     const node = terms === null ? this.#awaited(hello) : newcomer(hello);
-    const steps = terms === null ? [] : pairSteps(place.config, terms, node, Buffer.from(random.bytes(KEY_BYTES)).toString('base64url'));
+    const steps = terms === null ? [] : pairSteps(place.config, terms, node, newPairKey(random));
     const problem = terms === null ? null : await place.tried(author, steps);
     if (problem !== null) throw new GatewayError('CONFIG_INVALID', { why: `the configuration of ${own.name} as one of a pair: ${problem}` });
     const authority = newAuthority(random);

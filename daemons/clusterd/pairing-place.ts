@@ -50,12 +50,12 @@ export class PairingPlace {
     });
   }
 
-  /** Why what was tried is not in force now; null: it is, or was before. */
-  async commit(author: Author, reason: string): Promise<string | null> {
+  /** Why what was tried is not in force now; null: it is, or was before. `local`: also on a node that is not active, where the other one is not to be reached. */
+  async commit(author: Author, reason: string, where?: 'local'): Promise<string | null> {
     return await this.#configd(async client => {
       const candidate = await client.call('candidate', { author });
       if (candidate === null || candidate.changes.length === 0) return (await client.call('discard', { author }), null);
-      return problemOf(await client.call('commit', { author, reason, confirmMinutes: null, restart: true }, { timeoutMs: COMMIT_PATIENCE_MS }));
+      return problemOf(await client.call('commit', { author, reason, confirmMinutes: null, restart: true, ...(where !== undefined && { where }) }, { timeoutMs: COMMIT_PATIENCE_MS }));
     });
   }
 

@@ -11,6 +11,7 @@ import type { Log } from '#kit/log.ts';
 import { type PairTrust, forgetTrust, readTrust, trustPath, writeTrust } from '#kit/pair-trust.ts';
 import type { Random } from '#kit/random.ts';
 import type { RpcHandlers } from '#kit/rpc.ts';
+import { newPairKey, pairKeyId } from '#kit/pair-keys.ts';
 import { type Joined, isPairThere, joinPair } from './pairing-guest.ts';
 import { PairingHost } from './pairing-host.ts';
 import { PairingPlace } from './pairing-place.ts';
@@ -36,7 +37,8 @@ export class Pairing implements AsyncDisposable {
   readonly #host: PairingHost;
   readonly counters = new Counters();
   #joining = false;
-  #joinEnded: string | null = null;
+  /** Why what was to come into force has not. */
+  #ended: string | null = null;
 
   constructor(options: PairingOptions) {
     this.#options = options;
@@ -69,7 +71,7 @@ export class Pairing implements AsyncDisposable {
 
   #report(): PairingReport {
     const config = this.#options.config();
-    return { node: config.node.name, alone: pairOf(config) === undefined, paired: this.#trust()?.peer ?? null, window: this.#host.report, last: this.#host.last ?? this.#joinEnded };
+    return { node: config.node.name, alone: pairOf(config) === undefined, keyId: config.cluster.key === undefined ? null : pairKeyId(config.cluster.key), paired: this.#trust()?.peer ?? null, window: this.#host.report, last: this.#host.last ?? this.#ended };
   }
 
   /** What cannot be used counts as none: whoever pairs anew replaces it. */
@@ -91,7 +93,7 @@ export class Pairing implements AsyncDisposable {
     this.#mustBeUnpaired();
     if (this.#joining) throw new GatewayError('CONFLICT', { why: 'this node is joining a pair just now' });
     this.#joining = true;
-    this.#joinEnded = null;
+    this.#ended = null;
     try {
       await this.#host.close();
       const joined = await joinPair(asked, author, { ...this.#options, place: this.#place });
@@ -100,7 +102,7 @@ export class Pairing implements AsyncDisposable {
       await this.#options.onTrust(trust);
       await this.#place.audit(author, 'cluster.join', trust.peer, 'done');
       // Whoever asked has his answer before daemons start anew, this one too.
-      if (pairOf(this.#options.config()) === undefined) setImmediate(() => void this.#inForce(author, joined));
+      if (joined.tried !== 'nothing') setImmediate(() => void this.#inForce(author, joined));
       return { node: trust.own, peer: trust.peer };
     } catch (error) {
       this.counters.add('pairing.join-failed');
@@ -111,27 +113,46 @@ export class Pairing implements AsyncDisposable {
   }
 
   async #inForce(author: Author, joined: Joined): Promise<void> {
-    const { log, clock } = this.#options;
+    const { clock } = this.#options;
     const { peer } = joined.trust;
-    try {
-      this.#joinEnded = (await isPairThere(joined, clock)) ? await this.#place.commit(author, `joined ${peer}`) : `${peer} is not one of a pair yet: vlink cluster show there says why`;
-    } catch (error) {
-      if (!(error instanceof GatewayError)) throw error;
-      this.#joinEnded = error.message;
-    }
-    if (this.#joinEnded !== null) log.error({ why: this.#joinEnded }, 'pairing.not-committed');
+    await this.#ends(async () => ((await isPairThere(joined, clock)) ? await this.#place.commit(author, `joined ${peer}`, joined.tried === 'key' ? 'local' : undefined) : `${peer} is not one of a pair yet: vlink cluster show there says why`));
   }
 
-  async #forget(node: string, force: boolean, author: Author): Promise<null> {
-    const trust = this.#trust();
-    const known = trust?.peer ?? (existsSync(this.#path) ? node : undefined);
+  /** `commit`: null, or why it came to nothing. */
+  async #ends(commit: () => Promise<string | null>): Promise<void> {
+    try {
+      this.#ended = await commit();
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#ended = error.message;
+    }
+    if (this.#ended !== null) this.#options.log.error({ why: this.#ended }, 'pairing.not-committed');
+  }
+
+  async #forget(node: string, force: boolean, author: Author): Promise<{ readonly keyId: string | null }> {
+    const config = this.#options.config();
+    // Once more where the new key has not come into force: by then nobody's certificate is here.
+    const known = this.#trust()?.peer ?? (existsSync(this.#path) ? node : pairOf(config)?.peer.name);
     if (known === undefined) throw new GatewayError('BAD_REQUEST', { why: 'this node is paired with nobody' });
     if (known !== node) throw new GatewayError('BAD_REQUEST', { why: `this node is paired with ${known}, not with ${node}` });
     if (!force && this.#options.peerAlive()) throw new GatewayError('CONFLICT', { why: `${node} is alive: switch it off first, or forget it with --force` });
+    await this.#host.close();
     forgetTrust(this.#path);
     await this.#options.onTrust(undefined);
     await this.#place.audit(author, 'cluster.forget', node, 'done');
-    return null;
+    return { keyId: pairOf(config) === undefined ? null : await this.#newKey(author, node) };
+  }
+
+  /** What it has of the pair is not on its disk alone, but the key is: it signs heartbeats and opens the state. */
+  async #newKey(author: Author, node: string): Promise<string> {
+    const { random } = this.#options;
+    const key = newPairKey(random);
+    const problem = await this.#place.tried(author, [{ op: 'set', path: 'cluster.key', value: key }]);
+    if (problem !== null) throw new GatewayError('CONFLICT', { why: `the certificate of ${node} is worth nothing any more, but it has the key of the pair, and a new one cannot come into force: ${problem}; mend that, then forget ${node} again` });
+    this.#ended = null;
+    // Whoever asked has his answer before daemons start anew, this one too.
+    setImmediate(() => void this.#ends(() => this.#place.commit(author, `${node} is forgotten: another key of the pair`, 'local')));
+    return pairKeyId(key);
   }
 }
 

@@ -12,6 +12,8 @@ export type ReplicationRole = 'primary' | 'replica';
 
 export interface ReplicationOptions {
   readonly place: RedisPlace;
+  /** Our address on the link. */
+  readonly own: string;
   readonly peer: { readonly host: string; readonly port: number };
   readonly clock: Clock;
   readonly log: Log;
@@ -28,7 +30,7 @@ export class Replication implements AsyncDisposable {
   constructor(options: ReplicationOptions, wanted: ReplicationRole) {
     this.#options = options;
     this.#wanted = wanted;
-    this.#redis = openRedis(options.place, { log: options.log, onUp: () => void this.#apply(), onDown: () => void (this.inSync = false) });
+    this.#redis = openRedis(options.place, { log: options.log, onUp: () => void this.#takesOurs().then(() => this.#apply()), onDown: () => void (this.inSync = false) });
     this.#look();
   }
 
@@ -49,9 +51,31 @@ export class Replication implements AsyncDisposable {
     await Promise.race([this.#apply(), late.promise]);
   }
 
+  /** Whoever comes with the key that is about to be that of the pair is let in too, until we start anew with it ourselves. */
+  async alsoTakes(password: string): Promise<void> {
+    try {
+      await this.#redis.command(['ACL', 'SETUSER', 'default', `>${password}`]);
+    } catch (error) {
+      this.#options.log.warn({ why: (error as Error).message }, 'redis.not-rekeyed');
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.[Symbol.dispose]();
     await this.#redis[Symbol.asyncDispose]();
+  }
+
+  /** Our password and no other; whoever came over the link with one of before is put out. */
+  async #takesOurs(): Promise<void> {
+    const { place, own, log } = this.#options;
+    try {
+      if (passwordsOf(await this.#redis.command(['ACL', 'GETUSER', 'default'])) <= 1) return;
+      for (const name of ['masterauth', 'requirepass']) await this.#redis.command(['CONFIG', 'SET', name, place.password]);
+      await this.#redis.command(['CLIENT', 'KILL', 'LADDR', `${own}:${place.port}`]);
+      log.warn({}, 'redis.rekeyed');
+    } catch (error) {
+      log.warn({ why: (error as Error).message }, 'redis.not-rekeyed');
+    }
   }
 
   async #apply(): Promise<void> {
@@ -81,4 +105,11 @@ export class Replication implements AsyncDisposable {
     // Redis was started anew, or somebody else turned it.
     if (isPrimary !== (this.#wanted === 'primary')) await this.#apply();
   }
+}
+
+/** How many: the answer to ACL GETUSER is a flat list of names and values. */
+function passwordsOf(answer: unknown): number {
+  const at = Array.isArray(answer) ? answer.indexOf('passwords') : -1;
+  const passwords: unknown = at < 0 ? undefined : (answer as readonly unknown[])[at + 1];
+  return Array.isArray(passwords) ? passwords.length : 0;
 }

@@ -89,6 +89,8 @@ export interface PairingReport {
   readonly node: string;
   /** `cluster.nodes` is empty. */
   readonly alone: boolean;
+  /** Tells one cluster.key from another; null: there is none. */
+  readonly keyId: string | null;
   /** Name of the node whose certificate is believed; null: nobody's. */
   readonly paired: string | null;
   readonly window: { readonly state: 'open' | 'busy' | 'expired' | 'locked'; readonly wrong: number; readonly leftMs: number } | null;
@@ -107,8 +109,11 @@ export interface ClusterdRequests {
   pair(params: { readonly minutes: number; readonly terms: PairTermsAsked; readonly author: Author }): { readonly code: string; readonly address: string; readonly port: number };
   /** Makes this node the other one of that pair. Answers when certificates and configuration are here; then daemons start anew. NOT_PERMITTED: with the reason of the other node. */
   join(params: JoinAsked & { readonly author: Author }): { readonly node: string; readonly peer: string };
-  /** The other node is believed nothing any more. CONFLICT: it is alive, and not forced. */
-  forget(params: { readonly node: string; readonly force: boolean; readonly author: Author }): null;
+  /**
+   * The other node is believed nothing any more: its certificate at once, its cluster.key when the new one is in force (`pairing` says
+   * which is), for which daemons start anew. `keyId`: of the new one; null: this gateway is in no pair. CONFLICT: it is alive, and not forced.
+   */
+  forget(params: { readonly node: string; readonly force: boolean; readonly author: Author }): { readonly keyId: string | null };
   counters(params: Record<string, never>): Readonly<Record<string, number>>;
   reload(params: ReloadParams): ReloadAnswer;
 }

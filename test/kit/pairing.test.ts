@@ -113,6 +113,20 @@ t.test('what the configuration of either side has against it is told on both', a
   await join(good);
 });
 
+t.test('one that the pair knows, and that has the key of before: the new one comes with the code, and nothing else', async t => {
+  const ours = { ...placeOf(PAIR), opened: () => Promise.resolve(`cluster: {key: ${'n'.repeat(43)}}\n`) };
+  const host = new PairingHost({ place: ours, release: '0.1.0', counters: new Counters(), clock: systemClock, random, log, keep: () => undefined, onTrust: () => Promise.resolve() });
+  t.teardown(() => host[Symbol.asyncDispose]());
+  const joined = async (key: string) => {
+    const { code } = await host.open(10, NO_TERMS, AUTHOR);
+    const place = placeOf({ ...PAIR, node: { name: 'b' }, cluster: { ...PAIR.cluster, key } });
+    const { tried } = await joinPair({ address: A, port: PORT, code, name: null, link: null, lan: null, media: null }, AUTHOR, { place, release: '0.1.0', clock: systemClock });
+    return { tried, loaded: place.loaded };
+  };
+  t.same(await joined('k'.repeat(43)), { tried: 'key', loaded: [`cluster.key="${'n'.repeat(43)}"`] });
+  t.same(await joined('n'.repeat(43)), { tried: 'nothing', loaded: [] });
+});
+
 t.test('an expired code says so to who knows it, and to nobody else', async t => {
   const { code, join, clock } = rigOf(t);
   const good = await code();

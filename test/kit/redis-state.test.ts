@@ -14,6 +14,7 @@ import { readTable, writeState } from '#kit/redis-state.ts';
 import { SqliteStore } from '#kit/sqlite-store.ts';
 import { TABLE_NAMES } from '#kit/sqlite-tables.ts';
 import type { ChannelStateRow, StateStore } from '#kit/state-store.ts';
+import { Replication } from '../../daemons/clusterd/replication.ts';
 import { type RedisServer, startRedis } from '../rig/redis-server.ts';
 import { until } from '../rig/until.ts';
 
@@ -228,4 +229,27 @@ t.test('what must not be lost is confirmed by the other node, or is known not to
   const before = clock.now();
   t.equal(await mirror.confirm(), false);
   t.ok(clock.now() - before < 90, 'and it is not waited for each time');
+});
+
+t.test('another key of the pair: both are taken until clusterd has started anew with it, then whoever has the old one is put out', async t => {
+  await using server = await startRedis();
+  const [before, after] = [server.place, { ...server.place, password: 'password-of-another-key' }];
+  const node = (place: RedisPlace): Replication => new Replication({ place, own: '127.0.0.1', peer: { host: '127.0.0.1', port: b.place.port }, clock, log }, 'primary');
+  await using old = await asked(before);
+  {
+    await using replication = node(before);
+    await until('it is up', () => replication.role === 'primary');
+    await replication.alsoTakes(after.password);
+    await using _new = await asked(after);
+    t.ok(old.up, 'and nobody was put out for it');
+    await using _again = await asked(before);
+  }
+  await using _anew = node(after);
+  await until('the old one is put out', () => !old.up);
+  await using _new = await asked(after);
+  await using refused = openRedis(before, { log });
+  await t.rejects(refused.command(['PING']));
+  await using link = await asked(after);
+  t.match(await link.command(['CONFIG', 'GET', 'masterauth']), ['masterauth', after.password]);
+  t.notOk(old.up || refused.up, 'and does not come in again');
 });

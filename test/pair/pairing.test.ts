@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { formatPairingCode, parsePairingCode } from '#core/cluster/pairing-code.ts';
-import type { ClusterdRequests } from '#contracts/clusterd.ts';
+import type { ClusterdRequests, PairingReport } from '#contracts/clusterd.ts';
 import type { MediadRequests } from '#contracts/mediad.ts';
 import { Closer } from '#kit/closer.ts';
 import { type RpcClient, connectRpc } from '#kit/rpc.ts';
@@ -61,6 +61,16 @@ const blank = (node: PairNode): object => ({ node: { name: 'fresh' }, ...local(n
 async function asksMedia(node: PairNode): Promise<number> {
   await using client = await connectRpc<MediadRequests>(join(node.directory, 'run/peer/mediad-1.sock'));
   return Object.keys(await client.call('counters', {})).length;
+}
+
+async function pairing(node: PairNode): Promise<PairingReport> {
+  await using client = await node.clusterd();
+  return await client.call('pairing', {});
+}
+
+async function counters(node: PairNode): Promise<Readonly<Record<string, number>>> {
+  await using client = await node.clusterd();
+  return await client.call('counters', {});
 }
 
 const shown = async (node: PairNode): Promise<string> => (await vlink(node, 'cluster', 'show')).text;
@@ -147,14 +157,27 @@ async function run(): Promise<void> {
     });
 
     await t.test('another machine in its place: forget, pair, join, show', async t => {
-      const before = readFileSync(join(a.directory, 'gateway.yaml'), 'utf8');
       t.match(await refusal(a, pairs()), /forget gw-2 comes first/);
       t.match(await refusal(a, forgets('gw-3')), /paired with gw-2, not with gw-3/);
-      t.match(await vlink(a, 'cluster', 'forget', 'gw-2'), { code: 0 });
+      const { keyId } = await pairing(a);
+      const forgotten = await vlink(a, 'cluster', 'forget', 'gw-2');
+      t.match(forgotten, { code: 0, text: /a new key of the pair comes into force[^]*done;/ }, forgotten.text);
+      t.not((await pairing(a)).keyId, keyId);
       t.match(await shown(a), /gw-2 is not heard/);
-      rmSync(b.directory, { recursive: true });
+      const before = readFileSync(join(a.directory, 'gateway.yaml'), 'utf8');
+
+      // Whoever has it now switches it on, at the same cables.
       b.link(true);
       b.cable(true);
+      for (const name of ['configd', 'clusterd']) await b.daemon(name).again();
+      const refused = async (): Promise<number> => (await counters(a))['cluster.heartbeats.refused'] ?? 0;
+      await until('it is heard, and not believed', async () => (await refused()) > 20, 30_000);
+      t.match((await a.report())?.peer, { alive: false, gate: 'unpaired' });
+      t.equal((await pairing(b)).keyId, keyId, 'nothing of the new one came to it');
+      t.match((await b.report())?.peer, { alive: false });
+      await t.rejects(asksMedia(b), { code: 'DAEMON_UNREACHABLE' });
+      for (const daemon of b.daemons.values()) daemon.halt();
+      rmSync(b.directory, { recursive: true });
       await begin(b, blank(b), ['configd', 'mediad', 'clusterd'], closer);
       const opened = await vlink(a, 'cluster', 'pair');
       t.equal(opened.code, 0, opened.text);
@@ -165,7 +188,7 @@ async function run(): Promise<void> {
       await until('they reach each other', async () => (await a.report())?.peer.gate === 'open' && (await b.report())?.peer.gate === 'open', 60_000);
       t.ok((await asksMedia(a)) > 0);
       t.match(await refusal(a, forgets('gw-2')), /gw-2 is alive/);
-      t.equal(readFileSync(join(a.directory, 'gateway.yaml'), 'utf8'), before, 'nothing of the configuration here had to change');
+      t.equal(readFileSync(join(a.directory, 'gateway.yaml'), 'utf8'), before, 'nothing of the configuration here had to change for that');
     });
 
     await t.test('the codes stand in no log, nor do keys', async t => {
