@@ -5,7 +5,7 @@ VIEWLINK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # Debian packages of the foreign peers and judges: media tools, SIP peers, systemd's own checks.
 VIEWLINK_MEDIA_PACKAGES=(ffmpeg opencv-doc)
-VIEWLINK_TEST_PACKAGES=(ffmpeg opencv-doc chromium sip-tester tshark gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav gir1.2-gst-rtsp-server-1.0 python3-gi vlc-bin vlc-plugin-base systemd systemd-container perl-base nftables iproute2 redis-server keepalived faketime mmdebstrap dpkg-dev binutils lintian prometheus grub-common)
+VIEWLINK_TEST_PACKAGES=(ffmpeg opencv-doc chromium sip-tester tshark gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav gir1.2-gst-rtsp-server-1.0 python3-gi vlc-bin vlc-plugin-base systemd systemd-container perl-base nftables iproute2 redis-server keepalived faketime mmdebstrap dpkg-dev binutils lintian prometheus grub-common sudo)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -149,3 +149,36 @@ t.test('two cards apart, and a seed of which one answer is wrong', async t => {
   t.match(text, '[Match]\nName=enp1s0\n\n[Network]\nLinkLocalAddressing=ipv6\nDHCP=yes');
   t.match(text, '[Match]\nName=enp2s0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.98.0.7/24');
 });
+
+/** A machine whose engineer has a key and no password, with everything that the image lets him do as root. */
+const SUDO = `set -e
+mount -t tmpfs stage "$STAGE"
+mkdir "$STAGE"/{upper,work,root}
+mount -t overlay -o "lowerdir=/,upperdir=$STAGE/upper,workdir=$STAGE/work" root "$STAGE/root"
+cd "$STAGE/root"
+mount --rbind /dev dev; mount -t proc proc proc; mount -t tmpfs run run
+printf 'root:x:0:0::/root:/bin/sh\nengineer:x:1001:1001::/:/bin/bash\nwatcher:x:1002:1002::/:/bin/bash\n' >etc/passwd
+printf 'root:x:0:\nsudo:x:27:engineer\nviewlink-admin:x:900:engineer\nviewlink-viewer:x:901:watcher\n' >etc/group
+printf 'Defaults env_reset\nDefaults secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\nroot ALL=(ALL) ALL\n%%viewlink-viewer ALL=(ALL) !ALL\n@includedir /etc/sudoers.d\n' >etc/sudoers
+mkdir -p etc/sudoers.d; rm -f etc/sudoers.d/*
+install -m 440 "$IMAGE/rootfs/etc/sudoers.d/viewlink" etc/sudoers.d/viewlink
+for tool in usr/bin/rauc usr/sbin/viewlink-install; do [ -e "$tool" ] || install -D -m 755 bin/true "$tool"; done
+chroot . visudo -c >&2
+while IFS= read -r line; do
+  read -ra words <<<"$line"
+  if chroot . sudo -n -l -U "\${words[@]}" >/dev/null 2>&1; then echo "may $line"; else echo "not $line"; fi
+done
+`;
+
+const MAY = ['rauc install /var/home/engineer/viewlink-1.2.0-20260101.abcdef-amd64.raucb', 'rauc status', 'rauc status --detailed', 'systemctl reboot', 'systemctl poweroff', 'reboot', 'poweroff', 'viewlink-install /dev/sda', 'viewlink-install /dev/nvme0n1 /dev/nvme1n1', 'systemctl enable --now viewlink-clusterd viewlink-pair-state viewlink-pair-addresses', 'systemctl restart viewlink-pair-addresses', 'systemctl start viewlink.target', 'systemctl restart viewlink.target'];
+const MAY_NOT = ['rauc install --conf=/tmp/x /tmp/x.raucb', 'rauc install /tmp/x.raucb --conf=/tmp/x', 'rauc --conf=/tmp/x install /tmp/x.raucb', 'rauc install -c /tmp/x.raucb', 'rauc install x.raucb', 'rauc install /tmp/x', 'rauc status --conf=/tmp/x', 'rauc status mark-good other', 'rauc', 'rauc write-slot rootfs.0 /tmp/x', 'reboot --force', 'systemctl poweroff --force', 'systemctl restart sshd', 'systemctl edit viewlink-sipd', 'systemctl enable --now /tmp/x.service', 'viewlink-install --seed /etc/shadow /dev/sdb', 'viewlink-install /dev/sda /dev/sdb /dev/sdc', 'viewlink-install /dev/../etc/shadow', 'bash', 'vlink', 'visudo', 'nft list ruleset'];
+
+t.test('an administrator with a key and no password: what he may as root, word by word, and nothing beside it', async t => {
+  const stage = workFolder(t);
+  const asked = [...MAY, ...MAY_NOT].map(line => `engineer ${line}`);
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'bash', '-c', SUDO], { encoding: 'utf8', input: [...asked, ...MAY.map(line => `watcher ${line}`), ''].join('\n'), timeout: 60_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', STAGE: stage, IMAGE } });
+  t.equal(status, 0, stderr);
+  t.match(stderr, /^\/etc\/sudoers\.d\/viewlink: parsed OK$/m);
+  t.same(stdout.trim().split('\n'), [...MAY.map(line => `may engineer ${line}`), ...MAY_NOT.map(line => `not engineer ${line}`), ...MAY.map(line => `not watcher ${line}`)]);
+  t.match(read('build'), /^chmod 440 "\$root\/etc\/sudoers\.d\/viewlink"\nchroot "\$root" visudo -cq$/m, 'and sudo takes the file as it is installed');
+});
