@@ -23,7 +23,7 @@ export class CgroupReader {
     const ticks = this.#parsed('/proc/stat', parseStat)?.all;
     this.#directory ??= this.#parsed('/proc/self/cgroup', parseCgroupPath);
     if (this.#directory === undefined) return { ticks };
-    return { ticks, memory: this.#memory(), memoryStallUs: this.#own('memory.pressure', parseStallUs), cpuStallUs: this.#own('cpu.pressure', parseStallUs) };
+    return { ticks, memory: this.#memory(), memoryStallUs: this.#stallUs('memory', 'some'), cpuStallUs: this.#stallUs('cpu', 'full') };
   }
 
   #memory(): MemoryReading | undefined {
@@ -34,6 +34,10 @@ export class CgroupReader {
     const [highHits, maxHits] = this.#own('memory.events', text => [parseCounter(text, 'high'), parseCounter(text, 'max')]) ?? [0, 0];
     if (highHits === undefined || maxHits === undefined) return undefined;
     return { workingBytes: Math.max(0, currentBytes - cacheBytes), highBytes: limit('memory.high'), maxBytes: limit('memory.max'), highHits, maxHits };
+  }
+
+  #stallUs(resource: 'memory' | 'cpu', kind: 'some' | 'full'): number | undefined {
+    return this.#own(`${resource}.pressure`, text => parseStallUs(text, kind));
   }
 
   #own<T>(name: string, parse: (text: string) => T): T | undefined {

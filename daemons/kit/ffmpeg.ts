@@ -48,6 +48,8 @@ function inPath(name: string, path = process.env['PATH'] ?? '/usr/bin:/bin'): st
 
 /** Each starts what follows it. A part that does not work here (no such program, forbidden by the unit) is left out. */
 const CAGE: readonly (readonly [name: string, program: string, ...args: string[]])[] = [
+  // Where memory runs out it is what the kernel kills, and not the relay.
+  ['sacrifice', 'choom', '-n', '1000', '--'],
   ['limits', 'prlimit', `--as=${MAX_ADDRESS_SPACE_BYTES}`, '--core=0', '--fsize=0', `--nofile=${MAX_OPEN_FILES}`],
   ['network', 'unshare', '--user', '--net'],
   ['privileges', 'setpriv', '--no-new-privs', '--pdeathsig', 'KILL'],

@@ -20,7 +20,8 @@ const BEARER = /^Bearer ([\x21-\x7e]{1,64})$/i;
 /** Old clients write a password into the query: it would stand in every log on the way (fault 90). */
 const PASSWORD_NAMES = new Set(['password', 'passwd', 'pwd', 'pass', 'user', 'username']);
 
-export type AccessVerdict = { readonly granted: true } | { readonly granted: false; readonly why: string; readonly failure: HttpFailure };
+/** `user`: by digest; undefined: by a token. */
+export type AccessVerdict = { readonly granted: true; readonly user: string | undefined } | { readonly granted: false; readonly why: string; readonly failure: HttpFailure };
 
 export const carriesPassword = (query: URLSearchParams): boolean => [...query.keys()].some(name => PASSWORD_NAMES.has(name.toLowerCase()));
 
@@ -38,11 +39,11 @@ export class HttpAccess {
   check(request: IncomingMessage, path: OutletPath, address: string): AccessVerdict {
     const authorization = request.headers.authorization;
     const token = path.token ?? BEARER.exec(authorization ?? '')?.[1] ?? null;
-    if (token !== null) return this.#door.tokenFits({ ...path, token }) ? { granted: true } : this.#denied('token', {});
+    if (token !== null) return this.#door.tokenFits({ ...path, token }) ? { granted: true, user: undefined } : this.#denied('token', {});
     const headers = authorization === undefined ? [] : [{ name: 'Authorization', value: authorization }];
     const lookup = (name: string): string | undefined => this.#door.user(name, path)?.ha1;
     const verdict = this.#guard.check({ method: request.method ?? '', callId: '', headers }, address, lookup, this.#clock.now());
-    if (verdict.type === 'accepted') return isForChannel(authorization!, path) ? { granted: true } : { granted: false, why: 'uri', failure: failureOf('BAD_REQUEST') };
+    if (verdict.type === 'accepted') return isForChannel(authorization!, path) ? { granted: true, user: verdict.username } : { granted: false, why: 'uri', failure: failureOf('BAD_REQUEST') };
     if (verdict.type === 'malformed') return { granted: false, why: 'malformed', failure: failureOf('BAD_REQUEST') };
     if (verdict.type === 'locked') return { granted: false, why: 'locked', failure: failureOf('NOT_PERMITTED', 429, { 'Retry-After': LOCKED_S }) };
     return this.#denied(verdict.type, { 'WWW-Authenticate': verdict.headers.map(field => field.value) });

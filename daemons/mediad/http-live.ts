@@ -59,9 +59,9 @@ export class LiveRoute implements HttpRoute, Disposable {
     for (const viewer of [...this.#viewers]) viewer.onEnd();
   }
 
-  async #watch({ path, remote, request }: HttpExchange, protocol: OutletViewer['protocol'], packer: Packer, pipeTo: PipeTo): Promise<void> {
+  async #watch({ path, remote, user, request }: HttpExchange, protocol: OutletViewer['protocol'], packer: Packer, pipeTo: PipeTo): Promise<void> {
     let viewer: StreamViewer | undefined;
-    const lease = await this.#door.open(path, { protocol, remote, report: () => viewer?.report() ?? { sentBytes: 0, droppedUnits: 0 } });
+    const lease = await this.#door.open(path, { protocol, remote, user, report: () => viewer?.report() ?? { sentBytes: 0, droppedUnits: 0 } });
     if (request.socket.destroyed) return lease[Symbol.dispose]();
     const pipe = await this.#accept(lease, pipeTo, () => {
       viewer?.[Symbol.dispose]();
@@ -81,13 +81,13 @@ export class LiveRoute implements HttpRoute, Disposable {
     }
   }
 
-  async #hlsFile({ path, query, remote }: HttpExchange, response: ServerResponse): Promise<void> {
+  async #hlsFile({ path, query, remote, user }: HttpExchange, response: ServerResponse): Promise<void> {
     const asked = parseHlsFile(path.file);
     if (asked === undefined) throw new GatewayError('CHANNEL_UNKNOWN', { file: path.file });
     const keepG711 = query.get('g711') === 'keep';
     if (asked.kind === 'playlist') {
       const carried = CARRIED.flatMap(name => (query.has(name) ? [`${name}=${encodeURIComponent(query.get(name)!)}`] : [])).join('&');
-      const list = await this.#hls.open(path, keepG711, remote).playlist(carried);
+      const list = await this.#hls.open(path, keepG711, { remote, user }).playlist(carried);
       return answer(response, PLAYLIST_TYPE, [Buffer.from(list)]);
     }
     const parts = this.#hls.find(path, keepG711)?.file(asked.kind, asked.number);

@@ -13,6 +13,8 @@ export interface HttpExchange {
   readonly query: URLSearchParams;
   /** Address and port of the far end. */
   readonly remote: string;
+  /** Who said a name; undefined: it came with a token. */
+  readonly user: string | undefined;
 }
 
 export interface HttpRoute {

@@ -7,6 +7,8 @@ export interface OutletViewer {
   readonly protocol: 'rtsp' | 'rtmp' | 'flv' | 'ws-flv' | 'fmp4' | 'ws-fmp4' | 'hls' | 'webrtc' | 'snapshot' | 'push';
   /** Address and port of the far end. */
   readonly remote: string;
+  /** Who said a name; default: it came with a token. */
+  readonly user?: string | undefined;
   /** What it was given so far. */
   readonly report?: () => { readonly sentBytes: number; readonly droppedUnits: number };
 }

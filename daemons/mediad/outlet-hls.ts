@@ -10,7 +10,7 @@ import type { MediaTracks, MediaUnit } from '#core/media/unit.ts';
 import { GatewayError } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
-import type { OutletDoor, OutletLease } from './outlet-door.ts';
+import type { OutletDoor, OutletLease, OutletViewer } from './outlet-door.ts';
 import type { UnitSeat, UnitSink } from './unit-stream.ts';
 
 const IDLE_MS = 30_000;
@@ -150,13 +150,13 @@ export class HlsChannels implements Disposable {
     return this.#channels.size;
   }
 
-  /** For a playlist: opens the channel where it is not. `keepG711`: see core/mp4/init. */
-  open(path: OutletPath, keepG711: boolean, remote: string): HlsChannel {
+  /** For a playlist: opens the channel where it is not; it is counted as who asked `first`. `keepG711`: see core/mp4/init. */
+  open(path: OutletPath, keepG711: boolean, first: Pick<OutletViewer, 'remote' | 'user'>): HlsChannel {
     const key = keyOf(path, keepG711);
     let channel = this.#channels.get(key);
     if (channel === undefined) {
       const open = (opening: HlsChannel): Promise<OutletLease> =>
-        this.#door.open(path, { protocol: 'hls', remote, report: () => ({ sentBytes: opening.sentBytes, droppedUnits: 0 }) });
+        this.#door.open(path, { protocol: 'hls', ...first, report: () => ({ sentBytes: opening.sentBytes, droppedUnits: 0 }) });
       channel = new HlsChannel(this.#clock, keepG711, open, () => this.#channels.delete(key));
       this.#channels.set(key, channel);
     }

@@ -224,7 +224,7 @@ export class HttpOutlet implements AsyncDisposable {
     const methods = methodsOf(route);
     if (!methods.includes(request.method === 'HEAD' ? 'GET' : (request.method ?? ''))) return refuse(failureOf('BAD_REQUEST', 405, { Allow: methods.join(', ') }), 'method');
     const verdict = this.#access.check(request, path, address);
-    if (verdict.granted) return { route, exchange: { request, path, query, remote } };
+    if (verdict.granted) return { route, exchange: { request, path, query, remote, user: verdict.user } };
     if (verdict.why !== 'challenge') log.info({ remote, channel: path.channel, why: verdict.why }, 'outlet.denied');
     return refuse(verdict.failure, verdict.why);
   }

@@ -39,7 +39,7 @@ export interface OutletsOptions {
   config(): OutletsConfig;
   /** Of a bridge of this instance. */
   units(bridgeId: string): UnitStream | undefined;
-  /** Of viewers (devices.localPriority), and what keeps new ones out; default: nothing does. */
+  /** Of viewers who say no name (devices.localPriority), and what keeps new ones out; default: nothing does. */
   readonly priority?: (() => number) | undefined;
   readonly strain?: Pick<StrainWatch, 'admit'> | undefined;
   /** What a rendition makes of a stream; without it none is known. */
@@ -145,8 +145,10 @@ export class Outlets implements OutletDoor, AsyncDisposable {
 
   /** All viewers, for strain-watch.ts. */
   endables(): readonly Endable[] {
-    const { priority = () => 0 } = this.#options;
-    return [...this.#viewers].map(({ viewer, since, end }) => ({ kind: kindOf(viewer), priority: priority(), since, end }));
+    const { priority = () => 0, config } = this.#options;
+    const named = new Map(config().users.map(user => [user.name, user.priority]));
+    const priorityOf = ({ user }: OutletViewer): number => (user === undefined ? undefined : named.get(user)) ?? priority();
+    return [...this.#viewers].map(({ viewer, since, end }) => ({ kind: kindOf(viewer), priority: priorityOf(viewer), since, end }));
   }
 
   urls({ channel, streamNumber, minutes }: Parameters<MediadRequests['outletUrls']>[0]): ReturnType<MediadRequests['outletUrls']> {
@@ -177,6 +179,7 @@ export class Outlets implements OutletDoor, AsyncDisposable {
     let ended: string | undefined;
     let told: ((why: string) => void) | undefined;
     const end = (why: string): void => {
+      if (ended !== undefined) return;
       ended = why;
       leave();
       told?.(why);

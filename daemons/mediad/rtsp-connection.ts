@@ -43,6 +43,7 @@ export class RtspConnection {
   readonly #options: RtspConnectionOptions;
   readonly #socket: Socket;
   readonly #reader = new RtspReader();
+  readonly #access: ConnectionAccess;
   readonly #session: ServerSession;
   readonly #alarm: Alarm;
   readonly #localAddress: string;
@@ -60,12 +61,12 @@ export class RtspConnection {
     this.remoteAddress = normalizeIp(socket.remoteAddress ?? '') ?? '';
     this.#localAddress = normalizeIp(socket.localAddress ?? '') ?? '';
     const { door, hashes, random, clock } = options;
-    const access = new ConnectionAccess({
+    const access = (this.#access = new ConnectionAccess({
       realm: OUTLET_REALM,
       nonce: random.hex(16),
       hashes,
       rules: { tokenFits: path => door.tokenFits(path), ha1: (name, path) => door.user(name, path)?.ha1 },
-    });
+    }));
     this.#session = new ServerSession({ access, sessionId: random.hex(8), localAddress: this.#localAddress, remoteAddress: this.remoteAddress }, clock.now());
     this.#alarm = new Alarm(clock, () => this.feed({ type: 'tick' }));
     this.#alarm.arm(this.#session.deadline);
@@ -76,8 +77,8 @@ export class RtspConnection {
     socket.resume();
   }
 
-  get #viewerOf(): OutletViewer {
-    return { protocol: 'rtsp', remote: `${this.remoteAddress}:${this.#socket.remotePort ?? 0}`, report: () => ({ sentBytes: this.#viewer?.sentBytes ?? 0, droppedUnits: this.#viewer?.droppedUnits ?? 0 }) };
+  #viewerOf(path: OutletPath): OutletViewer {
+    return { protocol: 'rtsp', user: this.#access.userOf(path), remote: `${this.remoteAddress}:${this.#socket.remotePort ?? 0}`, report: () => ({ sentBytes: this.#viewer?.sentBytes ?? 0, droppedUnits: this.#viewer?.droppedUnits ?? 0 }) };
   }
 
   /** Drain before feed. */
@@ -162,7 +163,7 @@ export class RtspConnection {
 
   async #open(path: OutletPath): Promise<ServerInput> {
     await this.#released;
-    const lease = await this.#options.door.open(path, this.#viewerOf);
+    const lease = await this.#options.door.open(path, this.#viewerOf(path));
     const { tracks } = lease.stream;
     if (this.#closing !== undefined || tracks === null) {
       lease[Symbol.dispose]();

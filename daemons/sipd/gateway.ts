@@ -114,6 +114,7 @@ export class Gateway {
           this.inlets.onMediaEvent(event, instance);
           cascades.onMediaEvent(event);
           this.relay.onMediaEvent(event);
+          if (event.type === 'strain') this.relay.onMediaStrained(instance);
           keyPictures.onMediaEvent(event);
           this.pictureWatch.onMediaEvent(event);
           this.voice.onMediaEvent(event);

@@ -8,7 +8,7 @@
  * Of a pair whose nodes each have a media address the instances of both are in it, those of the other node through clusterd. There
  * a bridge goes where the address of its legs is: to this node when the other one dies, and home again when that has it back.
  */
-import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenInletParams, OpenSourceParams, StrayReport } from '#contracts/mediad.ts';
+import type { BridgeStats, Endpoint, MediadEvent, MediadLoad, MediadRequests, OpenInletParams, OpenSourceParams, StrainReport, StrayReport } from '#contracts/mediad.ts';
 import type { PairWord } from '#contracts/sipd.ts';
 import { GatewayError } from '#core/result.ts';
 import { addMs, ms } from '#core/units.ts';
@@ -128,8 +128,18 @@ export class MediaPool implements AsyncDisposable {
 
   /** Why no session may be added there, not even to a source that runs (media.strain); null: one may. */
   strainOf(instance: string): string | null {
-    const strain = this.#find(instance).load?.strain;
+    const strain = this.#strainIn(instance);
     return strain !== undefined && strain.level >= NOTHING_NEW ? strain.says : null;
+  }
+
+  /** Undefined: it has not said, or it is none of ours any more. */
+  #strainIn(instance: string): StrainReport | undefined {
+    return this.#instances.find(({ name }) => name === instance)?.load?.strain;
+  }
+
+  /** It gives something up for want of memory or processor (media.strain). */
+  isShort(instance: string): boolean {
+    return (this.#strainIn(instance)?.level ?? 0) > 0;
   }
 
   get nodes(): MediaNodes {
@@ -274,8 +284,7 @@ export class MediaPool implements AsyncDisposable {
       clock,
       log,
       onEvent: event => {
-        // Whatever comes next is refused, or not refused any more, by what is so now.
-        if (event.type === 'strain' && instance.attached) void this.#askLoad(instance);
+        if (event.type === 'strain') this.#onStrain(instance, event);
         onEvent(event, place.name);
       },
       onUp: client => this.#onUp(instance, client),
@@ -283,6 +292,12 @@ export class MediaPool implements AsyncDisposable {
     });
     const instance: Instance = { ...place, link, bridges: new Map(), attached: false, reviving: undefined, grace: undefined, load: undefined, suspectUntil: ms(0) };
     return instance;
+  }
+
+  /** Whatever comes next is judged by what is so now. */
+  #onStrain(instance: Instance, { level, says }: Pick<StrainReport, 'level' | 'says'>): void {
+    if (instance.load?.strain !== undefined) instance.load = { ...instance.load, strain: { ...instance.load.strain, level, says } };
+    if (instance.attached) void this.#askLoad(instance);
   }
 
   /** From the first failure on: one that is tried again and again is not given more time. */

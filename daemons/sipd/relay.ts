@@ -187,6 +187,11 @@ export class Relay implements AsyncDisposable {
     return { silenceMs: silenceS * 1000, maxPauseMs: maxPauseS * 1000 };
   }
 
+  /** An instance is short of something: what nobody watches gives its place. */
+  onMediaStrained(instance: string): void {
+    if (this.#deps.media.isShort(instance)) for (const source of this.sources) if (source.instance === instance) source.feed({ type: 'hurry' });
+  }
+
   onMediaEvent(event: MediadEvent): void {
     if (this.recordings.onMediaEvent(event)) return;
     if (!('sinkId' in event)) this.#sources.onMediaEvent(event);

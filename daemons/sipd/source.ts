@@ -198,6 +198,7 @@ export class Source implements Disposable {
 
   feed(input: SourceInput): void {
     this.#queue.feed(input);
+    if (input.type === 'viewer-left' && this.#world.media.isShort(this.instance)) this.#queue.feed({ type: 'hurry' });
   }
 
   onMediaEvent(event: MediadEvent): void {

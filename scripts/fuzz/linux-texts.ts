@@ -37,7 +37,7 @@ const SEEDS = [
 const PARSERS: readonly ((text: string) => unknown)[] = [
   parseStat, parseLoadavg, parsePressure, parseMeminfo, parseFileNr, parseDiskstats, parseMountinfo, parseMdstat, parseNetDev, parseSnmpUdp, parseSoftnet, parseBonding, parseProcessStat, parseOpenFilesLimit,
   parseSmart, parseSmartScan, parseStorcli, parseSsacli, parseIpmiSdr, parseChronyTracking, parseTimedatectl, parseNumber,
-  parseCgroupPath, parseLimit, parseStallUs, text => parseCounter(text, 'high'),
+  parseCgroupPath, parseLimit, text => parseStallUs(text, 'some'), text => parseStallUs(text, 'full'), text => parseCounter(text, 'high'),
   text => parseHwmon(new Map([['name', text], ['temp1_input', text], ['temp1_crit', text], ['fan1_input', text], ['fan1_alarm', text]])),
 ];
 

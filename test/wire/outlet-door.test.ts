@@ -72,6 +72,7 @@ async function openDoor(config: Partial<OutletsConfig> = {}) {
       hashes: systemHashes,
       log: createLog('mediad', 'silent'),
       config: () => outlets,
+      priority: () => 100,
       units: bridgeId => {
         if (!streams.has(bridgeId)) streams.set(bridgeId, new FootageUnits(footage));
         return streams.get(bridgeId);
@@ -122,9 +123,25 @@ t.test('a token opens its own channel until it ends; nothing else does', async t
   t.throws(() => keyless.door.urls({ channel: CHANNEL, streamNumber: 0, minutes: 5 }), { code: 'MEDIA_UNAVAILABLE' });
 });
 
+t.test('under strain: a priority by name, kinds, and an end with its reason', async t => {
+  await using rig = await openDoor({ users: [{ name: 'wall', ha1: 'd'.repeat(32), channels: ['*'], priority: 200 }] });
+  const ended: string[] = [];
+  for (const viewer of [VIEWER, { ...VIEWER, user: 'wall' }, { ...VIEWER, user: 'gone' }, { ...VIEWER, protocol: 'push' as const }]) {
+    const lease = await rig.door.open(path(`/live/${CHANNEL}`), viewer);
+    lease.onEnd = why => ended.push(`${viewer.protocol} ${'user' in viewer ? viewer.user : 'token'}: ${why}`);
+  }
+  const endables = rig.door.endables();
+  t.same(endables.map(({ kind, priority }) => [kind, priority]), [['preview', 100], ['preview', 200], ['preview', 100], ['pass-through', 100]]);
+  t.ok(endables.every(({ since }, i) => i === 0 || since >= endables[i - 1]!.since));
+  endables[1]!.end('no previews');
+  endables[1]!.end('no previews');
+  t.same(ended, ['rtsp wall: no previews'], 'once, and nobody else');
+  t.equal(rig.door.viewers, 3);
+});
+
 t.test('a user sees the channels that are his', async t => {
   const ha1 = 'd'.repeat(32);
-  await using rig = await openDoor({ users: [{ name: 'wall', ha1, channels: ['340200000013200000', '41'] }, { name: 'all', ha1, channels: ['*'] }] });
+  await using rig = await openDoor({ users: [{ name: 'wall', ha1, channels: ['340200000013200000', '41'], priority: 100 }, { name: 'all', ha1, channels: ['*'], priority: 200 }] });
   t.same(rig.door.user('wall', path(`/live/${CHANNEL}`)), { name: 'wall', ha1 });
   t.equal(rig.door.user('wall', path('/live/35020000001320000001')), undefined);
   t.ok(rig.door.user('wall', path('/live/41020000001110000001-35020000001320000001')), 'by its device');

@@ -52,6 +52,7 @@ async function readFlv(url: string, enough: (file: FlvFile) => boolean): Promise
   return file;
 }
 
+const FAR = { remote: '127.0.0.1:1', user: undefined };
 const ffmpeg = (...args: readonly string[]) => runTool('ffmpeg', ['-nostdin', '-v', 'error', ...args]);
 
 t.test('ffprobe and ffmpeg have nothing to complain about, and every picture is that of the camera', { timeout: 120_000 }, async t => {
@@ -300,7 +301,7 @@ t.test('HLS: opened by the first who asks, one for all, closed when nobody asks 
   door.streams.set(OUTLET_CHANNEL, first.stream);
   const channels = new HlsChannels(door, clock);
   const path = outletPath(`/live/${OUTLET_CHANNEL}/index.m3u8`);
-  await channels.open(path, false, '127.0.0.1:1').opened;
+  await channels.open(path, false, FAR).opened;
   clock.advance(29_000);
   t.ok(channels.find(path, false) !== undefined);
   clock.advance(29_999);
@@ -308,13 +309,13 @@ t.test('HLS: opened by the first who asks, one for all, closed when nobody asks 
   clock.advance(1);
   t.same([channels.size, door.leases.size], [0, 0]);
 
-  await channels.open(path, false, '127.0.0.1:1').opened;
+  await channels.open(path, false, FAR).opened;
   first.end('camera gone');
   t.equal(door.leases.size, 0);
   using second = await LiveFootage.start('h264-aac');
   door.streams.set(OUTLET_CHANNEL, second.stream);
-  for (let asked = 0; asked < 5; asked += 1, clock.advance(1000)) t.match(await channels.open(path, false, '127.0.0.1:1').playlist(''), /#EXT-X-ENDLIST/, 'who watched is told');
-  await channels.open(path, false, '127.0.0.1:1').opened;
+  for (let asked = 0; asked < 5; asked += 1, clock.advance(1000)) t.match(await channels.open(path, false, FAR).playlist(''), /#EXT-X-ENDLIST/, 'who watched is told');
+  await channels.open(path, false, FAR).opened;
   t.equal(door.opened.length, 3, 'who asks on gets the channel anew');
   t.equal(door.leases.size, 1);
   channels[Symbol.dispose]();

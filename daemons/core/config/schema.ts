@@ -207,7 +207,7 @@ const loss = z.strictObject({
 const strain = z.strictObject({
   memoryPercent: z.int().min(0).max(99).default(90).describe('of MemoryHigh or MemoryMax of its unit, file cache left out'),
   memoryStallPercent: z.int().min(0).max(100).default(20).describe('of the time in which something in it waited for memory'),
-  cpuStallPercent: z.int().min(0).max(100).default(80).describe('of the time in which something in it waited for a processor'),
+  cpuStallPercent: z.int().min(0).max(100).default(40).describe('of the time in which all that would run in it waited for a processor'),
   stealPercent: z.int().min(0).max(100).default(50).describe('of the processors taken by the hypervisor'),
   lateMs: z.int().min(0).max(10000).default(400).describe('what is due comes so much too late, second after second'),
   holdS: z.int().min(1).max(60).default(3).describe('so long one of these, and something is given up; then it is looked again for so long'),
@@ -239,6 +239,7 @@ const outletUser = z.strictObject({
   name: word.describe('user name'),
   ha1: z.string().regex(/^[0-9a-f]{32}$/, 'expected 32 lower-case hex digits').describe('MD5 of name:viewlink:password').meta({ secret: 'hash' }),
   channels: z.array(z.string().regex(/^(\*|\d{1,20})$/, 'expected * or up to 20 digits')).max(10000).default(['*']).describe('device or channel IDs or prefixes that it may see; *: all'),
+  priority: z.int().min(0).max(255).default(100).describe('under strain viewers of lower numbers are ended first; who comes with a token has devices.localPriority'),
 });
 
 const outletPush = z.strictObject({

@@ -46,6 +46,8 @@ export type SourceInput =
   | { readonly type: 'leg-cut' }
   /** It does: what ends it from now on is meant. */
   | { readonly type: 'leg-stands' }
+  /** Its place is wanted: it is not kept for who might come. */
+  | { readonly type: 'hurry' }
   /** The mediad instance died: the bridge is gone already. */
   | { readonly type: 'media-lost' }
   /** The gateway closes, or nobody is there any more. */
@@ -157,6 +159,8 @@ export class SourceSession {
       case 'leg-stands':
         this.#mayBeCut = false;
         return [];
+      case 'hurry':
+        return this.#phase === 'lingering' ? this.#end(null) : [];
       case 'media-lost':
         return this.#end({ code: 'MEDIA_UNAVAILABLE', why: 'the media process ended' });
       case 'abort':

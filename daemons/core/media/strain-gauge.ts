@@ -21,8 +21,9 @@ export interface MemoryReading {
 export interface HostReading {
   /** Of the cgroup. */
   readonly memory?: MemoryReading | undefined;
-  /** Microseconds in which something in the cgroup waited, since some beginning. */
+  /** Microseconds in which something in the cgroup waited for memory, since some beginning. */
   readonly memoryStallUs?: number | undefined;
+  /** In which all of it waited for a processor: transcoders, which step aside for the relay, wait whenever they want more than there is. */
   readonly cpuStallUs?: number | undefined;
   /** Ticks of the machine since its boot. */
   readonly ticks?: { readonly steal: number; readonly total: number } | undefined;

@@ -9,7 +9,8 @@
  * pass-through sessions end last, one by one, and only when it is dire: a machine that others keep busy is no better for it.
  * Signalling, registrations, keepalives and alarms are of no kind: nothing here ends or refuses them.
  *
- * - preview: a viewer of an outlet of this gateway. Its priority is that of operators of the gateway itself (devices.localPriority).
+ * - preview: a viewer of an outlet of this gateway, and who wants a snapshot. Its priority is that of its user (outlets.users), or of operators of the
+ *   gateway itself (devices.localPriority) when it came with a token.
  * - transcode: a rendition that a process makes for sessions of platforms; its priority is the highest of theirs.
  * - pass-through: a session of a platform that gets the stream as it is (priority of the upstream), or a configured push (devices.localPriority).
  *

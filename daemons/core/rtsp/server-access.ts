@@ -33,7 +33,8 @@ const NO_HA1 = '0'.repeat(32);
 
 export class ConnectionAccess {
   readonly #options: AccessOptions;
-  readonly #granted = new Set<string>();
+  /** By channel: its user; undefined: a token. */
+  readonly #granted = new Map<string, string | undefined>();
 
   constructor(options: AccessOptions) {
     this.#options = options;
@@ -42,16 +43,16 @@ export class ConnectionAccess {
   check(request: RtspRequest, path: OutletPath): AccessVerdict {
     if (this.#granted.has(path.channel)) return { type: 'granted' };
     const { rules } = this.#options;
-    if (rules.tokenFits(path)) return this.#grant(path);
+    if (rules.tokenFits(path)) return this.#grant(path, undefined);
     for (const value of headersOf(request, 'authorization')) {
       const verdict = this.#judge(request, path, value);
-      if (verdict === 'right') return this.#grant(path);
+      if (typeof verdict === 'object') return this.#grant(path, verdict.user);
       if (verdict === 'wrong') return this.#challenge(true);
     }
     return this.#challenge(false);
   }
 
-  #judge(request: RtspRequest, path: OutletPath, value: string): 'right' | 'wrong' | 'other' {
+  #judge(request: RtspRequest, path: OutletPath, value: string): { readonly user: string } | 'wrong' | 'other' {
     const { realm, nonce, hashes, rules } = this.#options;
     const parsed = parseAuthorization(value);
     if (!parsed.ok || parsed.value.realm !== realm || parsed.value.nonce !== nonce) return 'other';
@@ -59,11 +60,16 @@ export class ConnectionAccess {
     if ((credentials.algorithm ?? 'MD5') !== 'MD5') return 'other';
     const ha1 = rules.ha1(credentials.username, path);
     const wanted = digestResponse(hashes, 'MD5', ha1 ?? NO_HA1, request.method, credentials);
-    return sameSecret(credentials.response, wanted) && ha1 !== undefined && namesChannel(credentials.uri, path) ? 'right' : 'wrong';
+    return sameSecret(credentials.response, wanted) && ha1 !== undefined && namesChannel(credentials.uri, path) ? { user: credentials.username } : 'wrong';
   }
 
-  #grant(path: OutletPath): AccessVerdict {
-    this.#granted.add(path.channel);
+  /** Who was granted this channel by name; undefined: nobody, or the bearer of a token. */
+  userOf({ channel }: OutletPath): string | undefined {
+    return this.#granted.get(channel);
+  }
+
+  #grant(path: OutletPath, user: string | undefined): AccessVerdict {
+    this.#granted.set(path.channel, user);
     return { type: 'granted' };
   }
 

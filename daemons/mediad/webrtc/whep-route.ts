@@ -26,7 +26,7 @@ export class WhepRoute implements HttpRoute, Disposable {
 
   async handle(exchange: HttpExchange, response: ServerResponse): Promise<void> {
     if (exchange.request.method === 'DELETE') return this.#delete(exchange, response);
-    const { path, request, remote } = exchange;
+    const { path, request, remote, user } = exchange;
     if (path.extension !== '' || path.file !== '') throw new GatewayError('CHANNEL_UNKNOWN', { why: 'expected /whep/CHANNEL' });
     const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
     if (type !== SDP_TYPE) return sendFailure(response, failureOf('BAD_REQUEST', 415, { 'Accept-Post': SDP_TYPE }));
@@ -34,7 +34,7 @@ export class WhepRoute implements HttpRoute, Disposable {
     // Before a camera is asked for anything.
     const parsed = parseWhepOffer(offer);
     if (!parsed.ok) throw new GatewayError('BAD_REQUEST', { why: parsed.error.why });
-    const session = await WhepSession.open(path, offer, remote, this.#world);
+    const session = await WhepSession.open(path, offer, { remote, user }, this.#world);
     this.#sessions.set(session.id, session);
     session.onClosed = () => this.#sessions.delete(session.id);
     if (response.destroyed) return session.close('the viewer went away');

@@ -9,7 +9,7 @@ import type { OutletPath } from '#core/outlets/outlet-path.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import type { Renderer, RenderedStream } from '../leg.ts';
-import type { OutletDoor, OutletLease } from '../outlet-door.ts';
+import type { OutletDoor, OutletLease, OutletViewer } from '../outlet-door.ts';
 import type { UnitSeat, UnitStream } from '../unit-stream.ts';
 import type { RtcHost } from './host.ts';
 
@@ -67,13 +67,13 @@ export class WhepSession {
   }
 
   /** Rejects with a GatewayError; nothing is held then. */
-  static async open(path: OutletPath, offer: string, remote: string, world: WhepWorld): Promise<WhepSession> {
+  static async open(path: OutletPath, offer: string, who: Pick<OutletViewer, 'remote' | 'user'>, world: WhepWorld): Promise<WhepSession> {
     const held: { session?: WhepSession } = {};
     const report = (): { sentBytes: number; droppedUnits: number } => {
       const stats = held.session === undefined ? undefined : world.host.statsOf(held.session.id);
       return { sentBytes: stats?.sentBytes ?? 0, droppedUnits: stats?.droppedUnits ?? 0 };
     };
-    const lease = await world.door.open(path, { protocol: 'webrtc', remote, report });
+    const lease = await world.door.open(path, { protocol: 'webrtc', ...who, report });
     let rendered: RenderedStream | undefined;
     try {
       rendered = await renderFor(lease.stream, path, world);

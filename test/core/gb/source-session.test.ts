@@ -87,6 +87,13 @@ await t.test('source: the usual life', async t => {
   t.same(types(session.handle({ type: 'viewer-joined', viewerId: 'late' }, at(8_001))), ['tell-ended'], 'a joiner after the end is told so');
 });
 
+await t.test('source: whose place is wanted does not linger', async t => {
+  const session = flowing();
+  t.same(session.handle({ type: 'hurry' }, at(500)), [], 'somebody watches');
+  session.handle({ type: 'viewer-left', viewerId: 'v1' }, at(1_000));
+  t.same(types(session.handle({ type: 'hurry' }, at(1_000))), ['stop-leg', 'close-bridge', 'closed']);
+});
+
 await t.test('source: before anything flowed the next way is tried, and the first failure is the one that is told', async t => {
   const { session } = SourceSession.start(TIMING);
   session.handle({ type: 'leg-chosen', legId: 'a' }, at(0));

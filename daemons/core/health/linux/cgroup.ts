@@ -21,7 +21,7 @@ export function parseCounter(text: string, name: string): number | undefined {
   return numberOf(pairsOf(text, / /).get(name));
 }
 
-/** memory.pressure, cpu.pressure: microseconds in which something waited (`some`), since the group was made. */
-export function parseStallUs(text: string): number | undefined {
-  return numberOf(/^some .*\btotal=(\d+)/m.exec(text.slice(0, MAX_PRESSURE_TEXT))?.[1]);
+/** memory.pressure, cpu.pressure: microseconds in which something waited (`some`), or something did and nothing ran (`full`), since the group was made. */
+export function parseStallUs(text: string, kind: 'some' | 'full'): number | undefined {
+  return numberOf(new RegExp(`^${kind} .*\\btotal=(\\d+)`, 'm').exec(text.slice(0, MAX_PRESSURE_TEXT))?.[1]);
 }
