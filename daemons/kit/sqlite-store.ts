@@ -7,7 +7,7 @@ import { openSqliteFile, type SqliteDatabase, type StoreOrigin } from './sqlite-
 import { type Table, TABLES, UPSERT, where } from './sqlite-tables.ts';
 import { WriteQueue } from './sqlite-writes.ts';
 import { StoreRows } from './store-rows.ts';
-import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow, OutboxStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
+import type { BindingStateRow, ChannelStateRow, DeviceStateRow, HeardStateRow, MappingStateRow, OutboxStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
 
 /** Ten thousand devices tell all the time that they live: that alone shall not write to the disk five times a second. */
 const KEEPALIVES_WITHIN_MS = 5000;
@@ -76,6 +76,7 @@ export class SqliteStore implements StateStore {
   loadMappings = (): readonly MappingStateRow[] => this.#all('mappings', 'upstream, serial');
   loadSessions = (): readonly SessionStateRow[] => this.#all('sessions', 'sessionId');
   loadOutbox = (): readonly OutboxStateRow[] => this.#all('outbox', 'id');
+  loadHeard = (): readonly HeardStateRow[] => this.#all('heard', 'slot');
 
   putDevice(row: DeviceStateRow): void {
     this.#writes.write(() => this.#upsert('devices', row));
@@ -167,9 +168,11 @@ export class SqliteStore implements StateStore {
     this.#writes.write(() => this.#run('DELETE FROM told WHERE subscriptionId = @subscriptionId', { subscriptionId }));
   }
 
-  putOutbox(rows: readonly OutboxStateRow[]): void {
+  putOutbox(rows: readonly OutboxStateRow[], heard?: HeardStateRow): void {
     this.#writes.write(() => {
+      // In this order they go to the other node too: known and not there would be lost.
       for (const row of rows) this.#upsert('outbox', row);
+      if (heard !== undefined) this.#upsert('heard', heard);
     });
   }
 

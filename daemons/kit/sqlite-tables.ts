@@ -8,6 +8,7 @@ export const TABLES = {
   sessions: { key: ['sessionId'], columns: ['sessionId', 'kind', 'json'] },
   told: { key: ['subscriptionId', 'itemId'], columns: ['subscriptionId', 'itemId', 'mark'] },
   outbox: { key: ['id'], columns: ['id', 'upstream', 'priority', 'json'] },
+  heard: { key: ['slot'], columns: ['slot', 'mark', 'atWallMs'] },
   meta: { key: ['key'], columns: ['key', 'value'] },
 } as const;
 export type Table = keyof typeof TABLES;

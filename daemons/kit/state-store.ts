@@ -69,6 +69,13 @@ export interface OutboxStateRow {
   readonly json: string;
 }
 
+/** An alarm that was accepted, by its place in a ring. */
+export interface HeardStateRow {
+  readonly slot: number;
+  readonly mark: string;
+  readonly atWallMs: number;
+}
+
 export interface StoreHealth {
   /** `failing`: writes wait in memory. `volatile`: the file could not be opened, nothing survives a restart. */
   readonly state: 'ok' | 'failing' | 'volatile';
@@ -120,8 +127,9 @@ export interface StateStore extends Disposable {
 
   /** By id. */
   loadOutbox(): readonly OutboxStateRow[];
-  /** All or nothing. Survives the process at once, a power cut after 200 ms. */
-  putOutbox(rows: readonly OutboxStateRow[]): void;
+  loadHeard(): readonly HeardStateRow[];
+  /** All or nothing, with the alarm that they are of. Survives the process at once, a power cut after 200 ms. */
+  putOutbox(rows: readonly OutboxStateRow[], heard?: HeardStateRow): void;
   deleteOutbox(ids: readonly number[]): void;
 
   getMeta(key: string): string | undefined;

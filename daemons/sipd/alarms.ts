@@ -2,7 +2,7 @@
  * Alarms of devices on their way to the platforms above us (gb28181.md 3.8).
  *
  *   MESSAGE Notify/Alarm -> routes -> 200 -> Response/Alarm to the device
- *     -> for each platform that sees the channel: a row on disk, core/gb/alarm-outbox
+ *     -> for each platform that sees the channel: a row on disk and on the other node, core/gb/alarm-outbox
  *     -> NOTIFY where it subscribed and wants it, MESSAGE where it did not -> 200 -> the row goes
  */
 import type { RaiseAlarmParams } from '#contracts/sipd.ts';
@@ -10,6 +10,7 @@ import type { GatewayConfig } from '#core/config/schema.ts';
 import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { fingerprint } from '#core/fingerprint.ts';
 import { type AlarmNotice, buildAlarm, readAlarm } from '#core/gb/alarm.ts';
+import { AlarmMemory, type HeardAlarm } from '#core/gb/alarm-memory.ts';
 import { AlarmOutbox, type OutboxOutcome, type OutboxOutput } from '#core/gb/alarm-outbox.ts';
 import { formatGbTime } from '#core/gb/gb-time.ts';
 import type { Manscdp } from '#core/gb/manscdp.ts';
@@ -26,8 +27,6 @@ import type { Subscriptions } from './subscriptions.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
 
-/** Alarms of which a repetition is recognized: a device that got no Response says it again. */
-const MAX_RECENT = 10_000;
 /** IDs are taken from the disk so many at a time: none is ever given twice. */
 const ID_BLOCK = 1000;
 const ID_KEY = 'alarms.nextId';
@@ -62,6 +61,7 @@ export interface AlarmsDeps {
   readonly upstreams: Upstreams;
   readonly subscriptions: Subscriptions;
   readonly views: Views;
+  readonly whenKept: WhenKept;
   readonly events: EventFeed;
   config(): GatewayConfig;
 }
@@ -69,9 +69,10 @@ export interface AlarmsDeps {
 export class Alarms implements Disposable {
   readonly #deps: AlarmsDeps;
   readonly #lines = new Map<string, Line>();
-  readonly #recent = new Set<string>();
+  readonly #memory = new AlarmMemory();
   readonly #overflow: CountedLog;
   readonly #pushedOut: number[] = [];
+  #closed = false;
   #nextId: number;
   #idsUntil: number;
 
@@ -84,6 +85,7 @@ export class Alarms implements Disposable {
 
   /** What waits stays on disk. */
   [Symbol.dispose](): void {
+    this.#closed = true;
     for (const { timer } of this.#lines.values()) timer[Symbol.dispose]();
     this.#lines.clear();
     this.#deps.store.deleteOutbox(this.#pushedOut.splice(0));
@@ -91,6 +93,7 @@ export class Alarms implements Disposable {
 
   /** After the links stand: what nobody has accepted before we went. */
   restore(): void {
+    this.#memory.restore(this.#deps.store.loadHeard());
     const gone: number[] = [];
     const outputs = new Map<string, OutboxOutput[]>();
     const rows = [...this.#deps.store.loadOutbox()].sort((a, b) => a.priority - b.priority || a.id - b.id);
@@ -121,45 +124,49 @@ export class Alarms implements Disposable {
     void this.#deps.catalogs.ask(deviceId, buildResult('Alarm', message, 'OK'));
   }
 
-  /** Notify/Alarm of a device: on disk when it returns. */
+  /** Notify/Alarm of a device: written when it returns. */
   fromDevice(deviceId: string, message: Manscdp): void {
     const { counters } = this.#deps;
     const alarm = readAlarm(message.element);
     counters.add(`alarm.in.priority-${alarm.priority}`);
-    if (this.#isRepeated(deviceId, message, alarm)) return counters.add('alarm.repeated');
+    const heard = this.#hear(markOf(deviceId, message, alarm));
+    if (heard === undefined) return counters.add('alarm.repeated');
     const { priority, method = null, type: kind = null, time = null, description = null } = alarm;
     this.#deps.events.say(() => ({ type: 'camera-alarm', deviceId, channelId: message.deviceId, priority, method, kind, time, description }));
     const targets = this.#targets(deviceId, message.deviceId);
     if (targets.length === 0) counters.add('alarm.unseen');
-    else this.#put(targets, alarm);
+    else this.#put(targets, alarm, heard);
   }
 
-  /** A fault of the gateway itself, under our ID there: on disk when it returns. Answers how many platforms hear of it. */
+  /** A fault of the gateway itself, under our ID there: written when it returns. Answers how many platforms hear of it. */
   ofOurselves({ key, priority, faultType, atWallMs, description }: RaiseAlarmParams): number {
     const { upstreams, counters } = this.#deps;
     const wanting = upstreams.links.filter(({ config }) => config.enabled && config.alarms && config.view.healthAlarms);
-    if (this.#isKnown(`health ${key}`)) return wanting.length;
+    const heard = this.#hear(`health ${key}`);
+    if (heard === undefined) return wanting.length;
     counters.add('alarm.of-ourselves');
     const alarm: AlarmNotice = { priority, method: DEVICE_FAULT, time: formatGbTime(wallMs(atWallMs)), description, longitude: undefined, latitude: undefined, type: faultType === null ? undefined : String(faultType), eventType: undefined };
-    if (wanting.length > 0) this.#put(wanting.map(({ config }) => ({ upstream: config.name, channelId: config.localId })), alarm);
+    if (wanting.length > 0) this.#put(wanting.map(({ config }) => ({ upstream: config.name, channelId: config.localId })), alarm, heard);
     return wanting.length;
   }
 
-  #put(targets: readonly { readonly upstream: string; readonly channelId: string }[], alarm: AlarmNotice): void {
+  #put(targets: readonly { readonly upstream: string; readonly channelId: string }[], alarm: AlarmNotice, heard: HeardAlarm): void {
     const rows = targets.map(({ upstream, channelId }) => ({ upstream, id: this.#takeId(), priority: alarm.priority, waiting: { channelId, alarm } }));
-    this.#deps.store.putOutbox(rows.map(({ id, upstream, priority, waiting }) => ({ id, upstream, priority, json: JSON.stringify(waiting) })));
-    for (const { upstream, id, priority, waiting } of rows) this.#run(upstream, this.#queue(upstream, id, priority, waiting));
+    this.#deps.store.putOutbox(rows.map(({ id, upstream, priority, waiting }) => ({ id, upstream, priority, json: JSON.stringify(waiting) })), heard);
+    // What went up and is not known to who comes after us would go up again when the device repeats it.
+    this.#deps.whenKept(() => {
+      for (const { upstream, id, priority, waiting } of rows) this.#begin(upstream, id, priority, waiting);
+    });
   }
 
-  #isRepeated(deviceId: string, { sn, deviceId: source }: Manscdp, alarm: AlarmNotice): boolean {
-    return this.#isKnown(`${deviceId} ${sn} ${fingerprint(`${source} ${JSON.stringify(alarm)}`)}`);
+  #begin(upstream: string, id: number, priority: number, waiting: Waiting): void {
+    if (this.#closed) return;
+    if (this.#deps.upstreams.link(upstream) === undefined) return this.#deps.store.deleteOutbox([id]);
+    this.#run(upstream, this.#queue(upstream, id, priority, waiting));
   }
 
-  #isKnown(key: string): boolean {
-    if (this.#recent.has(key)) return true;
-    this.#recent.add(key);
-    if (this.#recent.size > MAX_RECENT) this.#recent.delete(this.#recent.values().next().value!);
-    return false;
+  #hear(mark: string): HeardAlarm | undefined {
+    return this.#memory.hear(mark, this.#deps.clock.wall());
   }
 
   /** The alarm names a channel, or the device for any of them (quirk 37); what a platform cannot know goes up under our own ID. */
@@ -237,3 +244,6 @@ export class Alarms implements Disposable {
     return status < 300 ? 'accepted' : 'refused';
   }
 }
+
+/** By which it is known again, from whatever address and in whatever transaction it comes. */
+const markOf = (deviceId: string, { sn, deviceId: source }: Manscdp, alarm: AlarmNotice): string => `${deviceId} ${sn} ${fingerprint(`${source} ${JSON.stringify(alarm)}`)}`;

@@ -59,7 +59,7 @@ const mirrorOf = (store: SqliteStore, server: RedisServer, term: number, onRefus
 const followerOf = (store: SqliteStore, server: RedisServer): RedisFollower => new RedisFollower({ store, place: server.place, clock, log });
 const contents = (store: SqliteStore): unknown => Object.fromEntries(TABLE_NAMES.map(table => [table, [...store.rows.all(table)].sort()]));
 /** As its owner reads it. */
-const read = (store: StateStore): unknown => [store.loadDevices(), store.loadBindings(), store.loadChannels(), store.loadMappings(), store.loadSessions(), store.loadTold('s1'), store.loadOutbox(), store.lastSerial('city'), store.getMeta('m')];
+const read = (store: StateStore): unknown => [store.loadDevices(), store.loadBindings(), store.loadChannels(), store.loadMappings(), store.loadSessions(), store.loadTold('s1'), store.loadOutbox(), store.loadHeard(), store.lastSerial('city'), store.getMeta('m')];
 const sameSoon = (what: string, from: SqliteStore, to: SqliteStore, limitMs?: number): Promise<true | undefined> => until(what, () => JSON.stringify(contents(from)) === JSON.stringify(contents(to)), limitMs);
 
 const channel = (n: number, name = `摄像机 ${n}`): ChannelStateRow => ({ deviceId: `d${n % 7}`, channelId: `3402000000131${String(n).padStart(7, '0')}`, ordinal: n, name, status: 'ON', civilCode: '340200', parentId: null, manufacturer: 'Maker', itemJson: JSON.stringify({ n, address: 'x'.repeat(300) }) });
@@ -81,6 +81,7 @@ const writes = fc.oneof(
   fc.tuple(small, fc.option(fc.maxSafeNat())).map(([n, mark]) => (store: StateStore): void => store.putTold('s1', [[`i${n}`, mark]])),
   fc.constant((store: StateStore): void => store.deleteTold('s1')),
   small.map(n => (store: StateStore): void => store.putOutbox([{ id: n, upstream: 'city', priority: 1, json: '{}' }])),
+  fc.tuple(small, fc.nat()).map(([n, at]) => (store: StateStore): void => store.putOutbox([{ id: n, upstream: 'city', priority: 1, json: '{}' }], { slot: n, mark: `d${at}`, atWallMs: at })),
   small.map(n => (store: StateStore): void => store.deleteOutbox([n])),
   small.map(n => (store: StateStore): void => store.putMeta('m', String(n))),
 );

@@ -81,12 +81,16 @@ t.test('what subscribers were told, and what nobody has accepted yet', async t =
     store.putTold('s1', [['a', 2], ['b', null], ['never', null]]);
     store.putOutbox([{ id: 2, upstream: 'city', priority: 4, json: '{}' }, { id: 1, upstream: 'city', priority: 1, json: '{"视":1}' }]);
     store.deleteOutbox([2, 99]);
+    store.putOutbox([], { slot: 3, mark: 'd1 视', atWallMs: 1.7e12 });
+    store.putOutbox([{ id: 3, upstream: 'city', priority: 2, json: '{}' }], { slot: 3, mark: 'd2', atWallMs: 1.8e12 });
+    store.deleteOutbox([3]);
   }
   using store = open(path);
   t.same([...store.loadTold('s1')].sort(), [['a', 2], ['c', 2 ** 53 - 1]]);
   t.same(store.loadTold('s2'), [['a', 7]]);
   t.same(store.loadTold('s3'), []);
   t.same(store.loadOutbox(), [{ id: 1, upstream: 'city', priority: 1, json: '{"视":1}' }]);
+  t.same(store.loadHeard(), [{ slot: 3, mark: 'd2', atWallMs: 1.8e12 }]);
   store.deleteTold('s1');
   t.same([store.loadTold('s1'), store.loadTold('s2')], [[], [['a', 7]]]);
 });

@@ -1,6 +1,7 @@
 /** What goes on when the active role moves: media over TCP, recordings, registrations, nonces, alarms; seen from the platform above and the cameras below. */
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
+import type { AlarmNotice } from '#core/gb/alarm.ts';
 import { DigestClient } from '#core/sip/digest-client.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import type { HeaderField } from '#core/sip/message.ts';
@@ -19,6 +20,9 @@ import { until } from '../rig/until.ts';
 /** The figure is 5 s (faults.md 1); this machine does much else at the same time. */
 const TCP_BACK_MS = 8000;
 const ALARM_EVERY_MS = 25;
+/** One that the camera says to both nodes. */
+const REPEATED = 'alarm repeated';
+const REPEATED_SN = 900_001;
 /** A second platform, which is SIPp. */
 const JUDGE = { address: '10.97.0.253', port: 5070 };
 const JUDGE_ID = '33020000002000000001';
@@ -42,13 +46,14 @@ async function goOn(test: Test, plays: Readonly<Record<string, Play>>, what: () 
   }
 }
 
+const alarmOf = (description: string): AlarmNotice => ({ priority: 1, method: '5', time: '2026-11-22T10:00:00', description, longitude: undefined, latitude: undefined, type: '2', eventType: undefined });
+
 /** A camera that never stops raising alarms; `stop` waits until each was answered or given up. */
 function raiseAlarms(device: CameraDevice): { stop(): Promise<readonly string[]> } {
   const sent: Promise<readonly string[]>[] = [];
   const timer = setInterval(() => {
     const description = `alarm ${sent.length}`;
-    const alarm = { priority: 1, method: '5', time: '2026-11-22T10:00:00', description, longitude: undefined, latitude: undefined, type: '2', eventType: undefined };
-    sent.push(device.sendAlarm({ alarm }).then(status => (status === 200 ? [description] : [])));
+    sent.push(device.sendAlarm({ alarm: alarmOf(description) }).then(status => (status === 200 ? [description] : [])));
   }, ALARM_EVERY_MS);
   return {
     stop: async () => {
@@ -68,7 +73,7 @@ async function allAbove(test: Test, { platform }: PairScene, acknowledged: reado
   test.same(missing(), [], `${acknowledged.length} alarms were acknowledged, and all are above`);
 }
 
-const said = (notice: { readonly element: unknown }): string => /alarm \d+/.exec(JSON.stringify(notice.element))?.[0] ?? '';
+const said = (notice: { readonly element: unknown }): string => /alarm [\w]+/.exec(JSON.stringify(notice.element))?.[0] ?? '';
 
 /** A camera that registers by hand. */
 class Stranger {
@@ -156,6 +161,7 @@ async function run(): Promise<void> {
       await until('the camera turns', () => device.controls.some(({ command }) => command === 'PTZCmd'));
       const registered = registers.length;
       const { verdict } = await judge(scene, first);
+      t.equal(await device.sendAlarm({ sn: REPEATED_SN, alarm: alarmOf(REPEATED) }), 200);
       const alarms = raiseAlarms(device);
       await until('alarms arrive', () => platform.notices.length > 20);
       await goOn(t, plays, async () => {
@@ -178,7 +184,11 @@ async function run(): Promise<void> {
       await allAbove(t, scene, acknowledged);
       t.ok(acknowledged.length > 40, `${acknowledged.length} alarms`);
       const sns = new Map(platform.notices.map(notice => [notice.sn, said(notice)]));
+      t.equal(await device.sendAlarm({ sn: REPEATED_SN, alarm: alarmOf(REPEATED) }), 200, 'who repeats what he got no answer to is answered');
+      t.equal(platform.notices.filter(notice => said(notice) === REPEATED).length, 1, 'and it does not go up again');
       t.ok(platform.notices.every(notice => sns.get(notice.sn) === said(notice)), 'one that comes twice has its SN twice, and no other has it');
+      const twice = [...Map.groupBy(platform.notices, said)].filter(([, notices]) => new Set(notices.map(({ sn }) => sn)).size > 1);
+      t.same(twice.map(([alarm]) => alarm), [], 'none was taken for two');
     });
 
     await t.test('a registration goes on where it was: the next REGISTER has the same Call-ID and a higher CSeq', async t => {

@@ -82,4 +82,6 @@ await t.test('what no platform has accepted survives a crash: nothing lost, noth
   t.equal(await nvr!.sendAlarm({ source: channel(1).id, alarm: { ...ALARM, description: 'last' } }), 200);
   await until('both', () => told(city!.notices).at(-1)?.endsWith('last') === true && told(other!.notices).at(-1)?.endsWith('last') === true);
   t.equal(other!.notices.length, heard + 1, 'and nothing again to the one that had it all');
+  t.equal(await nvr!.sendAlarm({ source: channel(2).id, sn: 900, alarm: ALARM }), 200);
+  t.equal((await counters())['alarm.repeated'], 1, 'what was accepted before the crash is known after it');
 });
