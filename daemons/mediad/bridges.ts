@@ -106,7 +106,8 @@ export class Bridges implements AsyncDisposable {
     const { bridgeId } = params;
     if (params.replaces === true) return { local: await this.#bridge(bridgeId).openReplacement(params) };
     if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
-    this.#load.admit(this.#bridges.size);
+    // What another node carried runs already: who takes it over refuses none of it.
+    if (params.localPort === undefined) this.#load.admit(this.#bridges.size);
     const bridge = new Bridge(this.#plane, params);
     this.#bridges.set(bridgeId, bridge);
     try {

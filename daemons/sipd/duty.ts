@@ -158,7 +158,7 @@ export class Duty implements AsyncDisposable {
     if (this.#promoting || this.#closed || this.#rehearsed.has(scope) || this.#rehearsed.has('session')) return;
     this.#rehearsed.add(scope);
     const { store, log, config } = this.#options;
-    this.#rehearsing = this.#rehearsing.then(() => rehearse({ config: config.current, store, log }));
+    this.#rehearsing = this.#rehearsing.then(() => rehearse({ config: config.current, store, log, isOver: () => this.#promoting || this.#active !== undefined || this.#closed }));
   }
 
   async #takeUp(term: number): Promise<void> {

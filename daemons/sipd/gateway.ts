@@ -319,11 +319,11 @@ export class Gateway {
     };
   }
 
-  /** Once: what a media process loses later is lost. */
+  /** Once, and again where that was cut short: what a media process loses later is lost. */
   async #revive(instance: string, client: MediadClient): Promise<void> {
     if (this.#revived.has(instance)) return;
-    this.#revived.add(instance);
     const { revived } = await reviveBridges({ store: this.#sessions, instance, client, log: this.#log });
+    this.#revived.add(instance);
     this.relay.onMediaRevived(instance, revived);
     this.#catchUp(revived);
   }

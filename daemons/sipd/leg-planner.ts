@@ -21,7 +21,7 @@ import { LOOPBACK } from './media-nodes.ts';
 import type { MediaPool } from './media-pool.ts';
 import { planLeg } from './relay-plan.ts';
 import type { Source } from './source.ts';
-import type { LegPlan } from './leg-plan.ts';
+import type { History, LegPlan } from './leg-plan.ts';
 import type { SourceLeg } from './source-leg.ts';
 import type { SsrcLeases } from './ssrc-leases.ts';
 
@@ -43,6 +43,8 @@ export interface LegPlannerDeps {
   config(): GatewayConfig;
   reach(deviceId: string): DeviceReach | null;
   waysTo(channel: ChannelRef): readonly ChannelRef[];
+  /** Of a recording whose connection was lost with a node; null: nothing. */
+  restOf(source: Source): History | null;
 }
 
 export class LegPlanner {
@@ -60,9 +62,8 @@ export class LegPlanner {
   plan(source: Source, because: NextLegReason): LegPlan | null {
     const { clock, config, ssrcs, random, log, counters } = this.#deps;
     const { channel, streamNumber, key } = source.plan;
-    const { history } = source.plan;
-    // A recording is where it is, and nobody knows how much of it was sent.
-    if (history !== undefined && because !== 'start') return null;
+    const history = source.plan.history === undefined ? undefined : this.#history(source, source.plan.history, because);
+    if (history === null) return null;
     const ways = key.endsWith(ALONE) || history !== undefined ? [channel] : this.#deps.waysTo(channel);
     const choice = source.choice.next(because, ways.map(way => this.candidate(way, source.plan.path)), clock.now());
     if (choice === null && because === 'lossy') this.#tcpFailed(source);
@@ -80,6 +81,12 @@ export class LegPlanner {
       log.info({ bridgeId: source.bridgeId, because, deviceId: choice.deviceId, channelId: choice.channelId, transport: choice.transport }, 'source.next-leg');
     }
     return planLeg(device, choice, { legId, ssrc, localAddress, streamNumber, history }, config(), because === 'cut');
+  }
+
+  /** A recording is where it is, and nowhere else. */
+  #history(source: Source, asked: History, because: NextLegReason): History | null {
+    if (because === 'cut') return this.#deps.restOf(source);
+    return because === 'start' ? asked : null;
   }
 
   candidate(way: ChannelRef, path: InvitePath): SourceCandidate {

@@ -313,13 +313,19 @@ export class MediaPool implements AsyncDisposable {
     });
   }
 
+  #endGrace(instance: Instance): void {
+    instance.grace?.[Symbol.dispose]();
+    instance.grace = undefined;
+  }
+
   /** What it lost is told; what nobody here knows is closed: its session ended while we were away. */
   async #onUp(instance: Instance, client: RpcClient<MediadRequests>): Promise<void> {
     instance.suspectUntil = ms(0);
+    // It is there: however long it takes to open what the other node had, nothing of that is lost meanwhile. One that goes away gets its time anew.
+    if (this.revival !== undefined) this.#endGrace(instance);
     await (instance.reviving = this.revival?.(instance.name, client));
     const { bridges } = await client.call('listBridges', {});
-    instance.grace?.[Symbol.dispose]();
-    instance.grace = undefined;
+    this.#endGrace(instance);
     instance.attached = true;
     this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));

@@ -3,6 +3,7 @@
  * for itself, can be steered, and ends.
  *
  *   INFO of the platform -> steer -> INFO to the recorder -> its answer -> 200 with the platform's CSeq
+ *   its connection dies with a node -> core/gb/playback-resume -> INVITE for the rest
  *   MediaStatus of the recorder, its BYE, silence at the end -> core/gb/playback-session -> MediaStatus to the platform -> BYE
  */
 import type { MediadEvent } from '#contracts/mediad.ts';
@@ -11,6 +12,7 @@ import type { Manscdp } from '#core/gb/manscdp.ts';
 import { textOf } from '#core/gb/xml.ts';
 import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
 import { MANSRTSP_TYPE, type MansrtspRequest, formatMansrtspRequest, formatMansrtspResponse, parseMansrtsp } from '#core/gb/mansrtsp.ts';
+import { type StoredPlayback, restOf, shiftedRange, wentOn } from '#core/gb/playback-resume.ts';
 import { type PlaybackOutput, type PlaybackPosition, PlaybackSession } from '#core/gb/playback-session.ts';
 import { assertNever } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
@@ -20,6 +22,7 @@ import type { Log } from '#kit/log.ts';
 import type { IncomingRequest, Outcome } from '#kit/sip-endpoint.ts';
 import type { Counters } from '#kit/counters.ts';
 import type { DeviceReach } from './devices.ts';
+import type { History } from './leg-plan.ts';
 import type { Source } from './source.ts';
 import type { Viewer } from './viewer.ts';
 
@@ -62,12 +65,12 @@ export class Recordings implements Disposable {
   }
 
   /** A source with a history plan got its one viewer. */
-  began(source: Source, viewer: Viewer, options: { readonly silenceMs: number; readonly maxPauseMs: number }, from?: PlaybackPosition): void {
+  began(source: Source, viewer: Viewer, options: { readonly silenceMs: number; readonly maxPauseMs: number }, from?: StoredPlayback): void {
     const { history } = source.plan;
     if (history === undefined) return;
     const { startS, stopS, downloadSpeed } = history;
     const now = this.#deps.clock.now();
-    const session = new PlaybackSession({ durationS: stopS - startS, speed: downloadSpeed ?? 1, ...options }, now, from);
+    const session = new PlaybackSession({ durationS: stopS - startS, speed: downloadSpeed ?? 1, ...options }, now, from && wentOn(from, history, this.#deps.clock.wall()));
     const { bridgeId } = source;
     const alarm = new Alarm(this.#deps.clock, () => this.#run(bridgeId, session.tick(this.#deps.clock.now())));
     this.#byBridge.set(bridgeId, { source, viewer, session, alarm, cseq: 0, sn: 0, pending: 0 });
@@ -77,6 +80,43 @@ export class Recordings implements Disposable {
 
   position(bridgeId: string): PlaybackPosition | undefined {
     return this.#byBridge.get(bridgeId)?.session.position(this.#deps.clock.now());
+  }
+
+  /** Worth a row on disk. */
+  stored(bridgeId: string): StoredPlayback | undefined {
+    const position = this.position(bridgeId);
+    return position && { ...position, atWallMs: this.#deps.clock.wall() };
+  }
+
+  /** What its recorder is asked for after a takeover; null: nothing. */
+  rest({ bridgeId, plan: { history } }: Source): History | null {
+    const position = this.position(bridgeId);
+    return history === undefined || position === undefined ? null : restOf(history, position);
+  }
+
+  /** Its recorder was asked for the rest, and plays it: as fast as before, or not now. */
+  flowsAgain(source: Source): void {
+    const recording = this.#byBridge.get(source.bridgeId);
+    if (recording === undefined) return;
+    const { session } = recording;
+    const { state, scale } = session.position(this.#deps.clock.now());
+    session.resumed(beginOf(source), this.#deps.clock.now());
+    this.#deps.counters.add('recording.resumed');
+    this.#run(source.bridgeId, []);
+    if (state === 'paused') this.#tell(recording, { method: 'PAUSE' });
+    else if (scale !== 1) this.#tell(recording, { method: 'PLAY', scale });
+  }
+
+  #tell(recording: Recording, request: Partial<MansrtspRequest> & Pick<MansrtspRequest, 'method'>): void {
+    void this.#inform(recording, { kind: 'request', cseq: 0, range: undefined, scale: undefined, ...request });
+  }
+
+  /** Undefined: no answer in time. */
+  async #inform(recording: Recording, request: MansrtspRequest): Promise<Outcome | undefined> {
+    const { leg } = recording.source;
+    const style = this.#deps.reach(leg?.plan.deviceId ?? '')?.config.mansrtsp;
+    const body = formatMansrtspRequest({ ...request, cseq: (recording.cseq += 1) }, style);
+    return await this.#within(leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
   }
 
   /** True: this silence is meant, or was the end. */
@@ -135,10 +175,11 @@ export class Recordings implements Disposable {
     const { value: request } = asked;
     const device = this.#deps.reach(recording.source.leg?.plan.deviceId ?? '');
     if (device?.config.steering === false) return this.#unsupported(incoming, request);
+    const range = request.range && shiftedRange(request.range, beginOf(recording.source));
+    if (request.range !== undefined && range === undefined) return this.#before(incoming, request);
     counters.add(`recording.steer.${request.method}`);
     recording.pending += 1;
-    const body = formatMansrtspRequest({ ...request, cseq: (recording.cseq += 1) }, device?.config.mansrtsp);
-    const outcome = await this.#within(recording.source.leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
+    const outcome = await this.#inform(recording, { ...request, range });
     recording.pending -= 1;
     this.#answer(recording, incoming, request, outcome);
   }
@@ -158,6 +199,12 @@ export class Recordings implements Disposable {
   #unsupported(incoming: IncomingRequest, { cseq }: MansrtspRequest): void {
     this.#deps.counters.add('recording.steer-refused.unsupported');
     incoming.respond(501, answerParts(formatMansrtspResponse({ status: 501, reason: 'Not Implemented', cseq, range: undefined, scale: undefined })));
+  }
+
+  /** After a takeover its recorder was asked for the rest, and has nothing of what was before (RFC 2326 11.3.8). */
+  #before(incoming: IncomingRequest, { cseq }: MansrtspRequest): void {
+    this.#deps.counters.add('recording.steer-refused.before-begin');
+    incoming.respond(200, answerParts(formatMansrtspResponse({ status: 457, reason: 'Invalid Range', cseq, range: undefined, scale: undefined })));
   }
 
   async #within(answer: Promise<Outcome> | undefined): Promise<Outcome | undefined> {
@@ -183,7 +230,8 @@ export class Recordings implements Disposable {
     log.info({ channelId, method: request.method, scale: request.scale ?? null, from: request.range?.from ?? null, status, rtsp: answer?.status ?? null }, 'recording.steered');
     if (!taken) counters.add('recording.steer-rejected');
     if (taken) recording.session.steered({ ...request, scale: answer?.scale ?? request.scale }, clock.now());
-    const parts = answer ?? { status: taken ? 200 : 400, reason: taken ? 'OK' : 'Bad Request', range: undefined, scale: undefined };
+    const range = answer?.range && shiftedRange(answer.range, -beginOf(recording.source));
+    const parts = answer !== undefined ? { ...answer, range } : { status: taken ? 200 : 400, reason: taken ? 'OK' : 'Bad Request', range: undefined, scale: undefined };
     incoming.respond(statusAbove(status), status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
     if (taken) recording.source.changed();
     this.#run(recording.source.bridgeId, []);
@@ -213,6 +261,9 @@ export class Recordings implements Disposable {
     }
   }
 }
+
+/** Where what its recorder was asked for begins, in seconds of what the platform asked for. */
+const beginOf = ({ leg, plan: { history } }: Source): number => (leg?.plan.history?.startS ?? 0) - (history?.startS ?? 0);
 
 const answerParts = (body: string): { contentType: string; body: Uint8Array } => ({ contentType: MANSRTSP_TYPE, body: fromByteString(body) });
 

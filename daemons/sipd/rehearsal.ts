@@ -30,15 +30,17 @@ export interface RehearsalDeps {
   readonly config: GatewayConfig;
   readonly store: SqliteStore;
   readonly log: Log;
+  /** It is serious now: no time for more. */
+  readonly isOver: () => boolean;
 }
 
 /** Settles when it is over, whatever came of it. */
-export async function rehearse({ config, store, log }: RehearsalDeps): Promise<void> {
+export async function rehearse({ config, store, log, isOver }: RehearsalDeps): Promise<void> {
   const quiet = log.child({ rehearsal: true });
   quiet.level = 'silent';
   try {
-    for (let round = 0; round < ROUNDS; round++) await rehearseSignalling(alone(config), store, quiet);
-    await rehearseMedia(mediadSocket(config.rpc.directory, '1'));
+    for (let round = 0; round < ROUNDS && !isOver(); round++) await rehearseSignalling(alone(config), store, quiet);
+    if (!isOver()) await rehearseMedia(mediadSocket(config.rpc.directory, '1'));
     log.info('rehearsal.done');
   } catch (error) {
     log.info({ why: (error as Error).message }, 'rehearsal.broken-off');

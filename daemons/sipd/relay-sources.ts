@@ -89,7 +89,7 @@ export class RelaySources implements Disposable {
 
   constructor(deps: RelaySourcesDeps) {
     this.#deps = deps;
-    this.#planner = new LegPlanner(deps);
+    this.#planner = new LegPlanner({ ...deps, restOf: source => deps.recordings.rest(source) });
   }
 
   get all(): readonly Source[] {
@@ -202,6 +202,7 @@ export class RelaySources implements Disposable {
       legFlows: (source, leg, before) => {
         this.#planner.flows(source, leg, before);
         if (source.plan.history === undefined) this.#deps.pictureFlows(leg.plan);
+        else if (before !== undefined) recordings.flowsAgain(source);
       },
       legEnded: (source, leg) => {
         if (source.plan.history === undefined && leg.history.cameraAnswered && leg.history.failure?.code === 'MEDIA_SILENT') this.#deps.pictureLost(leg.plan);
@@ -211,7 +212,7 @@ export class RelaySources implements Disposable {
         this.#planner.ended(source, leg);
       },
       message: (source, incoming) => this.#message(source, incoming),
-      playbackOf: source => recordings.position(source.bridgeId),
+      playbackOf: source => recordings.stored(source.bridgeId),
       closing: leg => attempts.closing(leg),
       closed: (source, failure) => this.#closed(source, failure),
     };

@@ -12,7 +12,7 @@ import { renditionFor } from '#core/config/transcode-schema.ts';
 import { type OwnTraces, judgePath } from '#core/gb/invite-path.ts';
 import { isVoiceOutput } from '#core/gb/device-id.ts';
 import { isPlatformId } from '#core/gb/origin.ts';
-import type { PlaybackPosition } from '#core/gb/playback-session.ts';
+import type { StoredPlayback } from '#core/gb/playback-resume.ts';
 import { sameIp } from '#core/ip.ts';
 import { GatewayError, PEER_WORDS, SIP_STATUS } from '#core/result.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
@@ -293,7 +293,18 @@ export class Relay implements AsyncDisposable {
       if (address !== '' || pushes.length > 0) this.#holders.keepForClaims(source);
       else if (source.viewers.length === 0) source.feed({ type: 'abort', failure: { code: 'MEDIA_UNAVAILABLE', why: 'nobody watched when the gateway came back' } });
     }
+    for (const [bridgeId, left] of viewers) if (this.#sources.of(bridgeId) === undefined) for (const each of left) this.#endLeft(each);
     if (resumed > 0) log.info({ resumed }, 'relay.restored');
+  }
+
+  /** Of a source that nobody knows any more: its upstream waits for pictures that will not come. */
+  #endLeft({ plan: { sinkId, mappedId, upstream }, dialog: state }: StoredViewer): void {
+    const { endpoint, store, log } = this.#deps;
+    const dialog = this.#orDropped(sinkId, () => endpoint.restoreDialog(state));
+    if (dialog === undefined) return;
+    store.deleteViewer(sinkId);
+    log.error({ upstream, mappedId, why: 'its source is not known any more' }, 'session.closed');
+    void dialog.request('BYE').then(() => dialog.close());
   }
 
   #orDropped<T>(sessionId: string, restore: () => T): T | undefined {
@@ -306,7 +317,7 @@ export class Relay implements AsyncDisposable {
     }
   }
 
-  #restoreViewers(source: Source, viewers: readonly StoredViewer[], playback: PlaybackPosition | undefined, takesOver: boolean): number {
+  #restoreViewers(source: Source, viewers: readonly StoredViewer[], playback: StoredPlayback | undefined, takesOver: boolean): number {
     const { endpoint, clock, config } = this.#deps;
     let count = 0;
     for (const stored of viewers) {

@@ -2,9 +2,10 @@
  * The bridges of a dead node anew, on the addresses that have come to another one, with the ports, SSRCs and peers that they had; and
  * likewise those that go home with their address. UDP legs go on as if nothing had been, and nobody is asked anything; their numbers go
  * on behind a gap that a receiver takes for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera
- * is asked anew (leg-cut of core/gb/source-session), a sink connects or listens again, and its upstream is asked to do the same
+ * is asked anew (leg-cut of core/gb/source-session), a recorder for the rest (core/gb/playback-resume), a sink connects or listens again, and its upstream is asked to do the same
  * (core/gb/sink-return).
  */
+import { mayResume } from '#core/gb/playback-resume.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
 import type { MediadClient, Revived } from './moved.ts';
@@ -42,8 +43,7 @@ async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[],
   const leg = source.legs.find(({ plan }) => plan.legId === source.runningLegId);
   if (leg?.media === undefined) return undefined;
   const cut = leg.plan.transport !== 'udp';
-  // Nobody knows how much of a recording was sent.
-  if (cut && source.plan.history !== undefined) return undefined;
+  if (cut && source.plan.history !== undefined && !mayResume(source.plan.history, source.playback)) return undefined;
   try {
     await openSource(bridgeId, leg, client);
     const sinks = await Promise.all(viewers.map(viewer => openSink(viewer, marks[viewer.plan.sinkId], client, log)));

@@ -11,7 +11,7 @@ import { assertNever } from '#core/result.ts';
 import type { GbSdp } from '#core/sdp/gb-sdp.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { PlaybackPosition } from '#core/gb/playback-session.ts';
+import { type StoredPlayback, mayResume } from '#core/gb/playback-resume.ts';
 import type { Dialog, DialogState, IncomingRequest, OutgoingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import { InletFeeders } from './inlet-feeders.ts';
@@ -55,7 +55,7 @@ export interface SourceWorld {
   /** A MESSAGE of the camera inside its dialog. */
   message(source: Source, incoming: IncomingRequest): void;
   /** Where its recording stands. */
-  playbackOf(source: Source): PlaybackPosition | undefined;
+  playbackOf(source: Source): StoredPlayback | undefined;
   /** Before the part of a bridge that never flowed is closed: the last look at it. */
   closing(leg: SourceLeg): Promise<void>;
   closed(source: Source, failure: SourceFailure | null): void;
@@ -68,7 +68,7 @@ export interface StoredSource {
   readonly runningLegId: string | null;
   readonly legs: readonly StoredLeg[];
   /** Of a recording. */
-  readonly playback?: PlaybackPosition | undefined;
+  readonly playback?: StoredPlayback | undefined;
 }
 
 export class Source implements Disposable {
@@ -110,7 +110,7 @@ export class Source implements Disposable {
     const { plan, instance, runningLegId, legs } = stored;
     const now = world.clock.now();
     const nextId = legs.find(leg => leg.plan.legId !== runningLegId)?.plan.legId;
-    const mayBeCut = takesOver && plan.history === undefined && legs.some(leg => leg.plan.legId === runningLegId && leg.plan.transport !== 'udp' && leg.media !== undefined);
+    const mayBeCut = takesOver && (plan.history === undefined || mayResume(plan.history, stored.playback)) && legs.some(leg => leg.plan.legId === runningLegId && leg.plan.transport !== 'udp' && leg.media !== undefined);
     const source = new Source(plan, instance, false, world, SourceSession.restored(plan.timing, runningLegId ?? undefined, nextId, now, mayBeCut));
     source.#bridge.wasOpen(legs.map(({ local }) => local.address), takesOver ? source.#known.promise : undefined);
     source.#firstPacket.resolve();

@@ -6,6 +6,7 @@ import { DigestClient } from '#core/sip/digest-client.ts';
 import { nameAddr } from '#core/sip/headers.ts';
 import type { HeaderField } from '#core/sip/message.ts';
 import { formatUri, sipUri } from '#core/sip/uri.ts';
+import { systemClock as clock } from '#kit/clock.ts';
 import { systemHashes } from '#kit/hashes.ts';
 import { type Outcome, type SipEndpoint, openSipEndpoint } from '#kit/sip-endpoint.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
@@ -28,6 +29,7 @@ const JUDGE = { address: '10.97.0.253', port: 5070 };
 const JUDGE_ID = '33020000002000000001';
 const JUDGE_LOCAL_ID = '33020000002000000099';
 const JUDGE_PASSWORD = 'judge-secret';
+const RECORDED = { startS: 1_772_000_000, stopS: 1_772_003_600 };
 const STRANGER_ID = '34020000001320000777';
 /** Right, and stop (A.3). */
 const PTZ_RIGHT = '<PTZCmd>A50F0101200000D6</PTZCmd>';
@@ -113,7 +115,9 @@ async function openPlays({ platform, ids }: PairScene): Promise<Record<string, P
     'camera that connects, to a platform that connects': await platform.play(passive[1]!, { transport: 'tcp-active' }),
     'camera that listens, to udp': await platform.play(active[0]!, { transport: 'udp' }),
     'camera that listens, to a platform that listens': await platform.play(active[1]!, { transport: 'tcp-passive' }),
-    'recording': await platform.play(udp[5]!, { transport: 'udp', history: { startS: 1_772_000_000, stopS: 1_772_003_600 } }),
+    'recording': await platform.play(udp[5]!, { transport: 'udp', history: RECORDED }),
+    'recording of a camera that connects, to udp': await platform.play(passive[2]!, { transport: 'udp', history: RECORDED }),
+    'recording of a camera that listens, to a platform that listens': await platform.play(active[2]!, { transport: 'tcp-passive', history: RECORDED }),
   };
 }
 
@@ -149,6 +153,8 @@ async function run(): Promise<void> {
     await lab.ready();
     const first = await lab.active();
     const plays = await openPlays(scene);
+    const download = await platform.play(ids[9]!, { transport: 'udp', history: { ...RECORDED, downloadSpeed: 4 } });
+    const recordedFrom = clock.now();
     const refusing = await platform.play(ids[4]!, { transport: 'tcp-passive', mischief: ['one-connection', 'refuses-reinvite'] });
     await Promise.all(Object.values(plays).map(play => play.waitFrames(10)));
     await using endpoint = await openSipEndpoint({ ...quietAmbience(), userAgent: 'stranger', isTrusted: () => true, listen: [{ transport: 'udp', address: WORLD, port: 0 }] });
@@ -175,10 +181,19 @@ async function run(): Promise<void> {
       t.match(plays['udp to a platform that listens']!.report, { reinvites: 0, connections: 2 }, 'who still listens is not asked');
       t.match(plays['udp to a platform that listens once']!.report, { reinvites: 1, connections: 2 });
       await until('no camera sends to nobody', () => scene.cameras.flatMap(({ sessions }) => sessions).length === Object.keys(plays).length, 20_000);
+      const [again] = scene.cameras[1]!.sessions.filter(({ time }) => time?.stopS === RECORDED.stopS);
+      const playedS = (clock.now() - recordedFrom) / 1000;
+      t.ok(again!.time!.startS > RECORDED.startS && again!.time!.startS - RECORDED.startS < playedS, `a recorder is asked for what is left: from ${again!.time!.startS - RECORDED.startS} s on, after ${Math.round(playedS)} s`);
+      t.equal(await download.waitEnded(), 'BYE of the sender', 'of a download over TCP nobody knows how much is there');
+      t.same(download.messages, [], 'and it is not said to be complete');
       t.equal(statusOf(await stranger.register(stranger.answer(challenged))), 200, 'the nonce of the dead node is good');
       t.ok(device.controls.some(({ value }) => value === PTZ_STOP), 'what turned is stopped');
       t.equal((await plays['recording']!.steer({ method: 'PAUSE' })).status, 200, 'a recording obeys the new node');
       t.equal((await plays['recording']!.steer({ method: 'PLAY' })).status, 200);
+      const resumed = plays['recording of a camera that connects, to udp']!;
+      t.equal((await resumed.steer({ method: 'PLAY', range: { from: 600, to: undefined } })).status, 200);
+      t.match(again!.steered.at(-1), `npt=${600 - (again!.time!.startS - RECORDED.startS)}`, 'in the time of what it was asked for');
+      t.match(await resumed.steer({ method: 'PLAY', range: { from: 0, to: undefined } }), { answer: { status: 457 } }, 'it was not asked for that');
       t.same(registers.slice(registered), [], 'nothing was registered anew');
       const acknowledged = await alarms.stop();
       await allAbove(t, scene, acknowledged);

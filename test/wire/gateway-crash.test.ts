@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import t from 'tap';
 import { assertReleased, openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
@@ -64,6 +66,26 @@ await t.test('a media process that hangs holds up nobody, and keeps its sessions
   t.equal((await rig.rpc.call('listSessions', {})).length, 1);
   await play.stop();
   await assertReleased(rig);
+});
+
+await t.test('a session whose source is not known any more does not leave its upstream waiting', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 1 }] });
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' });
+  await play.waitFrames(5);
+  rig.gateway.sipd.halt();
+  const rows = (run: (database: Database.Database) => unknown): unknown => {
+    const database = new Database(join(rig.gateway.directory, 'state/sipd.sqlite3'));
+    try {
+      return run(database);
+    } finally {
+      database.close();
+    }
+  };
+  rows(database => database.prepare("DELETE FROM sessions WHERE kind = 'source'").run());
+  await rig.gateway.sipd.again();
+  await rig.reconnect();
+  t.match(await play.waitEnded(), /BYE/);
+  t.same(rows(database => database.prepare("SELECT * FROM sessions WHERE kind = 'viewer'").all()), []);
 });
 
 await t.test('a session of a media process that is no longer configured is ended, and the daemon starts', async t => {

@@ -215,3 +215,49 @@ t.test('who stays away loses what it has: alone after a second, in a pair later,
     t.same(gone, limits);
   }
 });
+
+t.test('what is opened anew after a takeover may take longer than one that is away is waited for; where it is cut short it is begun again', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'vl-pool-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const clock = new ManualClock();
+  const lost: string[] = [];
+  const attached: string[] = [];
+  const nodes = new MediaNodes(configOf(directory, false));
+  const move = (): Promise<never> => Promise.reject(new GatewayError('MEDIA_UNAVAILABLE'));
+  await using pool = new MediaPool({ nodes, clock, log, onEvent: () => undefined, onLost: ids => void lost.push(...ids), onAttached: name => void attached.push(name), onMoved: () => undefined, move, onGone: () => undefined });
+  const opening: { readonly done: PromiseWithResolvers<void> }[] = [];
+  const mediad = new FakeMediad(join(directory, 'mediad-1.sock'));
+  pool.revival = async (_instance, client) => {
+    const done = Promise.withResolvers<void>();
+    opening.push({ done });
+    await done.promise;
+    await client.call('openSource', { ...paramsOf(pool, '1', 'b1'), localAddress: '127.0.0.1' });
+  };
+  pool.adopt('1', 'b1');
+  // Nobody is there yet: its time begins to run.
+  await pool.start();
+  await mediad.start();
+  const steps = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      clock.advance(100);
+      await new Promise(resolve => setImmediate(resolve));
+    }
+  };
+  await until('it is there', async () => {
+    await steps(1);
+    return opening.length === 1;
+  });
+  await steps(50);
+  t.same(lost, [], 'five times as long as its time is');
+  await mediad.stop();
+  opening[0]!.done.resolve();
+  await mediad.start();
+  await until('it is begun again', async () => {
+    await steps(1);
+    return opening.length === 2 || lost.length > 0;
+  });
+  opening[1]?.done.resolve();
+  await until('it stands', () => attached.length === 1);
+  t.same([lost, [...mediad.bridges.keys()]], [[], ['b1']]);
+  await mediad.stop();
+});

@@ -95,6 +95,13 @@ export class PlaybackSession {
     if (range !== undefined && range.from !== 'now') this.#positionS = range.from;
   }
 
+  /** Its recorder plays again, after it was asked once more, from here on. */
+  resumed(positionS: number, now: Ms): void {
+    if (this.#state !== 'playing') return;
+    this.#positionS = positionS;
+    this.#at = this.#steeredAt = now;
+  }
+
   /** mediad saw nothing for `silentMs`. */
   silent(silentMs: number, now: Ms): PlaybackOutput[] {
     if (this.#state !== 'playing') return [];

@@ -94,6 +94,11 @@ export class CameraSession implements Paced {
     return this.#stream?.sent ?? [];
   }
 
+  /** t= of the offer: unix seconds, 0 and 0 live. */
+  get time(): GbSdp['time'] | undefined {
+    return this.#offer?.time;
+  }
+
   /** When the first picture was due, on the clock of the ambience. */
   get startedAt(): number {
     return this.#startedAt;
