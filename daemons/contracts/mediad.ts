@@ -236,6 +236,8 @@ export interface OpenInletParams {
   /** Source is reported silent after this long without a unit. */
   readonly silenceMs: number;
   readonly label: string;
+  /** It was open on another node: the bridge stands at once, and waits for who feeds it until that counts as silence. */
+  readonly reopened?: boolean | undefined;
 }
 
 /** An inlet that somebody publishes to this instance now, or that answers when it is asked. */
@@ -301,7 +303,7 @@ export interface MediadRequests {
   connectSource(params: ConnectSourceParams): null;
   /** Closes one source leg; the bridge and its sinks stay. Twice is once. */
   closeSource(params: { readonly bridgeId: string; readonly legId: string }): null;
-  /** PEER_UNKNOWN: no such inlet; PEER_OFFLINE: nobody publishes it here. Events are those of every source. */
+  /** PEER_UNKNOWN: no such inlet; PEER_OFFLINE: nobody publishes it here (unless it is reopened). Events are those of every source. */
   openInlet(params: OpenInletParams): null;
   /** Those that can be opened now. Instance 1 alone asks the ones that are pulled; any instance may pull them. */
   listInlets(params: Record<string, never>): readonly InletRow[];

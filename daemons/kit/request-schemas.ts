@@ -35,7 +35,7 @@ export const mediadRequestSchemas: RpcSchemas<MediadRequests> = {
   openSource: z.strictObject({ bridgeId: id, legId: id.optional(), replaces: z.boolean().optional(), transport, localAddress: address, localPort: localPort.optional(), ssrc, peer, silenceMs: durationMs, label }),
   connectSource: z.strictObject({ bridgeId: id, legId: id.optional(), remote: endpoint, ssrc, ssrcPolicy: z.enum(['exact', 'adopt']), payloadType, nack: z.boolean().optional(), format: format.optional(), formatParameters: z.string().max(4096).optional() }),
   closeSource: z.strictObject({ bridgeId: id, legId: id }),
-  openInlet: z.strictObject({ bridgeId: id, inletId: id, streamNumber: z.int().min(0).max(99), silenceMs: durationMs, label }),
+  openInlet: z.strictObject({ bridgeId: id, inletId: id, streamNumber: z.int().min(0).max(99), silenceMs: durationMs, label, reopened: z.boolean().optional() }),
   listInlets: nothing,
   listPushes: nothing,
   openSink: z.strictObject({ bridgeId: id, sinkId: id, transport, localAddress: address, localPort: localPort.optional(), formerPort: localPort.optional(), firstSequence: z.int().min(0).max(0xffff).optional(), remote: endpoint, ssrc, payloadType, format: format.optional(), rendition: rendition.optional(), peer, pictures: z.enum(['whole', 'as-received']).optional(), nack: z.boolean().optional(), priority: z.int().min(0).max(255).optional(), connectTimeoutMs: durationMs, label }),

@@ -122,7 +122,7 @@ export class Bridges implements AsyncDisposable {
   openUnitBridge(options: UnitSourceOptions): UnitSource {
     const { bridgeId, label, transport } = options;
     if (this.#bridges.has(bridgeId)) throw new GatewayError('BAD_REQUEST', { bridgeId, why: 'bridge exists' });
-    this.#load.admit(this.#bridges.size);
+    if (options.reopened !== true) this.#load.admit(this.#bridges.size);
     const bridge = new Bridge(this.#plane, { bridgeId, label, transport, localAddress: options.local?.address ?? '127.0.0.1', ssrc: 0, peer: { allowed: [], latch: 'strict' }, silenceMs: options.silenceMs });
     this.#bridges.set(bridgeId, bridge);
     return bridge.openFeed(options);

@@ -4,6 +4,8 @@
  *
  *   absent ──publish with the right key──► online ──publisher goes, or is silent──► absent
  *                                            └──a newer publisher with the key (the old one may hang)──► online
+ *
+ * A bridge that was open on another node waits here for its publisher, who has to connect anew.
  */
 import type { Endpoint, InletRow, OpenInletParams } from '#contracts/mediad.ts';
 import { FlvTagDemuxer } from '#core/flv/demux.ts';
@@ -96,6 +98,8 @@ export class PublishedInlet {
 export class RtmpInlets {
   readonly #options: RtmpInletsOptions;
   readonly #online = new Map<string, PublishedInlet>();
+  /** Of inlets that nobody publishes yet. */
+  readonly #awaiting = new Map<string, Set<UnitSource>>();
 
   constructor(options: RtmpInletsOptions) {
     this.#options = options;
@@ -108,6 +112,8 @@ export class RtmpInlets {
     if (before !== undefined) this.#end(before, 'published anew');
     before?.publisher.replaced();
     this.#online.set(inletId, inlet);
+    for (const source of this.#awaiting.get(inletId) ?? []) inlet.join(source);
+    this.#awaiting.delete(inletId);
     this.#options.onOnline(inletId, publisher.remote);
     return inlet;
   }
@@ -117,19 +123,29 @@ export class RtmpInlets {
   }
 
   /** RPC openInlet for an inlet of kind `rtmp`. */
-  open({ bridgeId, inletId, silenceMs, label }: OpenInletParams): null {
+  open({ bridgeId, inletId, silenceMs, label, reopened = false }: OpenInletParams): null {
     const inlet = this.#online.get(inletId);
-    if (inlet === undefined) throw new GatewayError('PEER_OFFLINE', { inletId, why: 'nobody publishes it to this instance' });
+    if (inlet === undefined && !reopened) throw new GatewayError('PEER_OFFLINE', { inletId, why: 'nobody publishes it to this instance' });
     const source: UnitSource = this.#options.openUnitBridge({
       bridgeId,
       label,
       transport: 'tcp-passive',
-      remote: inlet.publisher.remote,
+      remote: inlet?.publisher.remote ?? null,
       silenceMs,
-      onClosed: () => inlet.leave(source),
+      reopened,
+      onClosed: () => this.#leave(inletId, source),
     });
-    inlet.join(source);
+    if (inlet !== undefined) inlet.join(source);
+    else this.#awaiting.set(inletId, (this.#awaiting.get(inletId) ?? new Set()).add(source));
     return null;
+  }
+
+  /** Whoever it is fed by, or nobody yet. */
+  #leave(inletId: string, source: UnitSource): void {
+    this.#online.get(inletId)?.leave(source);
+    const awaiting = this.#awaiting.get(inletId);
+    awaiting?.delete(source);
+    if (awaiting?.size === 0) this.#awaiting.delete(inletId);
   }
 
   rows(): readonly InletRow[] {

@@ -2,7 +2,7 @@
  * Pulls one RTSP stream into a bridge for as long as that is open, and comes back when the connection is lost.
  *
  *   connecting ──playing──► playing ──lost──► waiting (doubles up to a limit) ──► connecting
- *       │ the first one fails: told to who opened it ──► ended
+ *       │ the first one fails: told to who opened it ──► ended; one that was open on another node is tried again
  *   any ── the bridge is closed ──► ended
  */
 import type { InletConfig } from '#core/config/schema.ts';
@@ -60,7 +60,7 @@ export class RtspPull {
   #retry: Disposable | undefined;
   #waitMs = FIRST_WAIT_MS;
   #playingSince: number | undefined;
-  #everPlayed = false;
+  #everPlayed: boolean;
   #stopped = false;
 
   private constructor(inlet: InletConfig, params: OpenInletParams, world: PullWorld) {
@@ -68,14 +68,16 @@ export class RtspPull {
     this.#world = world;
     this.#target = rtspTarget(inlet, params.streamNumber);
     const { address, port } = this.#target;
-    const { bridgeId, silenceMs, label } = params;
-    this.#source = world.openUnitBridge({ bridgeId, label, transport: inlet.transport === 'udp' ? 'udp' : 'tcp-active', remote: { address, port }, silenceMs, onClosed: () => this.#stop() });
+    const { bridgeId, silenceMs, label, reopened = false } = params;
+    this.#everPlayed = reopened;
+    this.#source = world.openUnitBridge({ bridgeId, label, reopened, transport: inlet.transport === 'udp' ? 'udp' : 'tcp-active', remote: { address, port }, silenceMs, onClosed: () => this.#stop() });
   }
 
   /** Settles when it plays; rejects when it cannot, and then there is no bridge. */
   static async open(inlet: InletConfig, params: OpenInletParams, world: PullWorld): Promise<null> {
     const pull = new RtspPull(inlet, params, world);
     pull.#connect();
+    if (params.reopened === true) pull.#first.resolve();
     try {
       await pull.#first.promise;
       return null;

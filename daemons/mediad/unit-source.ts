@@ -36,6 +36,8 @@ export interface UnitSourceOptions {
   readonly remote: Endpoint | null;
   /** Source is reported silent after this long without a unit, counted from the opening. */
   readonly silenceMs: number;
+  /** It ran on another node until now: it is not refused. */
+  readonly reopened?: boolean | undefined;
   /** What the source says it will send, where it says so: joiners wait for tracks that are promised, a moment. */
   readonly promised?: Promised;
   /** Somebody waits for a key frame: ask the peer if that can be done. At most once a second. */

@@ -308,7 +308,7 @@ export class MediaPool implements AsyncDisposable {
     if (instance.grace !== undefined) return;
     const graceMs = !nodes.areTwo ? GRACE_MS : instance.isHere ? PAIR_GRACE_MS : FAR_GRACE_MS;
     instance.grace = clock.schedule(addMs(clock.now(), graceMs), () => {
-      this.#lose(instance, new Set());
+      this.#lose(instance, [...instance.bridges.keys()]);
       this.#options.onGone(instance.name);
     });
   }
@@ -324,10 +324,13 @@ export class MediaPool implements AsyncDisposable {
     // It is there: however long it takes to open what the other node had, nothing of that is lost meanwhile. One that goes away gets its time anew.
     if (this.revival !== undefined) this.#endGrace(instance);
     await (instance.reviving = this.revival?.(instance.name, client));
+    // What is opened while it answers may be in the answer or not.
+    const before = [...instance.bridges.keys()];
     const { bridges } = await client.call('listBridges', {});
     this.#endGrace(instance);
     instance.attached = true;
-    this.#lose(instance, new Set(bridges.map(bridge => bridge.bridgeId)));
+    const there = new Set(bridges.map(({ bridgeId }) => bridgeId));
+    this.#lose(instance, before.filter(id => !there.has(id)));
     const orphans = bridges.filter(({ bridgeId }) => !instance.bridges.has(bridgeId));
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
     // First what nobody knows any more is given up: what ended may want its place.
@@ -351,8 +354,8 @@ export class MediaPool implements AsyncDisposable {
     }
   }
 
-  #lose(instance: Instance, surviving: ReadonlySet<string>): void {
-    const lost = [...instance.bridges.keys()].filter(id => !surviving.has(id));
+  #lose(instance: Instance, bridgeIds: readonly string[]): void {
+    const lost = bridgeIds.filter(id => instance.bridges.has(id));
     if (lost.length === 0) return;
     for (const id of lost) instance.bridges.delete(id);
     this.#options.log.error({ instance: instance.name, bridges: lost.length }, 'mediad.bridges-lost');

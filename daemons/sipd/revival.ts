@@ -3,7 +3,7 @@
  * likewise those that go home with their address. UDP legs go on as if nothing had been, and nobody is asked anything; their numbers go
  * on behind a gap that a receiver takes for lost packets (RFC 3550 A.1: fewer than 3000). A connection cannot be taken along: a camera
  * is asked anew (leg-cut of core/gb/source-session), a recorder for the rest (core/gb/playback-resume), a sink connects or listens again, and its upstream is asked to do the same
- * (core/gb/sink-return).
+ * (core/gb/sink-return). What an inlet feeds is fed again when that is pulled, or published, anew.
  */
 import { mayResume } from '#core/gb/playback-resume.ts';
 import { GatewayError } from '#core/result.ts';
@@ -41,11 +41,12 @@ export async function reviveBridges({ store, instance, bridgeIds, client, log }:
 async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[], marks: Readonly<Record<string, number>>, client: MediadClient, log: Log): Promise<Revived | undefined> {
   const { bridgeId } = source.plan;
   const leg = source.legs.find(({ plan }) => plan.legId === source.runningLegId);
-  if (leg?.media === undefined) return undefined;
-  const cut = leg.plan.transport !== 'udp';
+  const isInlet = leg?.plan.inletId !== undefined && leg.plan.feeder === undefined;
+  if (leg === undefined || (leg.media === undefined && !isInlet)) return undefined;
+  const cut = leg.plan.transport !== 'udp' && !isInlet;
   if (cut && source.plan.history !== undefined && !mayResume(source.plan.history, source.playback)) return undefined;
   try {
-    await openSource(bridgeId, leg, client);
+    await (isInlet ? openInlet(bridgeId, leg, client) : openSource(bridgeId, leg, client));
     const sinks = await Promise.all(viewers.map(viewer => openSink(viewer, marks[viewer.plan.sinkId], client, log)));
     return { bridgeId, cut, sinks: new Map(sinks.flat()) };
   } catch (error) {
@@ -55,6 +56,10 @@ async function reviveOne(source: StoredSource, viewers: readonly StoredViewer[],
     return undefined;
   }
 }
+
+/** It is pulled anew, or its publisher comes anew: by itself, and the bridge waits for that. */
+const openInlet = (bridgeId: string, { plan: { inletId, streamNumber, silenceMs, deviceId, channelId } }: StoredLeg, client: MediadClient): Promise<null> =>
+  client.call('openInlet', { bridgeId, inletId: inletId!, streamNumber: streamNumber ?? 0, silenceMs, label: `${deviceId}/${channelId}`, reopened: true });
 
 /** Of a leg over TCP only the place, for the one that takes over: nobody connects to it. */
 async function openSource(bridgeId: string, { plan, local, media }: StoredLeg, client: MediadClient): Promise<void> {

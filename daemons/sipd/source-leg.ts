@@ -209,7 +209,7 @@ export class SourceLeg implements Disposable {
     this.#ack = () => this.#failOn(this.#world.startFeeder(plan));
     const opened = this.#world.openFeeder(plan, this.#local!).then(remote => {
       this.history.cameraAnswered = true;
-      this.#reading = { usable: true, answer: undefined, remote, ssrc: plan.ssrc, payloadType: PS_PAYLOAD.payloadType, format: 'ps', formatParameters: undefined, nack: false };
+      this.#agree({ usable: true, answer: undefined, remote, ssrc: plan.ssrc, payloadType: PS_PAYLOAD.payloadType, format: 'ps', formatParameters: undefined, nack: false });
       this.feed({ type: 'invite-accepted', unusable: null });
       if (this.phase !== 'ended') this.#world.established();
     });
