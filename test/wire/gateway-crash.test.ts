@@ -73,19 +73,13 @@ await t.test('a session whose source is not known any more does not leave its up
   const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' });
   await play.waitFrames(5);
   rig.gateway.sipd.halt();
-  const rows = (run: (database: Database.Database) => unknown): unknown => {
-    const database = new Database(join(rig.gateway.directory, 'state/sipd.sqlite3'));
-    try {
-      return run(database);
-    } finally {
-      database.close();
-    }
-  };
-  rows(database => database.prepare("DELETE FROM sessions WHERE kind = 'source'").run());
+  const database = new Database(join(rig.gateway.directory, 'state/sipd.sqlite3'));
+  database.exec("DELETE FROM sessions WHERE kind = 'source'");
+  database.close();
   await rig.gateway.sipd.again();
   await rig.reconnect();
   t.match(await play.waitEnded(), /BYE/);
-  t.same(rows(database => database.prepare("SELECT * FROM sessions WHERE kind = 'viewer'").all()), []);
+  t.same(await rig.rpc.call('listSessions', {}), []);
 });
 
 await t.test('a session of a media process that is no longer configured is ended, and the daemon starts', async t => {
