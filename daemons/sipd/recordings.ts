@@ -47,6 +47,8 @@ export interface Recording {
   readonly viewer: Viewer;
   readonly session: PlaybackSession;
   readonly alarm: Alarm;
+  /** Its connection died with a node: who hangs up now is not at its end. */
+  isCut: boolean;
   cseq: number;
   sn: number;
   pending: number;
@@ -65,7 +67,7 @@ export class Recordings implements Disposable {
   }
 
   /** A source with a history plan got its one viewer. */
-  began(source: Source, viewer: Viewer, options: { readonly silenceMs: number; readonly maxPauseMs: number }, from?: StoredPlayback): void {
+  began(source: Source, viewer: Viewer, options: { readonly silenceMs: number; readonly maxPauseMs: number }, from?: StoredPlayback, isCut = false): void {
     const { history } = source.plan;
     if (history === undefined) return;
     const { startS, stopS, downloadSpeed } = history;
@@ -73,7 +75,7 @@ export class Recordings implements Disposable {
     const session = new PlaybackSession({ durationS: stopS - startS, speed: downloadSpeed ?? 1, ...options }, now, from && wentOn(from, history, this.#deps.clock.wall()));
     const { bridgeId } = source;
     const alarm = new Alarm(this.#deps.clock, () => this.#run(bridgeId, session.tick(this.#deps.clock.now())));
-    this.#byBridge.set(bridgeId, { source, viewer, session, alarm, cseq: 0, sn: 0, pending: 0 });
+    this.#byBridge.set(bridgeId, { source, viewer, session, alarm, isCut, cseq: 0, sn: 0, pending: 0 });
     this.#run(bridgeId, []);
     this.#deps.counters.add(`recording.${history.kind.toLowerCase()}`);
   }
@@ -100,6 +102,7 @@ export class Recordings implements Disposable {
     if (recording === undefined) return;
     const { session } = recording;
     const { state, scale } = session.position(this.#deps.clock.now());
+    recording.isCut = false;
     session.resumed(beginOf(source), this.#deps.clock.now());
     this.#deps.counters.add('recording.resumed');
     this.#run(source.bridgeId, []);
@@ -133,9 +136,9 @@ export class Recordings implements Disposable {
   /** Before the platform is hung up on: a recorder that says BYE was at its end, as far as anybody can tell. */
   sourceEnded(viewerId: string): void {
     const now = this.#deps.clock.now();
-    for (const [bridgeId, { viewer, source, session }] of this.#byBridge) {
+    for (const [bridgeId, { viewer, source, session, isCut }] of this.#byBridge) {
       const history = source.leg?.history;
-      if (viewer.plan.sinkId === viewerId && history?.flowed === true) this.#run(bridgeId, history.hungUp ? session.ended(now) : session.lost(now));
+      if (viewer.plan.sinkId === viewerId && history?.flowed === true) this.#run(bridgeId, history.hungUp && !isCut ? session.ended(now) : session.lost(now));
     }
   }
 

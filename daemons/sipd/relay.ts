@@ -327,7 +327,7 @@ export class Relay implements AsyncDisposable {
       if (stored.plan.ssrcIsOurs) this.ssrcs.adopt(stored.plan.sinkId, stored.plan.ssrc);
       this.#viewers.set(stored.plan.sinkId, viewer);
       source.feed({ type: 'viewer-joined', viewerId: stored.plan.sinkId });
-      this.recordings.began(source, viewer, this.#recordingOptions, playback);
+      this.recordings.began(source, viewer, this.#recordingOptions, playback, takesOver && source.leg?.plan.transport !== 'udp');
       if (upstream === undefined) viewer.feed({ type: 'stop', why: 'this upstream is no longer configured' });
       count += 1;
     }
