@@ -96,6 +96,12 @@ export class Recordings implements Disposable {
     return history === undefined || position === undefined ? null : restOf(history, position);
   }
 
+  /** Its connection is there still. */
+  stands(bridgeId: string): void {
+    const recording = this.#byBridge.get(bridgeId);
+    if (recording !== undefined) recording.isCut = false;
+  }
+
   /** Its recorder was asked for the rest, and plays it: as fast as before, or not now. */
   flowsAgain(source: Source): void {
     const recording = this.#byBridge.get(source.bridgeId);
