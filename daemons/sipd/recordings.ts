@@ -96,7 +96,7 @@ export class Recordings implements Disposable {
     return history === undefined || position === undefined ? null : restOf(history, position);
   }
 
-  /** Its connection is there still. */
+  /** It is not lost: who hangs up from now on means it. */
   stands(bridgeId: string): void {
     const recording = this.#byBridge.get(bridgeId);
     if (recording !== undefined) recording.isCut = false;

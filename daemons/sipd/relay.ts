@@ -205,6 +205,7 @@ export class Relay implements AsyncDisposable {
 
   onMediaAttached(instance: string, bridges: readonly BridgeStats[]): void {
     this.#sources.onMediaAttached(bridges);
+    for (const { bridgeId } of bridges) this.recordings.stands(bridgeId);
     for (const viewer of this.viewers) if (viewer.source.instance === instance) viewer.resume();
   }
 
@@ -215,17 +216,12 @@ export class Relay implements AsyncDisposable {
       const anew = byBridge.get(viewer.source.bridgeId);
       if (viewer.source.instance === instance) viewer.revived(anew !== undefined, anew?.sinks.get(viewer.plan.sinkId));
     }
-    for (const source of this.sources) if (source.instance === instance) this.#revived(source, byBridge.get(source.bridgeId)?.cut === true);
+    for (const source of this.sources) if (source.instance === instance) source.revived(byBridge.get(source.bridgeId)?.cut === true);
   }
 
   /** After a takeover: whose bridge is not known by now has none; one of another node may yet come from there. */
   allKnown(): void {
-    for (const source of this.sources) if (this.#deps.media.isHere(source.instance)) this.#revived(source, false);
-  }
-
-  #revived(source: Source, cut: boolean): void {
-    if (!cut) this.recordings.stands(source.bridgeId);
-    source.revived(cut);
+    for (const source of this.sources) if (this.#deps.media.isHere(source.instance)) source.revived(false);
   }
 
   /** These go on in another instance. */
@@ -238,7 +234,7 @@ export class Relay implements AsyncDisposable {
       const anew = byBridge.get(viewer.source.bridgeId)!.revived;
       viewer.revived(anew !== undefined, anew?.sinks.get(viewer.plan.sinkId));
     }
-    for (const source of sources) this.#revived(source, byBridge.get(source.bridgeId)!.revived?.cut === true);
+    for (const source of sources) source.revived(byBridge.get(source.bridgeId)!.revived?.cut === true);
     for (const viewer of viewers) viewer.resume();
   }
 

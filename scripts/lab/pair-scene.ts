@@ -16,6 +16,8 @@ const PASSWORD = 'city-secret';
 const cameraId = (index: number): string => `3402000000118000000${index + 1}`;
 const CATALOGUE_MS = 30_000;
 const LOOK_MS = 20;
+/** Beside those of the cameras. */
+const MORE_CHANNELS = 100;
 
 export interface PairScene extends AsyncDisposable {
   readonly lab: PairLab;
@@ -62,7 +64,8 @@ async function publishedIds(lab: PairLab, cameras: readonly CameraSimulator[], c
   const wanted = cameras.length * channels;
   for (const limit = clock.now() + CATALOGUE_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
     await using rpc = await (await lab.active()).sipd();
-    const { rows } = await rpc.call('listChannels', { limit: wanted }).catch(() => ({ rows: [] }));
+    const { rows: all } = await rpc.call('listChannels', { limit: wanted + MORE_CHANNELS }).catch(() => ({ rows: [] }));
+    const rows = all.filter(({ deviceId }) => cameras.some(({ device }) => device.id === deviceId));
     if (rows.length === wanted && rows.every(row => cityIdOf(row) !== undefined)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(row => cityIdOf(row)!));
   }
   throw new Error(`not every channel within ${CATALOGUE_MS} ms`);

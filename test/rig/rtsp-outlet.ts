@@ -32,11 +32,13 @@ export interface RtspRig extends AsyncDisposable {
 export interface RtspRigOptions {
   readonly stream: () => UnitStream;
   readonly maxPerAddress?: number;
+  /** Default: the loopback. */
+  readonly address?: string;
   /** How long a channel takes to open. */
   readonly opening?: () => Promise<void>;
 }
 
-export async function openRtspRig({ stream, maxPerAddress, opening = async () => undefined }: RtspRigOptions): Promise<RtspRig> {
+export async function openRtspRig({ stream, maxPerAddress, address = '127.0.0.1', opening = async () => undefined }: RtspRigOptions): Promise<RtspRig> {
   const closer = new Closer();
   const port = await freePort();
   const log = createLog('mediad', 'silent');
@@ -58,8 +60,8 @@ export async function openRtspRig({ stream, maxPerAddress, opening = async () =>
   };
   if (!parseOutletPath(`/live/${CHANNEL}`).ok) throw new Error('no path');
   const outlet = closer.use(
-    await RtspOutlet.open({ address: '127.0.0.1', port, door, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => counters.set(name, (counters.get(name) ?? 0) + 1), ...(maxPerAddress !== undefined && { maxPerAddress }) }),
+    await RtspOutlet.open({ address, port, door, ports, clock: systemClock, random: systemRandom, hashes: systemHashes, log, count: name => counters.set(name, (counters.get(name) ?? 0) + 1), ...(maxPerAddress !== undefined && { maxPerAddress }) }),
   );
-  const bareUrl = `rtsp://127.0.0.1:${port}/live/${CHANNEL}`;
+  const bareUrl = `rtsp://${address}:${port}/live/${CHANNEL}`;
   return { outlet, counters, leases, ports, port, bareUrl, url: `${bareUrl}?token=${TOKEN}`, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
 }
