@@ -4,7 +4,7 @@ import t from 'tap';
 import { assertReleased, openRelayRig } from '../rig/relay-rig.ts';
 import { until } from '../rig/until.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(160_000);
 
 await t.test('kill -9 of sipd loses no media packet, and it takes the sessions up again', async t => {
   await using rig = await openRelayRig({ cameras: [{ channels: 3 }], platforms: 2 });
