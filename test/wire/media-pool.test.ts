@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { MediadEvent, MediadRequests, OpenSourceParams } from '#contracts/mediad.ts';
+import type { MediadEvent, MediadRequests, OpenSourceParams, StrainReport } from '#contracts/mediad.ts';
 import { type GatewayConfig, gatewaySchema } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { Closer } from '#kit/closer.ts';
@@ -30,6 +30,7 @@ class FakeMediad {
   readonly path: string;
   readonly bridges = new Map<string, OpenSourceParams>();
   hangs = false;
+  strain: StrainReport = { level: 0, says: null, ended: { 'preview': 0, 'transcode': 0, 'pass-through': 0 } };
   #server: RpcServer<MediadEvent> | undefined;
 
   constructor(path: string) {
@@ -45,10 +46,16 @@ class FakeMediad {
       },
       closeBridge: ({ bridgeId }: { bridgeId: string }) => (this.bridges.delete(bridgeId), null),
       listBridges: () => ({ bridges: [...this.bridges.keys()].map(bridgeId => ({ bridgeId, source: { state: 'connecting' }, replacement: null, sinks: [] })), strays: [] }),
-      load: () => ({ instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: null }),
+      load: () => ({ instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: this.strain.level === 3 ? this.strain.says : null, strain: this.strain }),
     } as unknown as RpcHandlers<MediadRequests>;
     this.#server = await serveRpc<MediadRequests, MediadEvent>(this.path, handlers, { validate: mediadRequestSchemas, log });
     return this;
+  }
+
+  /** As of now. */
+  strained(level: StrainReport['level'], says: string | null): void {
+    this.strain = { ...this.strain, level, says };
+    this.#server?.notifyAll({ type: 'strain', level, says });
   }
 
   async stop(): Promise<void> {
@@ -120,6 +127,35 @@ t.test('instances of both nodes, each with the address of its own, by load', asy
   t.same(pool.nodes.between('a/1', 'b/1'), [A, B]);
   t.same(pool.nodes.between('a/1', 'a/1'), ['127.0.0.1', '127.0.0.1']);
 });
+
+t.test('one that is short of something gets what is new last; where all are, nothing new', async t => {
+  await using rig = await openRig(t);
+  const { pool, here, there } = rig;
+  here.strained(1, 'no previews: memory');
+  await until('it is known', () => pool.isShort('a/1'));
+  t.same([await place(pool, 'b1'), await place(pool, 'b2'), await place(pool, 'b3')], ['b/1', 'b/1', 'b/1'], 'although that one has more to do');
+  t.equal(pool.strainOf('a/1'), null, 'who shares a source there is let in');
+  there.strained(1, 'no previews: time');
+  await until('the other one too', () => pool.isShort('b/1'));
+  t.equal(await place(pool, 'b4'), 'a/1', 'by load again');
+  for (const mediad of [here, there]) mediad.strained(3, 'no previews, transcodes and new sessions: memory');
+  await until('nothing new', () => tried(pool) === undefined);
+  t.throws(() => pool.pick(), { code: 'CAPACITY_EXHAUSTED', message: /new sessions: memory/ });
+  t.equal(pool.strainOf('b/1'), 'no previews, transcodes and new sessions: memory');
+  t.equal(pool.strainOf('c/1'), null, 'none of ours');
+  here.strained(0, null);
+  await until('one takes something again', () => !pool.isShort('a/1'));
+  await until('and is given it', () => tried(pool) === 'a/1');
+});
+
+/** Undefined: there is no room. */
+function tried(pool: MediaPool): string | undefined {
+  try {
+    return pool.pick();
+  } catch {
+    return undefined;
+  }
+}
 
 t.test('one that cannot be reached gets nothing new, and what it has is not lost', async t => {
   await using rig = await openRig(t);
