@@ -4,7 +4,7 @@ import { type UnitFacts, unitFacts } from '#core/config/comeback.ts';
 
 const LIMIT_MS = 10_000;
 const PATH = '/usr/bin:/bin';
-const PROPERTIES = ['LoadState', 'ActiveState', 'Result', 'NRestarts', 'TimeoutStartUSec'];
+const PROPERTIES = ['LoadState', 'ActiveState', 'Result', 'Job', 'NRestarts', 'TimeoutStartUSec'];
 
 /** `mediad-1` is `viewlink-mediad@1.service`. */
 export const unitOf = (daemon: string): string => `viewlink-${daemon.replace('-', '@')}.service`;

@@ -51,7 +51,7 @@ function bundleDrive({ work, built }: CaseContext): string {
   truncateSync(bundle('short'), CHANGED_AT);
   const [key, pem] = [join(work, 'stranger.key'), join(work, 'stranger.pem')];
   run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=a stranger', '-keyout', key, '-out', pem]);
-  run('rauc', ['resign', `--cert=${pem}`, `--key=${key}`, `--keyring=${join(built, 'test-update.pem')}`, bundle('good'), bundle('foreign')]);
+  run('rauc', ['resign', `--cert=${pem}`, `--key=${key}`, `--keyring=${join(built, 'test-update.pem')}`, `--signing-keyring=${pem}`, bundle('good'), bundle('foreign')]);
   const drive = join(work, 'bundles.ext4');
   run('mke2fs', ['-q', '-t', 'ext4', '-L', 'bundles', '-d', folder, drive, '1400M']);
   return drive;

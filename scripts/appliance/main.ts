@@ -33,7 +33,7 @@ if (values.help || wanted.length < positionals.length) {
 } else if (needsImage && !existsSync(disk)) {
   process.stderr.write(`${disk} is not there: image/build first\n`);
   process.exitCode = 66;
-} else if (!needsImage || enterWorld()) {
+} else if (!needsImage || enterWorld({ beside: true })) {
   let failed = 0;
   for (const one of wanted) if (!(await holds(one))) failed++;
   process.stdout.write(`${wanted.length - failed} passed, ${failed} failed\n`);

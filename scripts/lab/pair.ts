@@ -44,8 +44,11 @@ const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.met
 /**
  * Runs this program again in a namespace that it owns, and ends with it; true: it is in there already. However the other one ends,
  * nothing of it stays: no process, no namespace, no file.
+ *
+ * One pair at a time on a machine: two of them take the time from each other in which a node has to answer. `beside`: this one measures
+ * no such time, and waits for nobody.
  */
-export function enterWorld(): boolean {
+export function enterWorld({ beside = false } = {}): boolean {
   if (process.env['VIEWLINK_WORLD'] !== undefined) {
     ip('link', 'add', 'switch', 'type', 'bridge');
     ip('link', 'set', 'switch', 'up');
@@ -57,8 +60,9 @@ export function enterWorld(): boolean {
   process.once('exit', () => removeWorld(name, directory));
   execFileSync('ip', ['netns', 'add', name]);
   execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-  // One pair at a time on a machine: two of them take the time from each other in which a node has to answer.
-  const child = spawn('flock', ['--no-fork', ONE_AT_A_TIME, 'ip', 'netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
+  const command = ['ip', 'netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const [program, ...words] = beside ? command : ['flock', '--no-fork', ONE_AT_A_TIME, ...command];
+  const child = spawn(program!, words, { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void child.kill(signal));
   child.once('exit', code => void (process.exitCode = code ?? 1));
   return false;

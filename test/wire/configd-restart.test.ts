@@ -75,7 +75,7 @@ class Stage {
   }
 }
 
-const facts = (change: Partial<UnitFacts> = {}): UnitFacts => ({ state: 'activating', result: 'success', restarts: 0, startLimitMs: 120_000, ...change });
+const facts = (change: Partial<UnitFacts> = {}): UnitFacts => ({ state: 'activating', result: 'success', hasJob: false, restarts: 0, startLimitMs: 120_000, ...change });
 
 t.test('one that takes long is waited for, and it is said who that is', async t => {
   const stage = new Stage(room(t));

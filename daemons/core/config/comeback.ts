@@ -4,7 +4,7 @@
  *   running --it ends--> auto-restart --> start --ready--> running      it is back
  *                            ^              |
  *                            +----it ends---+   a second time: it does not start with what is in force now
- *   failed, inactive: systemd tries it no more, or somebody stopped it
+ *   failed, inactive without a job: systemd tries it no more, or somebody stopped it
  */
 
 /** TimeoutStartSec of our units, for where systemd does not say it. */
@@ -22,6 +22,8 @@ export interface UnitFacts {
   readonly state: string;
   /** Result: `success`, `exit-code`, `timeout`, `start-limit-hit` ... */
   readonly result: string;
+  /** Job: something is about to be done with it. Between the end and the next start a unit is `inactive` for a moment, with one. */
+  readonly hasJob: boolean;
   /** NRestarts */
   readonly restarts: number;
   /** TimeoutStartUSec; null: none. */
@@ -34,7 +36,7 @@ const ASKED_FOR = 1;
 /** Why it is not waited for any longer; null: it is. `before`: when it was told. */
 export function endedInstead(before: UnitFacts, now: UnitFacts): string | null {
   if (now.state === 'failed') return `ended as it started (${now.result})`;
-  if (now.state === 'inactive') return 'was stopped';
+  if (now.state === 'inactive' && !now.hasJob) return 'was stopped';
   return now.restarts - before.restarts > ASKED_FOR ? 'ended as it started, and is tried again' : null;
 }
 
@@ -57,5 +59,5 @@ export function unitFacts(shown: string): UnitFacts | null {
   const values = new Map(shown.split('\n').map(line => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
   const [state, restarts] = [values.get('ActiveState'), Number(values.get('NRestarts') ?? NaN)];
   if (state === undefined || values.get('LoadState') !== 'loaded' || !Number.isSafeInteger(restarts)) return null;
-  return { state, result: values.get('Result') ?? '', restarts, startLimitMs: spanMs(values.get('TimeoutStartUSec') ?? '') };
+  return { state, result: values.get('Result') ?? '', hasJob: Number(values.get('Job') ?? 0) > 0, restarts, startLimitMs: spanMs(values.get('TimeoutStartUSec') ?? '') };
 }
