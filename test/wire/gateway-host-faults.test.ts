@@ -1,4 +1,4 @@
-/** Faults 108 to 110: a disk that is full or broken, a clock that jumps, ports and descriptors used up. Media and SIP go on. Needs root. */
+/** Faults 108 to 110: a disk that is full or broken, a clock that jumps, ports and descriptors used up. Media and SIP go on; more of them in host-disks and host-clock. Needs root. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -158,4 +158,30 @@ await t.test('fault 109: sipd has no descriptor left: connections are refused, w
   tcp.destroy();
   await running.stop();
   await assertReleased(rig);
+});
+
+await t.test('fault 109: mediad has no descriptor left: what is new is refused, what runs goes on, and no port is lost', async t => {
+  await using rig = await openRelayRig({ cameras: [{ channels: 6 }] });
+  const [city] = rig.platforms;
+  const [mediad] = rig.gateway.mediads;
+  await using rpc = await rig.gateway.mediadRpc();
+  const free = async (): Promise<number> => (await rpc.call('load', {})).portsFree;
+  const atFirst = await free();
+  const running = await city!.play(rig.idOf(0, 0), { transport: 'udp' });
+  await running.waitFrames(5);
+  const open = Number(execFileSync('sh', ['-c', `ls /proc/${mediad!.pid}/fd | wc -l`], { encoding: 'utf8' }));
+  execFileSync('prlimit', [`--pid=${mediad!.pid}`, `--nofile=${open + 1}:`]);
+  const refused: (number | undefined)[] = [];
+  for (let channel = 1; channel < 6; channel++) {
+    const play = await city!.play(rig.idOf(0, channel), { transport: channel % 2 === 0 ? 'udp' : 'tcp-passive' }).catch((error: unknown) => void refused.push((error as PlayFailed).status));
+    await play?.stop();
+  }
+  t.ok(refused.length > 0 && refused.every(status => status === 486 || status === 503), `refused with ${refused.join(', ')}`);
+  await running.waitFrames(running.report.frames + 15);
+  execFileSync('prlimit', [`--pid=${mediad!.pid}`, '--nofile=4096:']);
+  await goesOn(t, rig, running, 'with descriptors');
+  t.same([mediad!.restarts, rig.gateway.sipd.restarts], [0, 0]);
+  t.match(await running.stop(), { lost: 0, damaged: 0 });
+  await assertReleased(rig);
+  await until('every port is free again', async () => (await free()) === atFirst, 20_000);
 });
