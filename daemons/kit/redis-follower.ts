@@ -6,6 +6,7 @@
  *   AWAY ---------------> COMPARING ---------------------------> FOLLOWING --connection lost--> AWAY
  *                             ^                                      |
  *                             +--- another mark, or entries missed --+
+ *                                  by us or by our disk
  */
 import { GatewayError } from '#core/result.ts';
 import { addMs } from '#core/units.ts';
@@ -44,6 +45,7 @@ export class RedisFollower implements AsyncDisposable {
   #retry: Disposable | undefined;
   #term = 0;
   #mark: string | null = null;
+  #lost = 0;
   /** Rows taken over. */
   taken = 0;
 
@@ -119,6 +121,7 @@ export class RedisFollower implements AsyncDisposable {
     // An empty Redis, or one that is being filled, says nothing of what we know.
     const mark = await wholeMark(this.#asking);
     if (mark === null) throw new GatewayError('DAEMON_UNREACHABLE', { why: 'the state in Redis is not whole' });
+    this.#lost = store.lost;
     let differed = 0;
     for (const table of TABLE_NAMES) differed += store.rows.applyAll(table, await readTable(this.#asking, table));
     this.taken += differed;
@@ -130,7 +133,7 @@ export class RedisFollower implements AsyncDisposable {
   }
 
   async #isOff(): Promise<boolean> {
-    return this.#at === undefined || (await wholeMark(this.#asking)) !== this.#mark || (await isBehind(this.#asking, this.#at));
+    return this.#at === undefined || this.#options.store.lost !== this.#lost || (await wholeMark(this.#asking)) !== this.#mark || (await isBehind(this.#asking, this.#at));
   }
 
   /** True when there was something. */

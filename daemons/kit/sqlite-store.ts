@@ -66,6 +66,11 @@ export class SqliteStore implements StateStore {
     this.#database.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / pageBytes))}`);
   }
 
+  /** Writes that it was given and that it does not have: whoever has them elsewhere compares again when this grows. */
+  get lost(): number {
+    return this.#writes.lost;
+  }
+
   get health(): StoreHealth {
     return { ...this.#writes.health, origin: this.#origin };
   }
@@ -79,7 +84,7 @@ export class SqliteStore implements StateStore {
   loadHeard = (): readonly HeardStateRow[] => this.#all('heard', 'slot');
 
   putDevice(row: DeviceStateRow): void {
-    this.#writes.write(() => this.#upsert('devices', row));
+    this.#writes.write(() => this.#upsert('devices', row), `device ${row.id}`);
   }
 
   deleteDevice(id: string): void {
@@ -89,7 +94,7 @@ export class SqliteStore implements StateStore {
       this.#run('DELETE FROM devices WHERE id = @id', { id });
       this.#run('DELETE FROM bindings WHERE deviceId = @id', { id });
       this.#run('DELETE FROM channels WHERE deviceId = @id', { id });
-    });
+    }, `gone ${id}`);
   }
 
   putBinding(row: BindingStateRow): void {
@@ -113,13 +118,13 @@ export class SqliteStore implements StateStore {
     this.#writes.write(() => {
       if (replace) this.#run('DELETE FROM channels WHERE deviceId = @deviceId', { deviceId });
       for (const row of rows) this.#upsert('channels', row);
-    });
+    }, replace ? `channels ${deviceId}` : keyOfOne('channel', rows.map(({ channelId }) => [deviceId, channelId])));
   }
 
   deleteChannels(deviceId: string, channelIds: readonly string[]): void {
     this.#writes.write(() => {
       for (const channelId of channelIds) this.#run(`DELETE FROM channels WHERE ${where('channels')}`, { deviceId, channelId });
-    });
+    }, keyOfOne('channel', channelIds.map(channelId => [deviceId, channelId])));
   }
 
   putMappings(rows: readonly MappingStateRow[]): void {
@@ -144,11 +149,11 @@ export class SqliteStore implements StateStore {
   }
 
   putSession(row: SessionStateRow): void {
-    this.#writes.write(() => this.#upsert('sessions', row));
+    this.#writes.write(() => this.#upsert('sessions', row), `session ${row.sessionId}`);
   }
 
   deleteSession(sessionId: string): void {
-    this.#writes.write(() => this.#run(`DELETE FROM sessions WHERE ${where('sessions')}`, { sessionId }));
+    this.#writes.write(() => this.#run(`DELETE FROM sessions WHERE ${where('sessions')}`, { sessionId }), `session ${sessionId}`);
   }
 
   loadTold(subscriptionId: string): readonly (readonly [string, number])[] {
@@ -161,11 +166,11 @@ export class SqliteStore implements StateStore {
         if (mark === null) this.#run(`DELETE FROM told WHERE ${where('told')}`, { subscriptionId, itemId });
         else this.#upsert('told', { subscriptionId, itemId, mark });
       }
-    });
+    }, keyOfOne('told', rows.map(([itemId]) => [subscriptionId, itemId])));
   }
 
   deleteTold(subscriptionId: string): void {
-    this.#writes.write(() => this.#run('DELETE FROM told WHERE subscriptionId = @subscriptionId', { subscriptionId }));
+    this.#writes.write(() => this.#run('DELETE FROM told WHERE subscriptionId = @subscriptionId', { subscriptionId }), `untold ${subscriptionId}`);
   }
 
   putOutbox(rows: readonly OutboxStateRow[], heard?: HeardStateRow): void {
@@ -173,13 +178,13 @@ export class SqliteStore implements StateStore {
       // In this order they go to the other node too: known and not there would be lost.
       for (const row of rows) this.#upsert('outbox', row);
       if (heard !== undefined) this.#upsert('heard', heard);
-    });
+    }, heard === undefined ? keyOfOne('outbox', rows.map(({ id }) => [id])) : undefined);
   }
 
   deleteOutbox(ids: readonly number[]): void {
     this.#writes.write(() => {
       for (const id of ids) this.#run(`DELETE FROM outbox WHERE ${where('outbox')}`, { id });
-    });
+    }, keyOfOne('outbox', ids.map(id => [id])));
   }
 
   getMeta(key: string): string | undefined {
@@ -188,7 +193,7 @@ export class SqliteStore implements StateStore {
 
   putMeta(key: string, value: string): void {
     this.#meta.set(key, value);
-    this.#writes.write(() => this.#upsert('meta', { key, value }));
+    this.#writes.write(() => this.#upsert('meta', { key, value }), `meta ${key}`);
   }
 
   whenSynced(run: () => void): void {
@@ -212,20 +217,17 @@ export class SqliteStore implements StateStore {
     this.#meta = this.#pairs('SELECT key, value FROM meta');
   }
 
-  /** Bindings and keepalives that waited become one write. */
+  /** Bindings and keepalives that waited become one write; while the disk fails one each, of which the last is enough. */
   #takeWaiting(): void {
-    if (this.#bindings.size === 0 && this.#keepalives.size === 0) return;
-    const bindings = [...this.#bindings];
-    const keepalives = [...this.#keepalives];
+    const waiting: (readonly [key: string, run: () => void])[] = [
+      ...[...this.#bindings].map(([deviceId, row]) => [`binding ${deviceId}`, () => (row === null ? this.#run(`DELETE FROM bindings WHERE ${where('bindings')}`, { deviceId }) : this.#upsert('bindings', row))] as const),
+      ...[...this.#keepalives].map(([deviceId, atWallMs]) => [`keepalive ${deviceId}`, () => this.#run(TOUCH, { deviceId, atWallMs })] as const),
+    ];
     this.#bindings.clear();
     this.#keepalives.clear();
-    this.#writes.write(() => {
-      for (const [deviceId, row] of bindings) {
-        if (row === null) this.#run(`DELETE FROM bindings WHERE ${where('bindings')}`, { deviceId });
-        else this.#upsert('bindings', row);
-      }
-      for (const [deviceId, atWallMs] of keepalives) this.#run(TOUCH, { deviceId, atWallMs });
-    });
+    if (waiting.length === 0) return;
+    if (this.#writes.health.queued > 0) for (const [key, run] of waiting) this.#writes.write(run, key);
+    else this.#writes.write(() => waiting.forEach(([, run]) => run()));
   }
 
   #all<Row>(table: Table, order: string): readonly Row[] {
@@ -251,3 +253,6 @@ export class SqliteStore implements StateStore {
     return statement;
   }
 }
+
+/** Of a write of a single row, which says all about it; of several there is none. */
+const keyOfOne = (what: string, keys: readonly (readonly (string | number)[])[]): string | undefined => (keys.length === 1 ? `${what} ${JSON.stringify(keys[0])}` : undefined);

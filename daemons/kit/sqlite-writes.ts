@@ -1,7 +1,7 @@
 /**
  * When a write reaches the disk. Each commits at once without waiting for the disk, so it survives the process; every
  * 200 ms the log is synchronised behind our back (sqlite-wal.ts), which takes all of them past a power cut. Who cannot go on before that
- * flushes: a synchronous commit. When the disk fails they wait here (fault 108).
+ * flushes: a synchronous commit. When the disk fails they wait here (fault 108), of each row the last one.
  *
  *        write fails for want of disk               queue full
  *   ok ----------------------------> failing(queue) ----------> failing(queue, refusing)
@@ -35,8 +35,11 @@ export class WriteQueue implements Disposable {
   readonly #durable: boolean;
   readonly #options: WriteQueueOptions;
   readonly #wal: WalSync | undefined;
-  #queue: (() => void)[] = [];
+  /** In their order, by key; a number where there is none. */
+  readonly #queue = new Map<string | number, () => void>();
+  #unnamed = 0;
   #refused = 0;
+  #lost = 0;
   #lastError: string | null = null;
   #unsynced = false;
   /** Who waits for the next sync to end. */
@@ -53,14 +56,24 @@ export class WriteQueue implements Disposable {
 
   get health(): Omit<StoreHealth, 'origin'> {
     const state = !this.#durable ? 'volatile' : this.#lastError === null ? 'ok' : 'failing';
-    return { state, queued: this.#queue.length, refused: this.#refused, lastError: this.#lastError };
+    return { state, queued: this.#queue.size, refused: this.#refused, lastError: this.#lastError };
   }
 
-  /** One write, all or nothing: now, or behind those that wait already. STORE_FAILED when it breaks a rule of the tables. */
-  write(run: () => void): void {
+  /** Writes that were given up, of all times that are over. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /**
+   * One write, all or nothing: now, or behind those that wait already. `key`: it says all about rows of which an earlier write with this
+   * key said something, so that one need not wait any more. STORE_FAILED when it breaks a rule of the tables.
+   */
+  write(run: () => void, key?: string): void {
     this.#unsynced = true;
-    if (this.#queue.length === 0 && this.#attempt(run)) return this.flushSoon();
-    if (this.#queue.length < MAX_QUEUED) this.#queue.push(run);
+    if (this.#queue.size === 0 && this.#attempt(run)) return this.flushSoon();
+    const place = key ?? (this.#unnamed += 1);
+    // To the end: whatever came in between came before.
+    if (this.#queue.delete(place) || this.#queue.size < MAX_QUEUED) this.#queue.set(place, run);
     else if ((this.#refused += 1) === 1) this.#options.log.error({ queued: MAX_QUEUED }, 'store.refusing');
     this.#arm(RETRY_EVERY_MS);
   }
@@ -112,9 +125,9 @@ export class WriteQueue implements Disposable {
   /** All that waited is in the log. */
   #isWritten(): boolean {
     this.#disarm();
-    if (this.#queue.length > 0 && !this.#retry()) return false;
+    if (this.#queue.size > 0 && !this.#retry()) return false;
     this.#options.onFlush();
-    if (this.#queue.length > 0) return false;
+    if (this.#queue.size > 0) return false;
     this.#disarm();
     return true;
   }
@@ -161,13 +174,17 @@ export class WriteQueue implements Disposable {
   /** In order, as far as the disk takes them; true when nothing waits any more. */
   #retry(): boolean {
     let done = 0;
-    while (done < this.#queue.length && this.#attemptQueued(this.#queue[done]!)) done += 1;
-    this.#queue.splice(0, done);
-    if (this.#queue.length > 0) {
+    for (const [place, run] of this.#queue) {
+      if (!this.#attemptQueued(run)) break;
+      this.#queue.delete(place);
+      done += 1;
+    }
+    if (this.#queue.size > 0) {
       this.#arm(RETRY_EVERY_MS);
       return false;
     }
     const refused = this.#refused;
+    this.#lost += refused;
     this.#refused = 0;
     this.#lastError = null;
     this.#options.log.warn({ written: done, refused }, 'store.recovered');

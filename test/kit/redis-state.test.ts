@@ -184,6 +184,26 @@ t.test('a Redis that dies blocks nothing and loses nothing; one that is being fi
   await sameSoon('what was missed came after', ours, theirs);
 });
 
+t.test('fault 108: a standby whose disk failed until writes were given up has everything again when it works', async t => {
+  await begin();
+  const ours = storeIn(t);
+  const theirs = storeIn(t);
+  await using _mirror = mirrorOf(ours, a, 1);
+  await using follower = followerOf(theirs, b);
+  ours.putSession({ sessionId: 'before', kind: 'source', json: '{}' });
+  await until('the standby follows', () => follower.following && theirs.loadSessions().length === 1);
+  theirs.limitBytes(96 * 1024);
+  for (let n = 0; theirs.health.queued === 0; n++) theirs.putSession({ sessionId: `fat${n}`, kind: 'source', json: 'x'.repeat(4000) });
+  for (let n = 0; theirs.health.refused === 0; n++) theirs.putOutbox([{ id: n, upstream: 'city', priority: 1, json: '{}' }]);
+  const { refused } = theirs.health;
+  ours.putSession({ sessionId: 'while', kind: 'source', json: '{}' });
+  await until('it cannot take what comes', () => theirs.health.refused > refused);
+  theirs.limitBytes(64 * 1024 * 1024);
+  await sameSoon('the same rows, and no others', ours, theirs, 20_000);
+  t.same(theirs.loadSessions().map(({ sessionId }) => sessionId), ['before', 'while']);
+  t.ok(theirs.lost > 0 && theirs.health.state === 'ok', `${theirs.lost} were given up`);
+});
+
 t.test('10,000 channels anew, and how long a dialog is on its way', async t => {
   await begin();
   const ours = storeIn(t);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import Database from 'better-sqlite3';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,6 +11,7 @@ import { createLog } from '#kit/log.ts';
 import { openSqliteFile } from '#kit/sqlite-file.ts';
 import { SqliteStore, type SqliteStoreOptions } from '#kit/sqlite-store.ts';
 import type { BindingStateRow, ChannelStateRow, DeviceStateRow, MappingStateRow } from '#kit/state-store.ts';
+import { TABLE_NAMES } from '#kit/sqlite-tables.ts';
 import { WriteQueue } from '#kit/sqlite-writes.ts';
 import { ManualClock } from '../rig/manual-clock.ts';
 import { until } from '../rig/until.ts';
@@ -248,7 +250,7 @@ t.test('fault 108: the disk is full, and then it is not', async t => {
   store.deleteSession('s0');
   clock.advance(5000);
   t.equal(store.health.state, 'failing');
-  for (let n = 0; n < 10_100; n++) store.putSession({ sessionId: `q${n % 50}`, kind: 'k', json: String(n) });
+  for (let n = 0; n < 10_100; n++) store.putSession({ sessionId: `q${n}`, kind: 'k', json: String(n) });
   t.equal(store.health.queued, 10_000);
   t.equal(store.health.refused, 103);
   t.same(recovered, []);
@@ -263,6 +265,71 @@ t.test('fault 108: the disk is full, and then it is not', async t => {
   store[Symbol.dispose]();
   using again = open(path);
   t.equal(again.loadMappings()[0]?.serial, 12);
+});
+
+/** With a write that waits, and others behind it, until `mend`. */
+function failing(test: Test): { readonly store: SqliteStore; readonly mend: () => void } {
+  const clock = new ManualClock();
+  const store = open(directory(test), { clock, maxBytes: 96 * 1024 });
+  for (let n = 0; store.health.state === 'ok'; n++) store.putSession({ sessionId: `fat${n}`, kind: 'k', json: 'x'.repeat(4000) });
+  test.teardown(() => store[Symbol.dispose]());
+  const mend = (): void => {
+    store.limitBytes(64 * 1024 * 1024);
+    clock.advance(1000);
+  };
+  return { store, mend };
+}
+
+t.test('fault 108: of what is written again and again while the disk fails the last one waits, for days if it must', async t => {
+  const { store, mend } = failing(t);
+  for (let n = 0; n < 20_000; n++) {
+    store.putSession({ sessionId: `marks-${n % 4}`, kind: 'marks', json: String(n) });
+    store.putMeta('next', String(n));
+    store.putBinding({ ...binding, cseq: n });
+    store.touchBinding(binding.deviceId, n);
+    if (n % 1000 === 0) store.loadBindings();
+  }
+  t.match(store.health, { state: 'failing', refused: 0 });
+  t.ok(store.health.queued < 20, `${store.health.queued} wait`);
+  mend();
+  t.match(store.health, { state: 'ok', queued: 0 });
+  t.same(store.loadSessions().filter(({ kind }) => kind === 'marks').map(({ json }) => json), ['19996', '19997', '19998', '19999']);
+  t.match([store.getMeta('next'), store.loadBindings()[0]], ['19999', { cseq: 19_999, lastKeepaliveWallMs: 19_999 }]);
+  t.equal(store.lost, 0);
+});
+
+const few = fc.nat({ max: 2 });
+const writes = fc.oneof(
+  few.map(n => (store: SqliteStore): void => store.putDevice({ ...device, id: `d${n}`, channelCount: n })),
+  few.map(n => (store: SqliteStore): void => store.deleteDevice(`d${n}`)),
+  fc.tuple(few, fc.nat()).map(([n, cseq]) => (store: SqliteStore): void => store.putBinding({ ...binding, deviceId: `d${n}`, cseq })),
+  fc.tuple(few, fc.nat()).map(([n, at]) => (store: SqliteStore): void => store.touchBinding(`d${n}`, at)),
+  few.map(n => (store: SqliteStore): void => store.deleteBinding(`d${n}`)),
+  fc.constant((store: SqliteStore): void => void store.loadBindings()),
+  fc.tuple(few, fc.uniqueArray(few, { minLength: 1 }), fc.boolean(), fc.nat()).map(([n, which, replace, ordinal]) => (store: SqliteStore): void => store.putChannels(`d${n}`, which.map(i => ({ ...channel(i), deviceId: `d${n}`, ordinal })), { replace })),
+  fc.tuple(few, fc.uniqueArray(few, { minLength: 1 })).map(([n, which]) => (store: SqliteStore): void => store.deleteChannels(`d${n}`, which.map(i => channel(i).channelId))),
+  fc.tuple(few, fc.nat()).map(([n, json]) => (store: SqliteStore): void => store.putSession({ sessionId: `s${n}`, kind: 'k', json: String(json) })),
+  few.map(n => (store: SqliteStore): void => store.deleteSession(`s${n}`)),
+  fc.tuple(fc.uniqueArray(few, { minLength: 1 }), fc.option(fc.nat())).map(([which, mark]) => (store: SqliteStore): void => store.putTold('t', which.map(i => [`i${i}`, mark]))),
+  fc.constant((store: SqliteStore): void => store.deleteTold('t')),
+  fc.tuple(fc.uniqueArray(few, { minLength: 1 }), fc.nat()).map(([which, json]) => (store: SqliteStore): void => store.putOutbox(which.map(id => ({ id, upstream: 'u', priority: 1, json: String(json) })))),
+  fc.uniqueArray(few, { minLength: 1 }).map(which => (store: SqliteStore): void => store.deleteOutbox(which)),
+  fc.tuple(few, fc.nat()).map(([n, value]) => (store: SqliteStore): void => store.putMeta(`m${n}`, String(value))),
+);
+
+t.test('fault 108: whatever was written while the disk failed, the same stands there as if it had not', async t => {
+  const rowsOf = (store: SqliteStore): unknown => TABLE_NAMES.map(table => [...store.rows.all(table)].filter(([key]) => !key.includes('fat')).sort());
+  fc.assert(
+    fc.property(fc.array(writes, { minLength: 1, maxLength: 40 }), course => {
+      const { store, mend } = failing(t);
+      using healthy = new SqliteStore(':memory:', { log });
+      for (const write of course) for (const each of [store, healthy]) write(each);
+      mend();
+      t.equal(store.health.state, 'ok');
+      t.same(rowsOf(store), rowsOf(healthy));
+    }),
+    { numRuns: 40 },
+  );
 });
 
 t.test('fault 111: files that cannot be believed are moved aside', async t => {
