@@ -13,11 +13,23 @@ export async function soakFigure(lab: PairLab, minutes: number, percent: number)
   await lab.ready(60_000);
   const terms = async (): Promise<number> => Math.max(...(await Promise.all(lab.nodes.map(node => node.report()))).map(report => report?.term ?? 0));
   const before = await terms();
+  const beganWallMs = clock.wall();
   let silences = 0;
-  for (const node of lab.nodes) node.filter(...lossy(percent));
+  let longestLookMs = 0;
+  /** By node and time. */
+  const changes = new Map<string, string>();
+  if (percent > 0) for (const node of lab.nodes) node.filter(...lossy(percent));
   for (const until = clock.now() + minutes * 60_000; clock.now() < until; await pause(clock, LOOK_MS)) {
-    for (const node of lab.nodes) if ((await node.report())?.peer.alive === false) silences += 1;
+    for (const node of lab.nodes) {
+      const askedAt = clock.now();
+      const report = await node.report();
+      longestLookMs = Math.max(longestLookMs, clock.now() - askedAt);
+      if (report?.peer.alive === false) silences += 1;
+      for (const { atWallMs, role, why } of report?.changes ?? []) if (atWallMs >= beganWallMs) changes.set(`${node.name} ${atWallMs}`, `${node.name} ${role}: ${why}`);
+    }
   }
   for (const node of lab.nodes) node.filter();
-  return { name: `${percent} % of heartbeats and adverts lost for ${minutes} min: switches`, value: (await terms()) - before, unit: '', limit: { most: 0 }, method: 'nft drops at random on both nodes; switches are terms', beside: { 'looks without the peer': silences } };
+  // An answer that takes long says that the machine stood still, and not the network.
+  const beside = { 'looks without the peer': silences, 'slowest answer of clusterd, ms': Math.round(longestLookMs), ...Object.fromEntries([...changes.values()].map((what, i) => [`change ${i + 1}`, what])) };
+  return { name: `${percent} % of heartbeats and adverts lost for ${minutes} min: switches`, value: (await terms()) - before, unit: '', limit: { most: 0 }, method: 'nft drops at random on both nodes; switches are terms', beside };
 }
