@@ -51,7 +51,7 @@ const WRITES = (n: number): string => `
 const write = (store: StateStore, n: number): void => (new Function('store', WRITES(n)) as (store: StateStore) => void)(store);
 /** Per table, how many rows. */
 const counts = (store: SqliteStore): Readonly<Record<string, number>> => Object.fromEntries(TABLE_NAMES.filter(table => table !== 'meta').map(table => [table, store.rows.all(table).size]));
-const each = (count: number): Readonly<Record<string, number>> => ({ devices: count, bindings: count, channels: 2 * count, mappings: count, serials: 1, sessions: count, told: count, outbox: count });
+const each = (count: number): Readonly<Record<string, number>> => ({ devices: count, bindings: count, channels: 2 * count, mappings: count, serials: 1, sessions: count, told: count, outbox: count, heard: 0 });
 
 function directory(test: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'vl-releases-'));

@@ -313,6 +313,7 @@ const writes = fc.oneof(
   fc.tuple(fc.uniqueArray(few, { minLength: 1 }), fc.option(fc.nat())).map(([which, mark]) => (store: SqliteStore): void => store.putTold('t', which.map(i => [`i${i}`, mark]))),
   fc.constant((store: SqliteStore): void => store.deleteTold('t')),
   fc.tuple(fc.uniqueArray(few, { minLength: 1 }), fc.nat()).map(([which, json]) => (store: SqliteStore): void => store.putOutbox(which.map(id => ({ id, upstream: 'u', priority: 1, json: String(json) })))),
+  fc.tuple(few, few).map(([id, slot]) => (store: SqliteStore): void => store.putOutbox([{ id, upstream: 'u', priority: 1, json: '' }], { slot, mark: `m${id}`, atWallMs: id })),
   fc.uniqueArray(few, { minLength: 1 }).map(which => (store: SqliteStore): void => store.deleteOutbox(which)),
   fc.tuple(few, fc.nat()).map(([n, value]) => (store: SqliteStore): void => store.putMeta(`m${n}`, String(value))),
 );

@@ -16,7 +16,7 @@ const CONFIG_MIGRATION = `[{
   to: 2, what: 'another name',
   steps: value => (value.devices?.${RENAMED.from} === undefined ? [] : [{ op: 'rename', place: ['devices', '${RENAMED.from}'], to: '${RENAMED.to}' }]),
 }]`;
-const STATE_MIGRATION = `{ version: 3, sql: \`
+const STATE_MIGRATION = `{ version: MIGRATIONS.length + 1, sql: \`
   ALTER TABLE devices ADD COLUMN note TEXT;
   ALTER TABLE bindings ADD COLUMN region TEXT NOT NULL DEFAULT 'of old';
   CREATE TABLE keepers (name TEXT PRIMARY KEY, deviceId TEXT NOT NULL) STRICT, WITHOUT ROWID;\` }`;
@@ -24,7 +24,7 @@ const STATE_MIGRATION = `{ version: 3, sql: \`
 /** What it says in place of what ours says; each must be there. */
 const EDITS: Readonly<Record<string, readonly (readonly [ours: string, theirs: string])[]>> = {
   'core/config/migrations/index.ts': [['= [];', `= ${CONFIG_MIGRATION};`]],
-  'kit/migrations/index.ts': [['[base, subscriptions]', `[base, subscriptions, ${STATE_MIGRATION}]`]],
+  'kit/migrations/index.ts': [['];', `];\n(MIGRATIONS as Migration[]).push(${STATE_MIGRATION});`]],
   'kit/sqlite-tables.ts': [
     ["'infoJson']", "'infoJson', 'note']"],
     ["'lastKeepaliveWallMs']", "'lastKeepaliveWallMs', 'region']"],
