@@ -1,9 +1,9 @@
 /**
- * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--witness on|off] [--media both|active] [--soak MINUTES] [--loss PERCENT] [--no-replication]
+ * scripts/bench failover [--json] [--kinds LIST] [--runs N] [--udp N] [--tcp N] [--channels N] [--witness on|off] [--media both|active] [--soak MINUTES] [--loss PERCENT] [--no-replication]
  *
  * How long a pair of nodes is not there, seen from the platform above: until SIP is answered again, without a picture on the worst of all
  * sessions, until TCP sessions are back, with alarms coming all the time, and for how long both nodes owned the address. Sessions stay
- * through all runs. `--soak`: how often somebody takes over while PERCENT of heartbeats and adverts are lost (10). Needs root. Exit
+ * through all runs. `--channels`: so many are known beside those that are played, of devices that are away. `--soak`: how often somebody takes over while PERCENT of heartbeats and adverts are lost (10). Needs root. Exit
  * code 1 when a limit is missed; when interrupted it leaves nothing behind.
  */
 import { loadavg } from 'node:os';
@@ -14,10 +14,10 @@ import { Owners } from '../lab/owners.ts';
 import { type PairScene, openPairScene } from '../lab/pair-scene.ts';
 import { BOTH_CARRY_MEDIA, enterWorld } from '../lab/pair.ts';
 import { Alarms } from './failover/alarms.ts';
-
 import { ASK_EVERY_MS, Questions } from './failover/questions.ts';
 import { replicationFigures } from './failover/replication.ts';
 import { smallPictures } from './failover/small-pictures.ts';
+import { stockChannels } from './failover/stock.ts';
 import { soakFigure } from './failover/soak.ts';
 import { KINDS, type Kind, heal, strike } from './failover/strikes.ts';
 import { Viewers } from './failover/viewers.ts';
@@ -32,7 +32,7 @@ const DEFAULT_KINDS: readonly Kind[] = ['killed', 'cut', 'stopped', 'switch'];
 
 const { values } = parseArgs({
   options: {
-    json: { type: 'boolean', default: false }, kinds: { type: 'string', default: DEFAULT_KINDS.join(',') }, runs: { type: 'string', default: '5' }, udp: { type: 'string', default: '64' }, tcp: { type: 'string', default: '16' },
+    json: { type: 'boolean', default: false }, kinds: { type: 'string', default: DEFAULT_KINDS.join(',') }, runs: { type: 'string', default: '5' }, udp: { type: 'string', default: '64' }, tcp: { type: 'string', default: '16' }, channels: { type: 'string', default: '0' },
     witness: { type: 'string', default: 'on' }, media: { type: 'string', default: 'both' }, soak: { type: 'string', default: '0' }, loss: { type: 'string', default: '10' }, replication: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -111,7 +111,8 @@ async function runAll(closer: Closer): Promise<readonly Figure[]> {
   const figures: Figure[] = values.replication ? [...(await replicationFigures())] : [];
   const kinds = kindsAsked();
   const [udp, tcp] = [Number(values.udp), Number(values.tcp)];
-  const scene = closer.use(await openPairScene(udp + tcp, { pictures: smallPictures(), cluster: { ...(values.media === 'both' && BOTH_CARRY_MEDIA), ...(values.witness === 'off' && { witness: {} }) } }));
+  const stock = (stateDirectory: string): void => stockChannels(stateDirectory, Number(values.channels));
+  const scene = closer.use(await openPairScene(udp + tcp, { pictures: smallPictures(), stock, cluster: { ...(values.media === 'both' && BOTH_CARRY_MEDIA), ...(values.witness === 'off' && { witness: {} }) } }));
   if (kinds.length > 0) {
     const watching = { scene, viewers: new Viewers(scene.platform, scene.ids, tcp), questions: closer.use(new Questions()), owners: closer.use(new Owners(scene.lab)) };
     for (const kind of kinds) figures.push(...(await kindFigures(kind, watching)));

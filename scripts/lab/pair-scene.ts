@@ -16,8 +16,6 @@ const PASSWORD = 'city-secret';
 const cameraId = (index: number): string => `3402000000118000000${index + 1}`;
 const CATALOGUE_MS = 30_000;
 const LOOK_MS = 20;
-/** Beside those of the cameras. */
-const MORE_CHANNELS = 100;
 
 export interface PairScene extends AsyncDisposable {
   readonly lab: PairLab;
@@ -41,12 +39,12 @@ export interface PairSceneOptions extends PairOptions {
 }
 
 /** `channels` of each camera. Everybody is registered, and every channel known. */
-export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {}, upstreams: others = [], onTrace }: PairSceneOptions = {}): Promise<PairScene> {
+export async function openPairScene(channels: number, { transports = ['udp'], pictures, config = {}, cluster = {}, stock, upstreams: others = [], onTrace }: PairSceneOptions = {}): Promise<PairScene> {
   await using opening = new Closer();
   const platform = opening.use(await Platform.open({ id: CITY_ID, password: PASSWORD, address: WORLD, ...(onTrace !== undefined && { onTrace }) }));
   const upstreams = [{ name: 'city', id: CITY_ID, address: WORLD, port: platform.port, localId: CITY_LOCAL_ID, password: PASSWORD, retryS: 1, keepaliveS: 5 }, ...others];
   const devices = { known: transports.map((transport, i) => ({ id: cameraId(i), password: LAB_PASSWORD, transport })), admit: [{ networks: ['10.97.0.0/24'], password: LAB_PASSWORD }], media: { lingerS: 0 } };
-  const lab = opening.use(await PairLab.open({ cluster, config: { upstreams, devices, ...config } }));
+  const lab = opening.use(await PairLab.open({ cluster, stock, config: { upstreams, devices, ...config } }));
   await lab.active(60_000);
   const cameras: CameraSimulator[] = [];
   for (const i of transports.keys()) cameras.push(opening.use(await CameraSimulator.open({ id: cameraId(i), localAddress: WORLD, platform: { id: LAB_ID, address: SIP_ADDRESS, port: 5060 }, password: LAB_PASSWORD, channels, ...(pictures === undefined ? {} : { pictures }) })));
@@ -64,8 +62,7 @@ async function publishedIds(lab: PairLab, cameras: readonly CameraSimulator[], c
   const wanted = cameras.length * channels;
   for (const limit = clock.now() + CATALOGUE_MS; clock.now() < limit; await pause(clock, LOOK_MS)) {
     await using rpc = await (await lab.active()).sipd();
-    const { rows: all } = await rpc.call('listChannels', { limit: wanted + MORE_CHANNELS }).catch(() => ({ rows: [] }));
-    const rows = all.filter(({ deviceId }) => cameras.some(({ device }) => device.id === deviceId));
+    const { rows } = await rpc.call('listChannels', { limit: wanted, within: cameras.map(({ device }) => device.id) }).catch(() => ({ rows: [] }));
     if (rows.length === wanted && rows.every(row => cityIdOf(row) !== undefined)) return cameras.flatMap(({ device }) => rows.filter(({ deviceId }) => deviceId === device.id).map(row => cityIdOf(row)!));
   }
   throw new Error(`not every channel within ${CATALOGUE_MS} ms`);

@@ -84,6 +84,8 @@ export interface PairOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Keys over those of its section `cluster`. */
   readonly cluster?: Readonly<Record<string, unknown>>;
+  /** Called with the state directory of each node before anything runs there. */
+  readonly stock?: ((stateDirectory: string) => void) | undefined;
 }
 
 export class PairNode {
@@ -164,7 +166,7 @@ export class PairLab implements AsyncDisposable {
     this.#closer = closer;
   }
 
-  static async open({ config = {}, cluster = {} }: PairOptions = {}): Promise<PairLab> {
+  static async open({ config = {}, cluster = {}, stock }: PairOptions = {}): Promise<PairLab> {
     await using opening = new Closer();
     const world = process.env['VIEWLINK_WORLD']!;
     const directory = mkdtempSync(join(process.env['VIEWLINK_WORLD_DIRECTORY']!, 'pair-'));
@@ -175,6 +177,7 @@ export class PairLab implements AsyncDisposable {
     opening.defer(() => witness.close());
     await new Promise<void>(resolve => witness.listen(WITNESS_PORT, WORLD, resolve));
     for (const [i, half] of newPairTrust(['a', 'b'], systemRandom).entries()) writeTrust(trustPath(join(nodes[i]!.directory, 'state')), half);
+    for (const node of nodes) stock?.(join(node.directory, 'state'));
     for (const node of nodes) await startNode(node, nodeConfig(node, config, cluster), opening);
     return new PairLab(nodes, opening.release());
   }
