@@ -38,6 +38,8 @@ const BIND_WITHIN_MS = 1000;
 const BIND_EVERY_MS = 20;
 /** What is still to be replicated is given so long at a demotion. */
 const SETTLE_MS = 300;
+/** A media process that hangs holds up no takeover. */
+const RECALL_MS = 500;
 /** What must not be lost with this node is not waited for longer until the other one has it too. */
 const KEPT_MS = 300;
 
@@ -164,8 +166,7 @@ export class Duty implements AsyncDisposable {
   async #takeUp(term: number): Promise<void> {
     const { store, log, config, onActive } = this.#options;
     const beganAt = clock.now();
-    this.#farewell[Symbol.dispose]();
-    const complete = await this.#follower?.drain();
+    const [complete] = await Promise.all([this.#follower?.drain(), this.#within(RECALL_MS, this.#farewell.recall())]);
     await this.#follower?.[Symbol.asyncDispose]();
     this.#follower = undefined;
     await using failing = new Closer();

@@ -15,11 +15,14 @@ const AFTER_MS = 1000;
 /** Bridges by the socket of their media process. */
 export type LeftBridges = ReadonlyMap<string, readonly string[]>;
 
-export class Farewell implements Disposable {
+export class Farewell {
   readonly #clock: Clock;
   readonly #log: Log;
   #left: LeftBridges = new Map();
   #timer: Disposable | undefined;
+  #closing: Promise<unknown> = Promise.resolve();
+  /** Those that are being closed are wanted again. */
+  #recalled = false;
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -27,7 +30,7 @@ export class Farewell implements Disposable {
   }
 
   begin(left: LeftBridges): void {
-    this[Symbol.dispose]();
+    this.#forget();
     this.#left = left;
     this.#timer = this.#clock.schedule(addMs(this.#clock.now(), AFTER_MS), () => void this.now());
   }
@@ -35,12 +38,19 @@ export class Farewell implements Disposable {
   /** Closes what is left. */
   async now(): Promise<void> {
     const left = this.#left;
-    this[Symbol.dispose]();
-    await Promise.all([...left].map(([socket, bridgeIds]) => this.#close(socket, bridgeIds)));
+    this.#forget();
+    this.#recalled = false;
+    await (this.#closing = Promise.all([...left].map(([socket, bridgeIds]) => this.#close(socket, bridgeIds))));
   }
 
-  /** This node goes on with them itself. */
-  [Symbol.dispose](): void {
+  /** This node goes on with them itself: once it settles none of those that are there is closed any more. */
+  async recall(): Promise<void> {
+    this.#forget();
+    this.#recalled = true;
+    await this.#closing;
+  }
+
+  #forget(): void {
     this.#timer?.[Symbol.dispose]();
     this.#left = new Map();
   }
@@ -49,7 +59,7 @@ export class Farewell implements Disposable {
     if (bridgeIds.length === 0) return;
     try {
       await using client = await connectRpc<MediadRequests>(socket);
-      for (const bridgeId of bridgeIds) await client.call('closeBridge', { bridgeId });
+      for (const bridgeId of bridgeIds) if (!this.#recalled) await client.call('closeBridge', { bridgeId });
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       this.#log.info({ socket, why: error.message }, 'farewell.unheard');

@@ -27,6 +27,8 @@ export interface Instance extends MediaPlace {
   load: MediadLoad | undefined;
   /** It hung a moment ago. */
   suspectUntil: Ms;
+  /** Ours, and not there when it was asked last. */
+  missing: ReadonlySet<string>;
 }
 
 export interface MoveHandlers {
@@ -48,6 +50,7 @@ export class MediaMoves {
   /** One after another. */
   #moving: Promise<void> = Promise.resolve();
   #closed = false;
+  #underWay = 0;
 
   constructor(options: MediaMovesOptions) {
     this.#options = options;
@@ -58,6 +61,11 @@ export class MediaMoves {
     return (this.#moving = this.#moving.then(async () => {
       for (const instance of this.#options.instances) for (const [to, bridgeIds] of this.#misplaced(instance)) if (!this.#closed) await this.#move(bridgeIds, instance, to);
     }));
+  }
+
+  /** Bridges count as ours where they do not stand yet. */
+  get busy(): boolean {
+    return this.#underWay > 0;
   }
 
   /** Its address is back, and bridges on it have yet to come: what is opened there now could take their ports. */
@@ -84,6 +92,11 @@ export class MediaMoves {
   }
 
   async #move(bridgeIds: readonly string[], from: Instance, to: Instance): Promise<void> {
+    this.#underWay += 1;
+    await this.#moveNow(bridgeIds, from, to).finally(() => (this.#underWay -= 1));
+  }
+
+  async #moveNow(bridgeIds: readonly string[], from: Instance, to: Instance): Promise<void> {
     const { move, onMoved, onLost, close, log } = this.#options;
     // It counts as ours there before it stands: nobody closes it as a stranger.
     for (const id of bridgeIds) to.bridges.set(id, from.bridges.get(id));

@@ -123,7 +123,20 @@ export class MediaPool implements AsyncDisposable {
   }
 
   async #askLoad(instance: Instance): Promise<void> {
-    instance.load = await instance.link.call('load', {}, { timeoutMs: PATIENCE_MS }).catch(() => undefined);
+    const load = (instance.load = await instance.link.call('load', {}, { timeoutMs: PATIENCE_MS }).catch(() => undefined));
+    if (load === undefined || load.bridges >= instance.bridges.size || this.#moves.busy) instance.missing = new Set();
+    else await this.#count(instance).catch(() => undefined);
+  }
+
+  /** It has fewer bridges than it should: one that is not there twice is lost, though nobody said so. */
+  async #count(instance: Instance): Promise<void> {
+    const before = [...instance.bridges.keys()];
+    const { bridges } = await instance.link.call('listBridges', {}, { timeoutMs: PATIENCE_MS });
+    if (!instance.attached || this.#moves.busy) return;
+    const there = new Set(bridges.map(({ bridgeId }) => bridgeId));
+    const missing = before.filter(id => !there.has(id));
+    this.#lose(instance, missing.filter(id => instance.missing.has(id)));
+    instance.missing = new Set(missing);
   }
 
   /** Why no session may be added there, not even to a source that runs (media.strain); null: one may. */
@@ -290,7 +303,7 @@ export class MediaPool implements AsyncDisposable {
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
-    const instance: Instance = { ...place, link, bridges: new Map(), attached: false, reviving: undefined, grace: undefined, load: undefined, suspectUntil: ms(0) };
+    const instance: Instance = { ...place, link, bridges: new Map(), attached: false, reviving: undefined, grace: undefined, load: undefined, suspectUntil: ms(0), missing: new Set() };
     return instance;
   }
 
@@ -304,6 +317,7 @@ export class MediaPool implements AsyncDisposable {
   #armGrace(instance: Instance): void {
     const { clock, nodes } = this.#options;
     instance.attached = false;
+    instance.missing = new Set();
     instance.load = undefined;
     if (instance.grace !== undefined) return;
     const graceMs = !nodes.areTwo ? GRACE_MS : instance.isHere ? PAIR_GRACE_MS : FAR_GRACE_MS;

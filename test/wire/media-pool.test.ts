@@ -31,6 +31,7 @@ class FakeMediad {
   readonly bridges = new Map<string, OpenSourceParams>();
   hangs = false;
   strain: StrainReport = { level: 0, says: null, ended: { 'preview': 0, 'transcode': 0, 'pass-through': 0 } };
+  loads = 0;
   #server: RpcServer<MediadEvent> | undefined;
 
   constructor(path: string) {
@@ -46,7 +47,10 @@ class FakeMediad {
       },
       closeBridge: ({ bridgeId }: { bridgeId: string }) => (this.bridges.delete(bridgeId), null),
       listBridges: () => ({ bridges: [...this.bridges.keys()].map(bridgeId => ({ bridgeId, source: { state: 'connecting' }, replacement: null, sinks: [] })), strays: [] }),
-      load: () => ({ instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: this.strain.level === 3 ? this.strain.says : null, strain: this.strain }),
+      load: () => {
+        this.loads += 1;
+        return { instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: this.strain.level === 3 ? this.strain.says : null, strain: this.strain };
+      },
     } as unknown as RpcHandlers<MediadRequests>;
     this.#server = await serveRpc<MediadRequests, MediadEvent>(this.path, handlers, { validate: mediadRequestSchemas, log });
     return this;
@@ -295,5 +299,42 @@ t.test('what is opened anew after a takeover may take longer than one that is aw
   opening[1]?.done.resolve();
   await until('it stands', () => attached.length === 1);
   t.same([lost, [...mediad.bridges.keys()]], [[], ['b1']]);
+  await mediad.stop();
+});
+
+t.test('a bridge that is gone without a word is lost, and one that is only being opened is not', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'vl-pool-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const clock = new ManualClock();
+  const lost: string[] = [];
+  const nodes = new MediaNodes(configOf(directory, false));
+  const move = (): Promise<never> => Promise.reject(new GatewayError('MEDIA_UNAVAILABLE'));
+  const mediad = await new FakeMediad(join(directory, 'mediad-1.sock')).start();
+  await using pool = new MediaPool({ nodes, clock, log, onEvent: () => undefined, onLost: ids => void lost.push(...ids), onAttached: () => undefined, onMoved: () => undefined, move, onGone: () => undefined });
+  await pool.start();
+  const open = (bridgeId: string): Promise<unknown> => pool.openBridge('1', { ...paramsOf(pool, '1', bridgeId), localAddress: '127.0.0.1' }, { elsewhere: false });
+  for (const id of ['b1', 'b2', 'b3']) await open(id);
+  /** Until it was asked `times` more. */
+  const look = async (times: number): Promise<void> => {
+    const before = mediad.loads;
+    await until('it was asked', async () => {
+      clock.advance(250);
+      await new Promise(resolve => setTimeout(resolve, 5));
+      return mediad.loads >= before + times;
+    });
+  };
+  await look(3);
+  t.same(lost, []);
+  mediad.bridges.delete('b2');
+  await look(1);
+  pool.adopt('1', 'b4');
+  await until('it is lost', async () => {
+    await look(1);
+    return lost.length > 0;
+  });
+  t.same(lost, ['b2']);
+  mediad.bridges.set('b4', paramsOf(pool, '1', 'b4'));
+  await look(4);
+  t.same(lost, ['b2']);
   await mediad.stop();
 });
