@@ -70,7 +70,7 @@ const MAX_REFRESH = 50;
 
 export class UserStore implements Disposable {
   readonly #database: SqliteDatabase;
-  readonly #backup: SqliteBackup;
+  readonly backup: SqliteBackup;
   /** For the other node of a pair. */
   readonly journal: UserJournal;
   readonly #statements: ReturnType<typeof prepareAll>;
@@ -78,14 +78,16 @@ export class UserStore implements Disposable {
   constructor(directory: string, clock: Clock, log: Log) {
     const path = join(directory, 'users.db');
     this.#database = openSqliteFile(path, clock, log, { steps: MIGRATIONS }).database;
-    this.#backup = new SqliteBackup(this.#database, path, { clock, log });
+    this.backup = new SqliteBackup(this.#database, path, { clock, log });
     this.#database.pragma('synchronous = FULL');
+    // Changes are few: each goes from the log into the file at once, so that a log that is gone takes nobody's rights or their end with it.
+    this.#database.pragma('wal_autocheckpoint = 1');
     this.journal = new UserJournal(this.#database);
     this.#statements = prepareAll(this.#database);
   }
 
   [Symbol.dispose](): void {
-    this.#backup[Symbol.dispose]();
+    this.backup[Symbol.dispose]();
     this.#database.close();
   }
 

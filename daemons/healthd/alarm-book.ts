@@ -9,8 +9,9 @@ import { GatewayError } from '#core/result.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import { ALARM_MIGRATIONS } from '#kit/migrations/alarms.ts';
-import { openSqliteFile, type SqliteDatabase } from '#kit/sqlite-file.ts';
-import { WriteQueue } from '#kit/sqlite-writes.ts';
+import { SqliteBackup } from '#kit/sqlite-backup.ts';
+import { openSqliteFile, type SqliteDatabase, type StoreOrigin } from '#kit/sqlite-file.ts';
+import { SYNC_PROGRESS, WriteQueue } from '#kit/sqlite-writes.ts';
 
 const FILE_NAME = 'alarms.sqlite3';
 /** In memory and on disk; the oldest that are over go first. */
@@ -45,6 +46,8 @@ const PUT = `INSERT OR REPLACE INTO alarms VALUES (@alarmId, @rule, @subject, @s
 export class AlarmBook implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #writes: WriteQueue;
+  readonly backup: SqliteBackup;
+  readonly origin: StoreOrigin;
   readonly #clock: Clock;
   /** By number, in order. */
   readonly #entries = new Map<number, Entry>();
@@ -53,13 +56,16 @@ export class AlarmBook implements Disposable {
 
   /** `directory` is made when missing; `:memory:` keeps nothing. */
   constructor(directory: string, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
-    const file = openSqliteFile(directory === ':memory:' ? directory : join(directory, FILE_NAME), clock, log, { steps: ALARM_MIGRATIONS });
+    const path = directory === ':memory:' ? directory : join(directory, FILE_NAME);
+    const file = openSqliteFile(path, clock, log, { steps: ALARM_MIGRATIONS, progress: SYNC_PROGRESS });
     this.#database = file.database;
+    this.origin = file.origin;
     this.#clock = clock;
     this.#database.pragma(`cache_size = -${CACHE_KIB}`);
     const pageBytes = Number(this.#database.pragma('page_size', { simple: true }));
     this.#database.pragma(`max_page_count = ${MAX_BYTES / pageBytes}`);
     this.#writes = new WriteQueue(file, { clock, log, onFlush: () => undefined, onRecovered: () => this.#rewrite() });
+    this.backup = new SqliteBackup(this.#database, path, { clock, log, onBegin: () => this.#writes.mark() });
     for (const row of this.#database.prepare('SELECT * FROM alarms ORDER BY alarmId').all() as DiskRow[]) this.#keep(entryOf(row));
   }
 
@@ -113,6 +119,7 @@ export class AlarmBook implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.backup[Symbol.dispose]();
     this.#writes.flush();
     this.#writes[Symbol.dispose]();
     this.#database.close();

@@ -3,6 +3,7 @@ import { addMs } from '#core/units.ts';
 import { Gathering, type Measured } from '#core/health/model.ts';
 import { measurePeers } from '#core/health/measure/daemons.ts';
 import { measureClock } from '#core/health/measure/hardware.ts';
+import { observeOrigin } from '#core/health/measure/service.ts';
 import type { ClockState } from '#core/health/linux/clock.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import { peersAreKnown } from '#kit/peer-credentials.ts';
@@ -100,6 +101,7 @@ export class Sampler implements Disposable {
     found.sample('viewlink_history_bytes', {}, bytes);
     found.observe('store.failing', 'store:history', failing !== null || !durable ? 1 : 0, failing !== null ? `${failing}, ${lostMinutes} minutes lost` : durable ? `${Math.round(bytes / 1e6)} MB` : 'it could not be opened and lives in memory only');
     found.observe('store.failing', 'store:alarms', alarms.isFailing ? 1 : 0, alarms.isFailing ? 'alarms are kept in memory only' : 'writes reach the disk');
+    observeOrigin(found, 'alarms', alarms.origin);
     return found;
   }
 }

@@ -5,7 +5,7 @@ import type { Log } from './log.ts';
 import { SqliteBackup } from './sqlite-backup.ts';
 import { openSqliteFile, type SqliteDatabase, type StoreOrigin } from './sqlite-file.ts';
 import { type Table, TABLES, UPSERT, where } from './sqlite-tables.ts';
-import { WriteQueue } from './sqlite-writes.ts';
+import { SYNC_PROGRESS, WriteQueue } from './sqlite-writes.ts';
 import { StoreRows } from './store-rows.ts';
 import type { BindingStateRow, ChannelStateRow, DeviceStateRow, HeardStateRow, MappingStateRow, OutboxStateRow, SessionStateRow, StateStore, StoreHealth } from './state-store.ts';
 
@@ -16,8 +16,6 @@ const CHECKPOINT_PAGES = 4096;
 const FILE_NAME = 'sipd.sqlite3';
 
 const RAISE_SERIAL = 'INSERT INTO serials VALUES (@upstream, @serial) ON CONFLICT (upstream) DO UPDATE SET serial = max(serial, excluded.serial)';
-/** Synchronous commits: one goes before each backup. */
-const PROGRESS = "SELECT value FROM meta WHERE key = 'syncs'";
 const TOUCH = 'UPDATE bindings SET lastKeepaliveWallMs = @atWallMs WHERE deviceId = @deviceId';
 
 export interface SqliteStoreOptions {
@@ -50,7 +48,7 @@ export class SqliteStore implements StateStore {
   /** `directory` is made when missing; `:memory:` keeps nothing. Throws STORE_FAILED as openSqliteFile. */
   constructor(directory: string, { log, clock = systemClock, maxBytes, onRecovered = () => undefined }: SqliteStoreOptions) {
     this.path = directory === ':memory:' ? directory : join(directory, FILE_NAME);
-    const file = openSqliteFile(this.path, clock, log, { progress: PROGRESS });
+    const file = openSqliteFile(this.path, clock, log, { progress: SYNC_PROGRESS });
     this.#database = file.database;
     this.#origin = file.origin;
     this.#database.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);

@@ -19,6 +19,8 @@ import type { StoreHealth } from './state-store.ts';
 const MAX_QUEUED = 10_000;
 const SYNC_EVERY_MS = 200;
 const RETRY_EVERY_MS = 1000;
+/** How far a file is, for `openSqliteFile`: synchronous commits, of which one goes before each backup. */
+export const SYNC_PROGRESS = "SELECT value FROM meta WHERE key = 'syncs'";
 const COUNT_SYNC = `INSERT INTO meta VALUES ('syncs', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1`;
 
 export interface WriteQueueOptions {

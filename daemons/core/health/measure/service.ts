@@ -18,7 +18,7 @@ export interface ServiceFacts {
 }
 
 /** Until the next start of sipd. */
-const ORIGINS: Readonly<Record<string, string>> = { 'from-backup': 'damaged: its last backup is in use', anew: 'damaged, and there was no backup: begun anew' };
+const ORIGINS: Readonly<Record<string, string>> = { whole: 'what was written is there', 'from-backup': 'damaged: its last backup is in use', anew: 'damaged, and there was no backup: begun anew' };
 
 export function measureService({ devices, gone, channels, upstreams, sources, store }: ServiceFacts, now: WallMs): Measured {
   const found = new Gathering();
@@ -34,10 +34,15 @@ export function measureService({ devices, gone, channels, upstreams, sources, st
     if (state !== 'disabled') found.observe('upstream.offline', `upstream:${name}`, state === 'online' ? 0 : 1, state === 'online' ? `registered, ${sessions} sessions` : `${state}${reason === null ? '' : `: ${reason}`}`);
   }
   found.observe('store.failing', 'store:sipd', store.state === 'ok' ? 0 : 1, store.state === 'ok' ? 'writes reach the disk' : `${store.state}, ${store.queued} writes wait, ${store.refused} given up`);
-  found.observe('store.restored', 'store:sipd', store.origin === 'whole' ? 0 : 1, ORIGINS[store.origin] ?? 'what was written is there');
+  observeOrigin(found, 'sipd', store.origin);
   found.complete.push('upstream.offline');
   observeDevices(found, devices, gone, now);
   return found;
+}
+
+/** What a database of ours was found to be at the last start. */
+export function observeOrigin(found: Gathering, store: string, origin: string): void {
+  found.observe('store.restored', `store:${store}`, origin === 'whole' ? 0 : 1, ORIGINS[origin] ?? origin);
 }
 
 /** Each that is gone, or all of them as one. */
