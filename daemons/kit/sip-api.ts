@@ -111,6 +111,8 @@ export interface Subscription {
 export interface SipEndpoint extends AsyncDisposable {
   /** Actual addresses, with the ports that the system chose for port 0. */
   readonly bound: readonly { readonly transport: SipTransport; readonly address: string; readonly port: number }[];
+  /** Of one that was opened `held`: takes what came meanwhile, in order, and holds nothing any more. */
+  begin(): void;
   /** Requests outside any dialog, INVITE excluded. */
   onRequest: ((incoming: IncomingRequest) => void) | undefined;
   onInvite: ((incoming: IncomingInvite) => void) | undefined;
@@ -155,6 +157,8 @@ export interface SipGate {
 export interface SipEndpointOptions {
   readonly listen: readonly { readonly transport: 'udp' | 'tcp'; readonly address: string; readonly port: number }[];
   readonly userAgent: string;
+  /** What comes waits until `begin`: nobody is answered by an owner who does not know yet what he has. Default: false. */
+  readonly held?: boolean;
   readonly tcpMaxConnections?: number;
   readonly tcpMaxPerPeer?: number;
   /** Peers that are registered or configured: not rate-limited. Asked per datagram, so it must be a map look-up. Absent: all are. */

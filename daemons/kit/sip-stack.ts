@@ -28,6 +28,8 @@ import { Upcalls } from './sip-upcalls.ts';
 const DEFAULT_LIMITS = { maxServer: 200_000, maxUntrusted: 16_384 };
 const DEFAULT_TCP_CONNECTIONS = 2048;
 const DEFAULT_TCP_PER_PEER = 8;
+/** Of an endpoint that has not begun: a moment's worth of everything. */
+const MAX_HELD = 4096;
 
 export class SipStack implements SipEndpoint, SubscriptionHandleHost {
   readonly bound: { transport: SipTransport; address: string; port: number }[] = [];
@@ -46,10 +48,13 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
   readonly #up = new Upcalls(this);
   #draining = false;
   #closed = false;
+  /** What came before the begin, oldest first; undefined from then on. */
+  #held: (() => void)[] | undefined;
 
   private constructor(options: SipEndpointOptions) {
     const { clock, random } = options;
     const count = (name: string): void => this.#count(name);
+    this.#held = options.held === true ? [] : undefined;
     this.#clock = clock;
     this.#recorder = options.recorder;
     this.#door = new SipDoor(options, count);
@@ -228,8 +233,23 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
 
   // --- in --------------------------------------------------------------------------------------------------------------
 
+  begin(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    for (const run of held ?? []) run();
+  }
+
+  #hold(run: () => void): void {
+    if (this.#held!.length < MAX_HELD) this.#held!.push(run);
+    else this.#count('sip.held-dropped');
+  }
+
   #onBytes(bytes: Uint8Array, flow: Flow, mode: ParseMode): void {
     if (this.#closed) return;
+    if (this.#held !== undefined) {
+      const copy = Uint8Array.from(bytes);
+      return this.#hold(() => this.#onBytes(copy, flow, mode));
+    }
     const admission = this.#door.admit(bytes, flow.remoteAddress, mode);
     if (admission === undefined) return;
     this.#record(false, bytes, flow);
@@ -247,6 +267,7 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
 
   #onFlowClosed(flow: Flow, established: boolean): void {
     if (this.#closed) return;
+    if (this.#held !== undefined) return this.#hold(() => this.#onFlowClosed(flow, established));
     this.run(now => this.#agent.connectionClosed(flow.connectionId ?? 0, now));
     if (established) this.onFlowClosed?.(flow);
   }

@@ -4,6 +4,7 @@ import type { RaiseAlarmParams, SipdRequests } from '#contracts/sipd.ts';
 import type { ConfigSection, GatewayConfig } from '#core/config/schema.ts';
 import { SipRecorder } from '#core/diagnose/recorder.ts';
 import { GatewayError } from '#core/result.ts';
+import { addMs } from '#core/units.ts';
 import { systemClock as clock } from '#kit/clock.ts';
 import type { Closer } from '#kit/closer.ts';
 import { systemHashes as hashes } from '#kit/hashes.ts';
@@ -52,6 +53,8 @@ import { viewReport } from './view-report.ts';
 import { Views } from './views.ts';
 import { Voice } from './voice.ts';
 
+/** After a takeover media has so long before all the rest; it needs a tenth of it. */
+const MEDIA_FIRST_MS = 200;
 const AT_ONCE: WhenKept = run => run();
 const same = (endpoint: SipEndpoint): SipEndpoint => endpoint;
 
@@ -90,6 +93,8 @@ export class Gateway {
   readonly #recorder: SipRecorder;
   readonly #whenKept: WhenKept;
   readonly #revived = new Set<string>();
+  /** Of what is published nothing is told before it is known whole. */
+  #isWhole = false;
   /** In force; all parts see it through `config()`. */
   #config: GatewayConfig;
 
@@ -194,17 +199,19 @@ export class Gateway {
     const gate: SipGate = { isBanned: address => gateway?.bans.isBanned(address) === true, offence: evidence => gateway?.bans.offence(evidence) };
     const { listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS } = config.sip;
     const recorder = new SipRecorder(config.trace.sipKiB * 1024);
-    const endpoint = closer.use(await openSipEndpoint({ listen, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
+    const endpoint = closer.use(await openSipEndpoint({ listen, held: true, userAgent, tcpMaxConnections, tcpMaxPerPeer, unknownRequestsPerS, isTrusted, gate, recorder, clock, random, hashes, log }));
     gateway = new Gateway(config, store, dress(endpoint), recorder, log, closer, run => store.whenSynced(() => whenKept(run)));
     return gateway;
   }
 
   /** Takes up what ran before, then listens, then registers upward. */
   async start({ takesOver = false }: { readonly takesOver?: boolean } = {}): Promise<void> {
-    this.takeIn(takesOver);
-    this.#listen();
     if (takesOver) await this.#takeOver();
-    else await this.media.start();
+    else {
+      this.takeIn(false);
+      this.#listen();
+      await this.media.start();
+    }
     // Where all media is here, each media process tells of its own bridges after a takeover, however long that takes.
     if (!takesOver || this.media.nodes.areTwo) this.relay.allKnown();
     if (takesOver) this.#sinkMarks.start();
@@ -213,9 +220,18 @@ export class Gateway {
 
   /** What ran before, from the store; nothing is sent. */
   takeIn(takesOver: boolean): void {
+    this.#takeInSessions(takesOver);
+    this.#takeInRest(takesOver);
+  }
+
+  #takeInSessions(takesOver: boolean): void {
     this.inlets.configure();
     this.#forgetStrangers();
     this.relay.restore(takesOver);
+  }
+
+  #takeInRest(takesOver: boolean): void {
+    this.#isWhole = true;
     this.subscriptions.restore();
     // Whoever raises an alarm from now on is heard by those who see him, though they are not registered with yet.
     this.views.configure();
@@ -232,19 +248,22 @@ export class Gateway {
       this.devices.flowClosed(flow);
       this.upstreams.flowClosed(flow);
     };
+    this.endpoint.begin();
   }
 
+  /** Nobody above or below shall notice. Pictures first: a large catalogue takes its time, and what is said meanwhile waits. */
   async #takeOver(): Promise<void> {
-    if (this.media.nodes.areTwo) {
-      // What another node left is moved here as soon as its address is, and what this one had all the time stands.
-      this.media.revival = async instance => this.relay.onMediaRevived(instance, []);
-      await this.media.start();
-      return this.#goOn();
-    }
-    // Nobody above or below shall notice: what was promised goes on before the media stands.
-    this.media.revival = (instance, client) => this.#revive(instance, client);
+    this.#takeInSessions(true);
+    // Where both carry media, what another node left is moved here as soon as its address is, and what this one had all the time stands.
+    this.media.revival = this.media.nodes.areTwo ? async instance => this.relay.onMediaRevived(instance, []) : (instance, client) => this.#revive(instance, client);
+    const started = this.media.start();
+    const late = Promise.withResolvers<void>();
+    using _limit = clock.schedule(addMs(clock.now(), MEDIA_FIRST_MS), late.resolve);
+    await Promise.race([started, late.promise]);
+    this.#takeInRest(true);
+    this.#listen();
     this.#goOn();
-    await this.media.start();
+    await started;
   }
 
   #goOn(): void {
@@ -371,6 +390,7 @@ export class Gateway {
   }
 
   #channelStates(deviceId: string, channelIds: readonly string[]): void {
+    if (!this.#isWhole) return;
     this.subscriptions.statesChanged(deviceId, channelIds);
     this.events.channelStates(deviceId, channelIds, channelId => (this.catalogs.channels(deviceId).get(channelId)?.status === 'OFF' ? 'OFF' : 'ON'));
   }
@@ -385,6 +405,7 @@ export class Gateway {
   }
 
   #channelsChanged(deviceId: string): void {
+    if (!this.#isWhole) return this.resources.changed();
     this.events.say(() => ({ type: 'channels-changed', deviceId, channels: this.catalogs.channels(deviceId).size }));
     this.resources.changed();
     this.views.channelsChanged(deviceId);

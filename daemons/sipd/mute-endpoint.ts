@@ -11,6 +11,7 @@ export function muteEndpoint(real: SipEndpoint): SipEndpoint {
   const notifier = (state: Notifier['state']): Notifier => ({ event: state.event, state, isActive: true, notify: unsent, end: unsent, replace: nothing, onRefreshed: undefined, onEnded: undefined });
   return {
     bound: real.bound,
+    begin: nothing,
     onRequest: undefined,
     onInvite: undefined,
     onSubscribe: undefined,

@@ -54,6 +54,31 @@ t.test('a dialog goes on in another process', async t => {
   t.throws(() => again.restoreDialog({ ...state, remoteTarget: '' }), TypeError);
 });
 
+t.test('what comes before the owner is ready waits for him, over UDP and TCP, in a dialog and outside', async t => {
+  await using a = await openEndpoint({ timing: BRISK });
+  await using b = await openEndpoint({ timing: BRISK });
+  const { ours, theirs } = await established(a, b);
+  const state: DialogState = saved(theirs.state);
+  const [udp, tcp] = [portOf(b, 'UDP'), portOf(b, 'TCP')];
+  await b[Symbol.asyncDispose]();
+  let traced = 0;
+  await using again = await openEndpoint({ held: true, listen: [{ transport: 'udp', address: '127.0.0.1', port: udp }, { transport: 'tcp', address: '127.0.0.1', port: tcp }] });
+  again.onTrace = direction => void (direction === 'out' && (traced += 1));
+  let sent = 0;
+  a.onTrace = direction => void (direction === 'out' && (sent += 1));
+  const asked = [
+    a.request(asks('MESSAGE', '127.0.0.1', udp), { transport: 'UDP', address: '127.0.0.1', port: udp }),
+    a.request(asks('MESSAGE', '127.0.0.1', tcp), { transport: 'TCP', address: '127.0.0.1', port: tcp }),
+    ours.request('INFO'),
+  ];
+  await until('what goes over UDP is repeated', () => sent >= 3 + 4);
+  t.equal(traced, 0, 'nobody is told that there is no such thing here');
+  again.restoreDialog(state).onRequest = incoming => incoming.respond(200);
+  again.onRequest = incoming => incoming.respond(200);
+  again.begin();
+  t.same((await Promise.all(asked)).map(status), [200, 200, 200]);
+});
+
 t.test('what nobody attends to', async t => {
   await using a = await openEndpoint({ timing: BRISK });
   await using b = await openEndpoint({ timing: BRISK });
