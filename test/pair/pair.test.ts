@@ -66,13 +66,15 @@ async function run(): Promise<void> {
     });
 
     await t.test('fault 100: the active node loses its power: sessions go on, nothing is asked, nothing flaps', async t => {
+      // On a machine that stood still for a moment it is not the first one any more.
+      const { term } = (await first.report())!;
       await goesOn(t, scene, udp, async () => {
         lab.kill(first);
         await lab.active();
       }, GAP_MS);
       const second = await lab.active();
       t.equal(second, lab.other(first));
-      t.match(await second.report(), { role: 'active', term: 2, peer: { alive: false } });
+      t.match(await second.report(), { role: 'active', term: term + 1, peer: { alive: false } });
       await using rpc = await second.sipd();
       t.match(await rpc.call('listDevices', {}), [{ state: 'online', channels: CHANNELS }]);
       t.equal((await rpc.call('listSessions', {})).length, 2);
@@ -90,13 +92,14 @@ async function run(): Promise<void> {
       t.equal(await lab.ready(60_000), first);
       const second = lab.other(first);
       const watch = watchOwners(lab);
+      const { term } = (await second.report())!;
       await goesOn(t, scene, udp.slice(0, 1), async () => {
         await using clusterd = await second.clusterd();
         await clusterd.call('switchOver', {});
         await until('the other one is active', async () => (await first.report())?.state.sipd?.state === 'active', 10_000);
       }, GAP_MS);
       t.match(watch.stop(), { both: 0 });
-      t.match(await first.report(), { role: 'active', term: 3 });
+      t.match(await first.report(), { role: 'active', term: term + 1 });
     });
 
     await t.test('fault 98: clusterd of the active node is killed, then sipd: sessions go on', async t => {
