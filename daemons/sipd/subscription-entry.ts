@@ -4,6 +4,7 @@ import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { textOf } from '#core/gb/xml.ts';
 import type { SipRequest } from '#core/sip/message.ts';
 import { decodeBody } from '#kit/charset.ts';
+import type { bootTime } from '#kit/clock.ts';
 import type { Notifier, SubscriptionState } from '#kit/sip-endpoint.ts';
 import type { CatalogSubscription } from './catalog-subscription.ts';
 
@@ -26,6 +27,14 @@ export interface StoredSubscription {
   readonly intervalS?: number;
   readonly state: SubscriptionState;
   readonly savedAtWallMs: number;
+  /** Since a start of the machine; what an earlier release wrote has none. */
+  readonly savedAt?: ReturnType<typeof bootTime>;
+}
+
+/** How long ago: by the time since the start of the machine, for the wall clock may have been set (fault 110); by the wall after another start, or on the other node. */
+export function agoMs({ savedAt, savedAtWallMs }: Pick<StoredSubscription, 'savedAt' | 'savedAtWallMs'>, now: ReturnType<typeof bootTime>, wallMs: number): number {
+  const isSameStart = savedAt !== undefined && savedAt.bootId !== '' && savedAt.bootId === now.bootId;
+  return Math.max(0, isSameStart ? now.bootMs - savedAt.bootMs : wallMs - savedAtWallMs);
 }
 
 /** One subscription that was accepted. */

@@ -11,14 +11,14 @@ import { MANSCDP_TYPE, buildResult } from '#core/gb/manscdp-write.ts';
 import type { SipRequest } from '#core/sip/message.ts';
 import { addMs } from '#core/units.ts';
 import { encodeBody } from '#kit/charset.ts';
-import { Alarm, type Clock } from '#kit/clock.ts';
+import { Alarm, bootTime, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { Random } from '#kit/random.ts';
 import type { EndCause, InDialogParts, IncomingSubscribe, Outcome, SipEndpoint } from '#kit/sip-endpoint.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import { CatalogSubscription } from './catalog-subscription.ts';
 import type { Counters } from '#kit/counters.ts';
-import { DEFAULT_INTERVAL_S, type PositionTopic, type StoredSubscription, type SubscriptionEntry as Entry, TOPICS, isPositionTopic, readInterval, readQuery } from './subscription-entry.ts';
+import { DEFAULT_INTERVAL_S, type PositionTopic, type StoredSubscription, type SubscriptionEntry as Entry, TOPICS, agoMs, isPositionTopic, readInterval, readQuery } from './subscription-entry.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 import type { Upstreams } from './upstreams.ts';
 import type { Views } from './views.ts';
@@ -223,7 +223,7 @@ export class Subscriptions implements Disposable {
     for (const { sessionId: id, kind, json } of store.loadSessions()) {
       if (kind !== KIND) continue;
       const stored = JSON.parse(json) as StoredSubscription;
-      const remainingS = stored.state.remainingS - Math.max(0, clock.wall() - stored.savedAtWallMs) / 1000;
+      const remainingS = stored.state.remainingS - agoMs(stored, bootTime(), clock.wall()) / 1000;
       if (remainingS > 0 && upstreams.get(stored.upstream) === stored.upstreamId) {
         const { upstream, upstreamId, topic, deviceId, filter, intervalS = DEFAULT_INTERVAL_S } = stored;
         this.#add({ id, upstream, upstreamId, topic, deviceId, filter, intervalS, notifier: endpoint.restoreNotifier({ ...stored.state, remainingS: Math.ceil(remainingS) }), catalog: undefined });
@@ -311,7 +311,7 @@ export class Subscriptions implements Disposable {
   #save(entry: Entry): void {
     if (!this.#entries.has(entry)) return;
     const { id, upstream, upstreamId, topic, deviceId, filter, intervalS, notifier } = entry;
-    const stored: StoredSubscription = { upstream, upstreamId, topic, deviceId, filter, intervalS, state: notifier.state, savedAtWallMs: this.#deps.clock.wall() };
+    const stored: StoredSubscription = { upstream, upstreamId, topic, deviceId, filter, intervalS, state: notifier.state, savedAtWallMs: this.#deps.clock.wall(), savedAt: bootTime() };
     this.#deps.store.putSession({ sessionId: id, kind: KIND, json: JSON.stringify(stored) });
   }
 }

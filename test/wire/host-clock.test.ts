@@ -63,6 +63,25 @@ await t.test('fault 110: the clock is set back and forth ten times a second: nob
   t.equal(await subscription.unsubscribe(), 200);
 });
 
+await t.test('fault 110: sipd starts anew while the clock is wrong by hours: what platforms subscribed to stays, as long as it was granted for', async t => {
+  const clock = new WallClock(t);
+  await using rig = await openRelayRig({ cameras: [{ channels: 1 }], lab: { env: clock.env } });
+  const { device } = rig.cameras[0]!;
+  const [city] = rig.platforms;
+  const subscription = city!.subscribe('Alarm', { deviceId: rig.idOf(0, 0), content: '<StartAlarmPriority>0</StartAlarmPriority>' });
+  await subscription.when('granted', ({ granted }) => granted === 600);
+  for (const offsetS of [7200, -7200, TWENTY_YEARS_S, 0]) {
+    clock.set(offsetS);
+    await rig.gateway.sipd.crash();
+    await rig.reconnect();
+    const told = subscription.notifications.length;
+    t.equal(await device.sendAlarm({ source: device.channels[0]!.id, alarm: { priority: 2, method: '5', time: '2026-03-10T08:14:02', description: `at ${offsetS}`, longitude: undefined, latitude: undefined, type: undefined, eventType: undefined } }), 200);
+    await subscription.when(`told with the clock at ${offsetS}`, ({ notifications }) => notifications.length > told);
+  }
+  t.same(city!.notices, [], 'none came as to somebody who had not subscribed');
+  t.equal(await subscription.unsubscribe(), 200);
+});
+
 await t.test('fault 110: a nonce is as old as the monotonic clock says: whoever is half through his log-in gets in', async t => {
   const clock = new WallClock(t);
   await using rig = await openRelayRig({ cameras: [], lab: { env: clock.env } });
