@@ -13,6 +13,8 @@ import { type Figure, isMet, machine, percentile, printFigures } from './common/
 import { smallPictures } from './failover/small-pictures.ts';
 
 const BACK_MS = 1000;
+/** Streams are shared out by load: one media process may have so many of a hundred more than its part. */
+const UNEVEN_PERCENT = 5;
 
 const { values } = parseArgs({ options: { json: { type: 'boolean', default: false }, streams: { type: 'string', default: '128' }, runs: { type: 'string', default: '5' }, instances: { type: 'string', default: '4' } } });
 const [streams, runs, instances] = [Number(values.streams), Number(values.runs), Number(values.instances)];
@@ -30,7 +32,7 @@ function figuresOf(name: string, all: readonly Struck[], emptyMs: readonly numbe
   const share = Math.max(...of(({ ended }) => ended)) / streams;
   return [
     { name: `${name}: back, p99`, value: percentile(of(({ backMs }) => backMs), 0.99), unit: 'ms', limit: { most: BACK_MS }, method: 'from SIGKILL until it says that it is ready, with the 200 ms of its unit', beside: { p50: Math.round(percentile(of(({ backMs }) => backMs), 0.5)), 'an empty Node, p50': Math.round(percentile(emptyMs, 0.5)), 'an empty Node, max': Math.round(Math.max(...emptyMs)), runs: all.length } },
-    { name: `${name}: streams that end by it`, value: 100 * share, unit: '%', limit: { most: name.startsWith('mediad') ? Math.ceil(100 / instances) : 0 }, method: `of ${streams}, over ${instances} media processes`, beside: { 'least that went on': Math.min(...of(({ stayed }) => stayed)) } },
+    { name: `${name}: streams that end by it`, value: 100 * share, unit: '%', limit: { most: name.startsWith('mediad') ? Math.ceil(100 / instances) + UNEVEN_PERCENT : 0 }, method: `of ${streams}, over ${instances} media processes`, beside: { 'least that went on': Math.min(...of(({ stayed }) => stayed)) } },
     { name: `${name}: packets lost by the others`, value: sum(({ lostPackets }) => lostPackets), unit: '', limit: { most: 0 }, method: 'as their receivers count them, over all runs', beside: { 'damaged pictures': sum(({ damagedPictures }) => damagedPictures) } },
   ];
 }

@@ -15,7 +15,8 @@ await t.test(`fault 98: every daemon is killed in turn under ${STREAMS} streams:
     const { ended, stayed, lostPackets, damagedPictures } = await crowd.strike(name);
     t.same([lostPackets, damagedPictures], [0, 0], `${name}: the others lose nothing`);
     t.equal(ended + stayed, STREAMS, `${name}: nobody else ends`);
-    if (name === 'mediad-2') t.ok(ended > 0 && ended <= STREAMS / INSTANCES, `${name}: ${ended} streams`);
+    // Shared out by load, so about half of them each.
+    if (name === 'mediad-2') t.ok(ended > 0 && stayed >= STREAMS / INSTANCES / 2, `${name}: ${ended} streams`);
     else t.equal(ended, 0);
   }
   await using rpc = await crowd.lab.rpc();
