@@ -105,6 +105,7 @@ async function run(): Promise<void> {
       const ended = sentFrom(plays, standby);
       await Promise.all(ended.map(play => play.stop()));
       plays = plays.filter(play => !ended.includes(play));
+      await until('both have come to rest', () => areAtRest(lab), 60_000);
       for (const id of ids.slice(SESSIONS, -TCP_SESSIONS)) plays.push(await platform.play(id, { transport: 'udp' }));
       await Promise.all(plays.slice(-NEW_SESSIONS).map(play => play.waitFrames(5)));
       t.ok(sentFrom(plays, standby).length > 0, 'it has nothing to do, and gets what is new');

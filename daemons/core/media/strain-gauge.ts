@@ -95,7 +95,14 @@ export class StrainGauge {
 
   #judge(readings: readonly StrainReading[]): StrainVerdict {
     const { limits } = this;
-    const short = [memoryUse(readings, limits), limitHits(readings, limits), stall(readings, 'memoryStallUs', limits.memoryStallPercent, 'waited for memory'), stall(readings, 'cpuStallUs', limits.cpuStallPercent, 'waited for a processor'), steal(readings, limits), lateness(readings, limits)].filter(each => each !== undefined);
+    const short = [
+      memoryUse(readings, limits),
+      limitHits(readings, limits),
+      stall(readings, 'memoryStallUs', limits.memoryStallPercent, 'waited for memory'),
+      stall(readings, 'cpuStallUs', limits.cpuStallPercent, 'waited for a processor'),
+      steal(readings, limits),
+      lateness(readings, limits),
+    ].filter(each => each !== undefined);
     const strained = short.filter(({ least }) => least >= 100);
     if (strained.length > 0) return { state: 'strained', isDire: strained.some(({ isDire }) => isDire === true), cause: strained.map(({ says }) => says).join(', ') };
     return { state: short.every(({ most }) => most < EASED_PERCENT) ? 'eased' : 'unsure', isDire: false, cause: '' };
