@@ -25,6 +25,7 @@ export default {
     say('the questions are answered');
     await looks(vm, context);
     await configure(vm, gatewayConfig(ADDRESS));
+    await keepAnswered(context, vm);
     await units(vm, context);
     const ssh = (...command: readonly string[]): string => execFileSync('ssh', ['-i', key, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `${USER}@${ADDRESS}`, ...command], { encoding: 'utf8', timeout: 600_000 });
     check(ssh('vlink', 'show', 'upstreams').includes('city'), 'with the key, vlink over SSH');
@@ -35,7 +36,6 @@ export default {
     await comparePicture(context, platform, first!, 'picture');
     check(ssh('vlink', 'show', 'devices').includes(camera.device.id), 'the device is shown');
     check((await vm.must("journalctl -b -p 3 --no-pager -q -u 'viewlink-*' | tail -5")) === '', 'no error in the journal of the daemons');
-    await keepAnswered(context, vm);
     say(await startTime(vm));
     await shutDown(vm);
     check(true, 'it switches itself off');

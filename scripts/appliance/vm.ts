@@ -207,7 +207,8 @@ export class Vm {
     await this.waitFor(/password for .*: /, 60_000);
     this.type(`${password}\n`);
     await this.waitFor(/# /, 60_000);
-    this.type("stty -echo cols 500; PS1=; bind 'set enable-bracketed-paste off'\n");
+    // What systemd's tools say goes through no pager.
+    this.type("stty -echo cols 500; PS1=; export PAGER=cat SYSTEMD_PAGER=cat SYSTEMD_COLORS=0; bind 'set enable-bracketed-paste off'\n");
     await this.run('true');
   }
 
