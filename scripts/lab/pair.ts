@@ -46,9 +46,9 @@ const UNIT = new URL('../../systemd/viewlink-pair-addresses.service', import.met
  * nothing of it stays: no process, no namespace, no file.
  *
  * One pair at a time on a machine: two of them take the time from each other in which a node has to answer. `beside`: this one measures
- * no such time, and waits for nobody.
+ * no such time, and waits for nobody. `networkOnly`: all that is mounted here, cgroups among it, is there too.
  */
-export function enterWorld({ beside = false } = {}): boolean {
+export function enterWorld({ beside = false, networkOnly = false } = {}): boolean {
   if (process.env['VIEWLINK_WORLD'] !== undefined) {
     ip('link', 'add', 'switch', 'type', 'bridge');
     ip('link', 'set', 'switch', 'up');
@@ -60,7 +60,8 @@ export function enterWorld({ beside = false } = {}): boolean {
   process.once('exit', () => removeWorld(name, directory));
   execFileSync('ip', ['netns', 'add', name]);
   execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-  const command = ['ip', 'netns', 'exec', name, process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const into = networkOnly ? ['nsenter', `--net=/run/netns/${name}`] : ['ip', 'netns', 'exec', name];
+  const command = [...into, process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const [program, ...words] = beside ? command : ['flock', '--no-fork', ONE_AT_A_TIME, ...command];
   const child = spawn(program!, words, { stdio: 'inherit', env: { ...process.env, VIEWLINK_WORLD: name, VIEWLINK_WORLD_DIRECTORY: directory } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void child.kill(signal));
