@@ -136,7 +136,7 @@ export class DaemonProcess implements AsyncDisposable {
     const ended = new Promise<never>((_, reject) => {
       child.once('exit', (code, signal) => {
         reject(new Error(`${name} ended with ${signal ?? code}: ${words}`));
-        this.#onExit();
+        this.#onExit(child);
       });
     });
     ended.catch(() => undefined);
@@ -145,9 +145,10 @@ export class DaemonProcess implements AsyncDisposable {
     return Promise.race([ready, ended]);
   }
 
-  #onExit(): void {
+  /** One that was halted may end after another one was begun. */
+  #onExit(child: ChildProcess): void {
     this.#options.onExit?.();
-    if (this.#closing) return;
+    if (this.#closing || child !== this.#child) return;
     this.restarts += 1;
     this.#restart = setTimeout(() => void this.#launch().catch(() => undefined), RESTART_MS);
   }

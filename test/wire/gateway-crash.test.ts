@@ -72,7 +72,7 @@ await t.test('a session whose source is not known any more does not leave its up
   await using rig = await openRelayRig({ cameras: [{ channels: 1 }] });
   const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp' });
   await play.waitFrames(5);
-  rig.gateway.sipd.halt();
+  await rig.gateway.sipd.stop();
   const database = new Database(join(rig.gateway.directory, 'state/sipd.sqlite3'));
   database.exec("DELETE FROM sessions WHERE kind = 'source'");
   database.close();
