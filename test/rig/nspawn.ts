@@ -5,7 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runTool, type ToolRun } from './run-tool.ts';
@@ -50,6 +50,34 @@ export async function debianRoot(): Promise<string> {
   if (code !== 0) throw new Error(`mmdebstrap: ${stderr}`);
   renameSync(temporary, path);
   return path;
+}
+
+/** Whatever a package is made of. */
+const PACKAGED = ['cli', 'daemons', 'etc', 'scripts', 'systemd', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'package-lock.json'];
+const REPOSITORY = join(import.meta.dirname, '../..');
+
+/** Path of the Debian package of this tree: built once for all tests of it. */
+export async function packageOfTree(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const top of PACKAGED) for (const path of filesOf(join(REPOSITORY, top))) hash.update(`${path}\n`).update(readFileSync(path));
+  const folder = join(CACHE, `package-${hash.digest('hex').slice(0, 16)}`);
+  mkdirSync(CACHE, { recursive: true });
+  await using _lock = await Lock.take(join(CACHE, 'package.lock'), BUILD_LIMIT_MS);
+  if (!existsSync(folder)) await build(folder);
+  return join(folder, readdirSync(folder).find(name => name.endsWith('.deb'))!);
+}
+
+async function build(folder: string): Promise<void> {
+  for (const old of readdirSync(CACHE)) if (/^(package|building)-/.test(old)) rmSync(join(CACHE, old), { recursive: true, force: true });
+  const made = mkdtempSync(join(CACHE, 'building-'));
+  const { code, stderr } = await runTool(join(REPOSITORY, 'scripts/package'), ['--quick', made], BUILD_LIMIT_MS);
+  if (code !== 0) throw new Error(`scripts/package: ${stderr}`);
+  renameSync(made, folder);
+}
+
+function filesOf(path: string): readonly string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path).filter(name => !name.startsWith('.')).sort().flatMap(name => filesOf(join(path, name)));
 }
 
 /** What it unpacked is a root file system: for a Machine of its own, or one below several of them. */

@@ -4,7 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -14,11 +14,10 @@ import { Closer } from '#kit/closer.ts';
 import { connectRpc } from '#kit/rpc.ts';
 import { LAB_ID, LAB_PASSWORD } from '../../scripts/lab/gateway.ts';
 import { enterWorld, PairNode, SIP_ADDRESS, wire, WORLD } from '../../scripts/lab/pair.ts';
-import { debianRoot, Machine, unpack } from '../rig/nspawn.ts';
+import { debianRoot, Machine, packageOfTree, unpack } from '../rig/nspawn.ts';
 import { runTool } from '../rig/run-tool.ts';
 import { until } from '../rig/until.ts';
 
-const REPOSITORY = join(import.meta.dirname, '../..');
 const BASE = 'VIEWLINK_PAIR_BASE';
 const ALONE = ['viewlink-configd', 'viewlink-mediad@1', 'viewlink-sipd', 'viewlink-healthd', 'viewlink-apid'];
 const OF_A_PAIR = ['viewlink-clusterd', 'viewlink-pair-state', 'viewlink-pair-addresses'];
@@ -34,13 +33,10 @@ const NOT_OURS = /does not support BPF.cgroup firewalling/;
 async function base(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'vl-pair-base-'));
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  const folder = join(directory, 'package');
-  mkdirSync(folder);
   const root = join(directory, 'root');
   mkdirSync(root);
-  const [built] = await Promise.all([runTool(join(REPOSITORY, 'scripts/package'), ['--quick', folder], 240_000), debianRoot().then(archive => unpack(archive, root))]);
-  if (built.code !== 0) throw new Error(`scripts/package: ${built.stderr}`);
-  renameSync(built.stdout.trim(), join(root, 'viewlink.deb'));
+  const [deb] = await Promise.all([packageOfTree(), debianRoot().then(archive => unpack(archive, root))]);
+  copyFileSync(deb, join(root, 'viewlink.deb'));
   const { code, stdout, stderr } = await runTool('chroot', [root, 'env', 'DEBIAN_FRONTEND=noninteractive', 'sh', '-c', 'dpkg --install /viewlink.deb && systemctl disable viewlink.target'], 60_000);
   if (code !== 0) throw new Error(`dpkg: ${stdout}${stderr}`);
   return root;

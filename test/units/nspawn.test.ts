@@ -2,17 +2,15 @@
  * The package on a plain Debian 12, for real: installed, begun, hurt, upgraded, removed and purged under systemd as process 1.
  * One machine, one story; each part stands on the ones before. Needs root.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Author, CommitResult, ConfigdRequests, Json } from '#contracts/configd.ts';
 import { connectRpc } from '#kit/rpc.ts';
 import { runTool } from '../rig/run-tool.ts';
-import { debianRoot, Machine } from '../rig/nspawn.ts';
+import { debianRoot, Machine, packageOfTree } from '../rig/nspawn.ts';
 import { until } from '../rig/until.ts';
 
-const REPOSITORY = join(import.meta.dirname, '../..');
 /** In the order in which they start. */
 const DAEMONS = ['viewlink-configd', 'viewlink-mediad@1', 'viewlink-sipd', 'viewlink-healthd', 'viewlink-apid'];
 const AUTHOR: Author = { user: 'root', via: 'cli', address: null };
@@ -23,20 +21,10 @@ const BACK_MS = 1000;
 const BACK_BARE_STARTS = 20;
 const SLOW_MS = 60_000;
 
-const folder = mkdtempSync(join(tmpdir(), 'vl-package-'));
-const [archive, deb] = await Promise.all([debianRoot(), build()]);
+const [archive, deb] = await Promise.all([debianRoot(), packageOfTree()]);
 const lintian = runTool('lintian', ['--fail-on', 'error', '--tag-display-limit', '0', deb], 240_000);
 const machine = await Machine.boot(archive);
-t.teardown(async () => {
-  await machine[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function build(): Promise<string> {
-  const { code, stdout, stderr } = await runTool(join(REPOSITORY, 'scripts/package'), ['--quick', folder], 240_000);
-  if (code !== 0) throw new Error(`scripts/package: ${stderr}`);
-  return stdout.trim();
-}
+t.teardown(() => machine[Symbol.asyncDispose]());
 
 const property = async (unit: string, name: string): Promise<string> => (await machine.ask('systemctl', 'show', '--value', `--property=${name}`, unit)).trim();
 const isActive = async (unit: string): Promise<boolean> => (await property(unit, 'ActiveState')) === 'active';
