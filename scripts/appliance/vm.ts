@@ -212,10 +212,10 @@ export class Vm {
     await this.run('true');
   }
 
-  /** A command of the shell that `logIn` left. */
+  /** A command of the shell that `logIn` left; in one of its own, so that it may `exit`. */
   async run(command: string, limitMs = 120_000): Promise<Outcome> {
     const mark = `vm-${(this.#commands += 1)}-${clock.now()}`;
-    this.type(`echo; echo '<''${mark}>'; { ${command}\n} </dev/null 2>&1; echo "<${mark}=$?>"\n`);
+    this.type(`echo; echo '<''${mark}>'; ( ${command}\n) </dev/null 2>&1; echo "<${mark}=$?>"\n`);
     await this.waitFor(new RegExp(`<${mark}>\\r?\\n`), limitMs);
     const from = this.#seen;
     const [, code] = await this.waitFor(new RegExp(`<${mark}=(\\d+)>`), limitMs);
