@@ -90,6 +90,8 @@ export class Vm {
   start(incoming: readonly string[] = []): void {
     const { memoryMb = 1536, cpus = 2, extra = [] } = this.#options;
     this.#seen = this.#console.length;
+    // With other drives than before the firmware would look for the system in the network first: it looks anew.
+    if (incoming.length === 0) copyFileSync(FIRMWARE_VARS, this.#vars);
     const child = spawn(
       'qemu-system-x86_64',
       [

@@ -84,7 +84,10 @@ async function run(): Promise<void> {
     await lab.taken(first, LIMIT_MS);
     await sees('and the second one takes over');
     await lab.stop(second);
-    t.match(keptOf(second), { version: STATE_VERSION + 1, cseq: kept.cseq, sessions: 2 }, 'the registration of while it was the older one');
+    const after = keptOf(second);
+    t.match(after, { version: STATE_VERSION + 1, sessions: 2 });
+    // The camera may have registered again while nobody answered it.
+    t.ok(after.cseq >= kept.cseq, `the registration of while it was the older one: CSeq ${kept.cseq}, then ${after.cseq}`);
   });
 }
 

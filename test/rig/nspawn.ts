@@ -5,7 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runTool, type ToolRun } from './run-tool.ts';
@@ -20,8 +20,19 @@ const SUITE = 'bookworm';
 const SOURCES = '/etc/apt/sources.list.d/debian.sources';
 const BUILD_LIMIT_MS = 480_000;
 const UNPACK_LIMIT_MS = 60_000;
-/** The supervisor ends with the test, and its machine with it, however the test ends. Root, name, network, and what it is a layer over. */
+/** Where version 2 of control groups may be. */
+const CONTROL_GROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
+/**
+ * The supervisor ends with the test, and its machine with it, however the test ends. Root, name, network, and what it is a layer over.
+ * In a control group of its own: two machines in one would take the processes of each other for theirs.
+ */
 const START = `set -e
+for top in ${CONTROL_GROUPS.join(' ')}; do
+  [ -f "$top/cgroup.controllers" ] || continue
+  mkdir -p "$top/vl-$$"
+  echo $$ >"$top/vl-$$/cgroup.procs"
+  break
+done
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
 root=$1
@@ -188,7 +199,19 @@ export class Machine implements AsyncDisposable {
       this.#supervisor.kill('SIGKILL');
     });
     await limit.catch(() => undefined);
+    for (const top of CONTROL_GROUPS) removeGroup(join(top, `vl-${this.#supervisor.pid ?? 0}`));
     rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** Leaves first. One that somebody is still in stays. */
+function removeGroup(path: string): void {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeGroup(join(path, entry.name));
+  try {
+    rmdirSync(path);
+  } catch {
+    // Its last process has not been waited for yet.
   }
 }
 
