@@ -14,7 +14,7 @@ export async function freePort(address = '127.0.0.1'): Promise<number> {
 }
 
 /** Nobody listens there over TCP. */
-export async function isUnbound(port: number, address = '127.0.0.1'): Promise<boolean> {
+async function isUnbound(port: number, address = '127.0.0.1'): Promise<boolean> {
   const probe = createServer();
   const free = await new Promise<boolean>(resolve => probe.once('error', () => resolve(false)).listen(port, address, () => resolve(true)));
   if (free) await new Promise<void>(resolve => probe.close(() => resolve()));
