@@ -14,7 +14,7 @@ const INSTALL_LIMIT_MS = 1_800_000;
 const CHANGED_AT = 50_000_000;
 /** How long the check of a new slot waits for its daemons before it goes back; ten minutes otherwise. */
 const CHECK_LIMIT_S = 120;
-const SIPD_FAILS_ON_B = "[Service]\nExecStartPre=/bin/sh -c '! grep -q rauc.slot=B /proc/cmdline'\n";
+const SIPD_FAILS_ON_B = "[Service]\nExecStartPre=+/bin/sh -c '! grep -q rauc.slot=B /proc/cmdline'\n";
 
 const slotOf = async (vm: Vm): Promise<string> => /rauc\.slot=([AB])/.exec(await vm.must('cat /proc/cmdline'))?.[1] ?? '?';
 
