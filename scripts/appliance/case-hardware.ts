@@ -51,9 +51,9 @@ async function raid(vm: Vm, { check }: CaseContext): Promise<void> {
 }
 
 async function nvme(vm: Vm, { check }: CaseContext): Promise<void> {
-  const ask = async (): Promise<void> => void (await vm.must('systemctl start viewlink-drives.service && systemctl restart viewlink-healthd.service && for i in $(seq 60); do vlink show health | grep -q drive:nvme0n1 && exit 0; sleep 2; done; exit 1', SLOW_MS));
+  const ask = async (): Promise<void> => void (await vm.must('systemctl start viewlink-drives.service && systemctl restart viewlink-healthd.service && for i in $(seq 60); do vlink show health | grep -q drive:/dev/nvme0n1 && exit 0; sleep 2; done; exit 1', SLOW_MS));
   await ask();
-  check(/drive:nvme0n1.*well/.test((await vm.run('vlink show health')).output), 'the NVMe disk says that it is well');
+  check(/drive:\/dev\/nvme0n1.*well/.test((await vm.run('vlink show health')).output), 'the NVMe disk says that it is well');
   await vm.qmp('qom-set', { path: '/machine/peripheral/nvme', property: 'smart_critical_warning', value: WORN_OUT });
   await ask();
   check((await alarm(vm, '"rule":"smart.failing"')).includes('nvme0n1'), 'and when it says that it fails, that is an alarm');

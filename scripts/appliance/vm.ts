@@ -20,6 +20,8 @@ const KEPT_CHARS = 4_000_000;
 export const layerIn = (folder: string): string => join(folder, 'disk.qcow2');
 export const varsIn = (folder: string): string => join(folder, 'vars.fd');
 export const memoryIn = (folder: string): string => join(folder, 'memory');
+/** Colours: what a program says is looked at without them (ECMA-48, 8.3.117). */
+const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[mK]`, 'g');
 /** Places for drives that come later. */
 const PORTS = 4;
 
@@ -221,7 +223,7 @@ export class Vm {
     await this.waitFor(new RegExp(`<${mark}>\\r?\\n`), limitMs);
     const from = this.#seen;
     const [, code] = await this.waitFor(new RegExp(`<${mark}=(\\d+)>`), limitMs);
-    const output = this.#console.slice(from, this.#console.lastIndexOf(`<${mark}=`)).replaceAll('\r', '').trim();
+    const output = this.#console.slice(from, this.#console.lastIndexOf(`<${mark}=`)).replaceAll('\r', '').replaceAll(COLOUR, '').trim();
     return { code: Number(code), output };
   }
 
