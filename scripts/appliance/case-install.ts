@@ -41,7 +41,7 @@ async function startsFrom(context: CaseContext, site: Site, what: string, disk: 
   await using vm = createBox(context, { name, site, disk, extra: other === undefined ? [] : ['-drive', `file=${other},if=virtio,format=raw,snapshot=on`] });
   vm.start();
   await vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS);
-  context.check((await vm.must('for at in / /data /var; do findmnt -no SOURCE $at; done')).split('\n').every(line => line.startsWith('/dev/md')), `it starts from ${what}: root, data and /var are on arrays`);
+  context.check((await vm.must('for at in / /data /var; do findmnt -no SOURCE $at; done')).split('\n').every(line => line.includes('/dev/md')), `it starts from ${what}: root, data and /var are on arrays`);
   await looks(vm, context, other !== undefined);
 }
 
