@@ -48,6 +48,8 @@ export class Adoption {
   readonly #deps: AdoptionDeps;
   #telling: Promise<void> = Promise.resolve();
   #refusals: readonly Refusal[] = [];
+  /** Something was kept since the last beginning: the question comes every second, and mostly there is nothing to forget. */
+  #hasKept = false;
   /** The revision that was fetched before. */
   #before: Json | null = null;
 
@@ -60,10 +62,12 @@ export class Adoption {
     return this.#refusals;
   }
 
-  /** What was kept of another try counts for nothing in the one that begins. */
+  /** What was kept of another try counts for nothing in the one that begins. STORE_FAILED: it is still there. */
   begin(): void {
     this.#before = null;
+    if (!this.#hasKept) return;
     this.#deps.revisions.dropIncoming();
+    this.#hasKept = false;
   }
 
   /** On the disk, sealed with our key. `why`: it cannot be in force here. STORE_FAILED. */
@@ -71,6 +75,7 @@ export class Adoption {
     const inForce = row.revision === told.current || row.revision === told.pending?.returnsTo;
     const prepared = await this.#prepare(text, inForce);
     if (!prepared.ok) return `revision ${row.revision}: ${prepared.why}`;
+    this.#hasKept = true;
     this.#deps.revisions.putIncoming(row, prepared.text);
     return null;
   }

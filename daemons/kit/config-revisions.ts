@@ -3,13 +3,13 @@
  * power cut left half-written is not taken for one. `pending.json` is there as long as a commit may have to be returned.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { Author, RevisionRow } from '#contracts/configd.ts';
 import { type LineFacts, type LineRow, rowId } from '#core/config/line.ts';
 import type { PendingCommit } from '#core/config/pending.ts';
-import { removeDurably, removeQuietly, syncDirectory, writeDurably } from './durable.ts';
+import { removeDurably, removeQuietly, storeFailure, syncDirectory, writeDurably } from './durable.ts';
 import type { Log } from './log.ts';
 
 export const MAX_REVISIONS = 200;
@@ -141,8 +141,13 @@ export class ConfigRevisions {
     this.#prune();
   }
 
+  /** STORE_FAILED when one stays. */
   dropIncoming(): void {
-    for (const name of readdirSync(this.#directory)) if (name.endsWith('.incoming')) removeQuietly(join(this.#directory, name));
+    try {
+      for (const name of readdirSync(this.#directory)) if (name.endsWith('.incoming')) rmSync(join(this.#directory, name), { force: true });
+    } catch (error) {
+      throw storeFailure(this.#directory, error);
+    }
   }
 
   /** Those that gave way and that nobody has numbered anew yet, oldest first. */
