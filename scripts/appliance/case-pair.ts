@@ -16,6 +16,7 @@ const LOOK_MS = 1000;
 const SLOW_MS = 900_000;
 /** Two emulated machines on two busy processors: scripts/bench failover says what a takeover really takes. */
 const GAP_LIMIT_MS = 30_000;
+const CODE = /[0-9A-Z]{5}(?:-[0-9A-Z]{5}){5}/;
 const UNITS = 'viewlink-clusterd.service viewlink-pair-state.service viewlink-pair-addresses.service';
 
 export default {
@@ -30,7 +31,7 @@ export default {
     for (const vm of vms) vm.start();
     await Promise.all(vms.map(vm => vm.logIn(USER, PASSWORD, BOOT_LIMIT_MS)));
     check(true, 'both are up; their answers came from the boot partition');
-    await Promise.all(vms.map((vm, index) => join(vm, index)));
+    await pair(first, second, context);
     const active = await activeOf(vms);
     const standby = vms[1 - vms.indexOf(active)]!;
     say(`${NAMES[vms.indexOf(active)]!} is active`);
@@ -64,22 +65,18 @@ function box(context: CaseContext, site: Site, index: number): Vm {
   return createBox(context, { name, site, index, disk: seededDisk(context, name, seed) });
 }
 
-async function join(vm: Vm, index: number): Promise<void> {
-  const card = await vm.must(`ip -4 -o address | grep -F ' ${addressOf(index)}/' | cut -d' ' -f2`);
-  await configure(vm, {
-    ...gatewayConfig(SIP_ADDRESS),
-    node: { name: NAMES[index]! },
-    cluster: {
-      nodes: NAMES.map((name, i) => ({ name, link: linkAddressOf(i), lan: addressOf(i) })),
-      key: 'a-secret-of-the-pair-that-nobody-guesses',
-      interface: card,
-      sipAddress: `${SIP_ADDRESS}/${PREFIX}`,
-      holdDownS: 2,
-    },
-  });
-  await vm.must(`systemctl enable --now ${UNITS}`, SLOW_MS);
-  await vm.must('systemctl restart viewlink-sipd.service', SLOW_MS);
-  await daemonsAnswer(vm);
+/** As somebody on site does it: the first one works alone, then one code makes the two a pair. */
+async function pair(first: Vm, second: Vm, { say }: CaseContext): Promise<void> {
+  await configure(first, { ...gatewayConfig(addressOf(0)), node: { name: NAMES[0] }, cluster: { holdDownS: 2 } });
+  say('the first one is configured');
+  await second.must('systemctl start viewlink.target', SLOW_MS);
+  await daemonsAnswer(second);
+  for (const vm of [first, second]) await vm.must(`systemctl enable --now ${UNITS}`, SLOW_MS);
+  await until(() => report(first), () => true);
+  await until(() => report(second), () => true);
+  const [code] = CODE.exec(await first.must(`vlink cluster pair --link ${linkAddressOf(0)} --lan ${addressOf(0)} --address ${SIP_ADDRESS}/${PREFIX}`, SLOW_MS)) ?? [];
+  await second.must(`vlink cluster join ${linkAddressOf(0)} ${code ?? 'NO-CODE'} --name ${NAMES[1]} --lan ${addressOf(1)}`, SLOW_MS);
+  say('one code has made them a pair');
 }
 
 async function report(vm: Vm): Promise<ClusterReport | undefined> {
