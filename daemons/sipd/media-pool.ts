@@ -298,13 +298,18 @@ export class MediaPool implements AsyncDisposable {
       log,
       onEvent: event => {
         if (event.type === 'strain') this.#onStrain(instance, event);
-        onEvent(event, place.name);
+        if (!this.#isLeftover(event, instance)) onEvent(event, place.name);
       },
       onUp: client => this.#onUp(instance, client),
       onDown: () => this.#armGrace(instance),
     });
     const instance: Instance = { ...place, link, bridges: new Map(), attached: false, reviving: undefined, grace: undefined, load: undefined, suspectUntil: ms(0), missing: new Set() };
     return instance;
+  }
+
+  /** Of a bridge that goes on elsewhere: what a node that was away still has of it says nothing of that. */
+  #isLeftover(event: MediadEvent, instance: Instance): boolean {
+    return 'bridgeId' in event && !instance.bridges.has(event.bridgeId) && this.#instances.some(({ bridges }) => bridges.has(event.bridgeId));
   }
 
   /** Whatever comes next is judged by what is so now. */
@@ -349,7 +354,7 @@ export class MediaPool implements AsyncDisposable {
     for (const { bridgeId } of orphans) await client.call('closeBridge', { bridgeId });
     // First what nobody knows any more is given up: what ended may want its place.
     this.#options.onAttached(instance.name, bridges);
-    for (const bridge of bridges) this.#catchUp(bridge, instance.name);
+    for (const bridge of bridges) if (instance.bridges.has(bridge.bridgeId)) this.#catchUp(bridge, instance.name);
     if (orphans.length > 0) this.#options.log.warn({ instance: instance.name, bridges: orphans.length }, 'mediad.orphans-closed');
     void this.#moves.settle();
   }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { MediadEvent, MediadRequests, OpenSourceParams, StrainReport } from '#contracts/mediad.ts';
+import type { LegStats, MediadEvent, MediadRequests, OpenSourceParams, StrainReport } from '#contracts/mediad.ts';
 import { type GatewayConfig, gatewaySchema } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { Closer } from '#kit/closer.ts';
@@ -29,6 +29,8 @@ const configOf = (directory: string, pair: boolean): GatewayConfig => gatewaySch
 class FakeMediad {
   readonly path: string;
   readonly bridges = new Map<string, OpenSourceParams>();
+  /** Of the legs of these, in place of `connecting`. */
+  readonly states = new Map<string, LegStats['state']>();
   hangs = false;
   strain: StrainReport = { level: 0, says: null, ended: { 'preview': 0, 'transcode': 0, 'pass-through': 0 } };
   loads = 0;
@@ -46,7 +48,7 @@ class FakeMediad {
         return { local: { address: params.localAddress, port: 20_000 } };
       },
       closeBridge: ({ bridgeId }: { bridgeId: string }) => (this.bridges.delete(bridgeId), null),
-      listBridges: () => ({ bridges: [...this.bridges.keys()].map(bridgeId => ({ bridgeId, source: { state: 'connecting' }, replacement: null, sinks: [] })), strays: [] }),
+      listBridges: () => ({ bridges: [...this.bridges.keys()].map(bridgeId => ({ bridgeId, source: { legId: 'l', state: this.states.get(bridgeId) ?? 'connecting', lastPacketAgeMs: 20_000 }, replacement: null, sinks: [] })), strays: [] }),
       load: () => {
         this.loads += 1;
         return { instance: '1', pid: 1, bridges: this.bridges.size, sinks: 0, bitrateInBps: 0, bitrateOutBps: 0, cpu: 0, portsFree: 9, refuses: this.strain.level === 3 ? this.strain.says : null, strain: this.strain };
@@ -54,6 +56,10 @@ class FakeMediad {
     } as unknown as RpcHandlers<MediadRequests>;
     this.#server = await serveRpc<MediadRequests, MediadEvent>(this.path, handlers, { validate: mediadRequestSchemas, log });
     return this;
+  }
+
+  says(event: MediadEvent): void {
+    this.#server?.notifyAll(event);
   }
 
   /** As of now. */
@@ -74,6 +80,8 @@ interface Rig extends AsyncDisposable {
   readonly there: FakeMediad;
   readonly lost: string[];
   readonly moved: string[];
+  /** Bridges that something was told of, and where. */
+  readonly told: string[];
   /** What another instance can open. */
   readonly movable: Set<string>;
   /** Before a move is done. */
@@ -90,10 +98,12 @@ async function openRig(t: Test): Promise<Rig> {
   for (const mediad of [here, there]) closer.defer(() => mediad.stop());
   const lost: string[] = [];
   const moved: string[] = [];
+  const told: string[] = [];
   const movable = new Set<string>();
   const byName: Record<string, FakeMediad> = { 'a/1': here, 'b/1': there };
   const pool = closer.use(new MediaPool({
-    nodes: new MediaNodes(configOf(directory, true)), clock: systemClock, log, onEvent: () => undefined, onAttached: () => undefined, onGone: () => undefined,
+    nodes: new MediaNodes(configOf(directory, true)), clock: systemClock, log, onAttached: () => undefined, onGone: () => undefined,
+    onEvent: (event, instance) => void ('bridgeId' in event && told.push(`${event.type} ${event.bridgeId} at ${instance}`)),
     onLost: ids => void lost.push(...ids),
     onMoved: (all, to) => void moved.push(...all.map(({ bridgeId }) => `${bridgeId} to ${to}`)),
     move: async (ids, from, client) => {
@@ -105,7 +115,7 @@ async function openRig(t: Test): Promise<Rig> {
       return standing.map(bridgeId => ({ bridgeId, revived: undefined }));
     },
   }));
-  const rig: Rig = { pool, here, there, lost, moved, movable, interrupt: undefined, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
+  const rig: Rig = { pool, here, there, lost, moved, told, movable, interrupt: undefined, [Symbol.asyncDispose]: () => closer[Symbol.asyncDispose]() };
   await pool.start();
   pool.pairSaid(HOME);
   return rig;
@@ -205,6 +215,29 @@ t.test('a node dies: its bridges go where its address goes, and home with it', a
   await until('and is closed here', () => !here.bridges.has('b2'));
   t.same([[...there.bridges.keys()], lost], [['b2'], ['b4']]);
   t.equal(await place(pool, 'b9'), 'b/1');
+});
+
+t.test('a node was cut off, and not dead: what it still has of bridges that went on elsewhere says nothing of them', async t => {
+  await using rig = await openRig(t);
+  const { pool, here, there, lost, moved, told, movable } = rig;
+  for (const id of ['b1', 'b2', 'b3', 'b4']) await place(pool, id);
+  for (const id of ['b2', 'b4']) movable.add(id);
+  await there.stop();
+  pool.pairSaid({ peerAlive: false, media: { a: 'a', b: 'a' } });
+  await until('they went on here', () => moved.length === 2);
+  for (const id of ['b2', 'b4']) there.states.set(id, 'silent');
+  await there.start();
+  pool.pairSaid({ peerAlive: true, media: { a: 'a', b: 'a' } });
+  await until('what it had is closed', () => there.bridges.size === 0 && pool.instanceNames.every(({ up }) => up));
+  t.same(told, []);
+  const silent = (bridgeId: string): MediadEvent => ({ type: 'source-silent', bridgeId, legId: 'l', silentMs: 20_000 });
+  there.says(silent('b4'));
+  there.says(silent('x'));
+  await until('it said something', () => told.length > 0);
+  t.same(told, ['source-silent x at b/1'], 'what nobody knows is for whoever does');
+  here.says(silent('b2'));
+  await until('where it goes on is listened to', () => told.length > 1);
+  t.same([told.slice(1), lost, [...here.bridges.keys()].sort()], [['source-silent b2 at a/1'], [], ['b1', 'b2', 'b3', 'b4']]);
 });
 
 t.test('a move that is cut short loses nothing: it is done again, or left to whoever comes next', async t => {
