@@ -30,7 +30,8 @@ import type { SqliteStore } from '#kit/sqlite-store.ts';
 import type { RowChange } from '#kit/store-rows.ts';
 import { Farewell } from './farewell.ts';
 import type { WhenKept } from './alarms.ts';
-import { Gateway, type GatewayHandlers } from './gateway.ts';
+import { Gateway } from './gateway.ts';
+import type { GatewayHandlers } from './handlers.ts';
 import { rehearse } from './rehearsal.ts';
 
 /** keepalived tells of an address in the moment that it adds it. */

@@ -8,14 +8,55 @@
 import { mayResume } from '#core/gb/playback-resume.ts';
 import { GatewayError } from '#core/result.ts';
 import type { Log } from '#kit/log.ts';
-import type { MediadClient, Revived } from './moved.ts';
+import type { MediadClient, Moved, Revived } from './moved.ts';
 import type { SessionStore } from './session-store.ts';
 import type { StoredSource } from './source.ts';
 import type { StoredLeg } from './source-leg.ts';
 import type { RevivedSink, StoredViewer } from './viewer-plan.ts';
 import { reopenedSink } from './sink-reopening.ts';
 
-export interface RevivalDeps {
+export interface RevivalsDeps {
+  readonly store: SessionStore;
+  readonly log: Log;
+  onRevived(instance: string, revived: readonly Revived[]): void;
+  wantKeyPicture(bridgeId: string): void;
+}
+
+export class Revivals {
+  readonly #deps: RevivalsDeps;
+  /** Instances that have what was left to them. */
+  readonly #done = new Set<string>();
+
+  constructor(deps: RevivalsDeps) {
+    this.#deps = deps;
+  }
+
+  /** What the dead node had there. Once, and again where that was cut short: what a media process loses later is lost. */
+  async takeOver(instance: string, client: MediadClient): Promise<void> {
+    if (this.#done.has(instance)) return;
+    const { store, log } = this.#deps;
+    const { revived } = await reviveBridges({ store, instance, client, log });
+    this.#done.add(instance);
+    this.#deps.onRevived(instance, revived);
+    this.#catchUp(revived);
+  }
+
+  /** These of one instance, in another one; answers those that stand there. */
+  async move(bridgeIds: readonly string[], instance: string, client: MediadClient): Promise<readonly Moved[]> {
+    const { store, log } = this.#deps;
+    const { revived, present } = await reviveBridges({ store, instance, bridgeIds, client, log });
+    this.#catchUp(revived);
+    return [...revived.map(each => ({ bridgeId: each.bridgeId, revived: each })), ...bridgeIds.filter(id => present.has(id)).map(bridgeId => ({ bridgeId, revived: undefined }))];
+  }
+
+  /** What was lost meanwhile is behind the next key picture. */
+  #catchUp(revived: readonly Revived[]): void {
+    if (revived.length > 0) this.#deps.log.warn({ bridges: revived.length }, 'bridges.revived');
+    for (const { bridgeId } of revived) this.#deps.wantKeyPicture(bridgeId);
+  }
+}
+
+interface Wanted {
   readonly store: SessionStore;
   /** Where they were, as the store has it. */
   readonly instance: string;
@@ -27,7 +68,7 @@ export interface RevivalDeps {
 }
 
 /** Answers the bridges that stand again; `present`: those that stood already. What cannot be opened is left out: the pool tells of it as lost. */
-export async function reviveBridges({ store, instance, bridgeIds, client, log }: RevivalDeps): Promise<{ readonly revived: readonly Revived[]; readonly present: ReadonlySet<string> }> {
+async function reviveBridges({ store, instance, bridgeIds, client, log }: Wanted): Promise<{ readonly revived: readonly Revived[]; readonly present: ReadonlySet<string> }> {
   const { bridges } = await client.call('listBridges', {});
   const present = new Set(bridges.map(({ bridgeId }) => bridgeId));
   const marks = store.marks(instance);
