@@ -90,6 +90,30 @@ t.test('the process: owners come and go, media flows on; reload; a clean end', {
   t.equal(wrong, 2, 'an instance that the configuration does not have');
 });
 
+t.test('with a node that stood still its address went elsewhere, and so did its packets: it ends no session for that when it wakes', { timeout: 60_000 }, async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'mediad-still-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const mediad = launch(directory);
+  t.teardown(() => mediad.child.kill('SIGKILL'));
+  await ready(mediad);
+  const camera = await UdpPeer.open();
+  const events: MediadEvent[] = [];
+  const rpc = await connectRpc<MediadRequests, MediadEvent>(mediad.socket, { onEvent: event => events.push(event) });
+  const { local } = await rpc.call('openSource', sourceParams('b', { silenceMs: 2000, ssrc: 7 }));
+  await rpc.call('connectSource', { bridgeId: 'b', remote: camera.endpoint, ssrc: 7, ssrcPolicy: 'exact', payloadType: 96 });
+  await camera.send(local, ...nextPicture(cameraStream(7)));
+  const silent = (): boolean => events.some(({ type }) => type === 'source-silent');
+  await until('it flows', () => events.some(({ type }) => type === 'source-flowing'));
+  mediad.child.kill('SIGSTOP');
+  await new Promise(resolve => setTimeout(resolve, 4000));
+  mediad.child.kill('SIGCONT');
+  for (let i = 0; i < 10; i++) await rpc.call('load', {});
+  t.equal(silent(), false, 'the other node goes on with it');
+  await until('a silence of its own is told', silent, 10_000);
+  await rpc[Symbol.asyncDispose]();
+  await camera.close();
+});
+
 t.test('descriptors run out: refused with a code, nothing lost, and good again afterwards (fault 109)', { timeout: 60_000 }, async t => {
   const directory = mkdtempSync(join(tmpdir(), 'mediad-limit-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));

@@ -5,9 +5,13 @@
  *                      │                   │                            ▲
  *                      └────── no packet for silenceMs ─────────────────┘
  *
- * A packet only notes its time; the deadline is moved lazily when it comes due, so that the hot path sets no timer.
+ * A packet only notes its time; the deadline is moved lazily when it comes due, so that the hot path sets no timer. Who comes late to it
+ * stood still himself and may not have read what came: the source has its time once more.
  */
 import { type Ms, NEVER, addMs } from '../units.ts';
+
+/** No machine that is merely busy is so late. */
+const STOOD_STILL_MS = 1000;
 
 export type FlowState = 'idle' | 'waiting' | 'flowing' | 'silent';
 
@@ -43,7 +47,12 @@ export class SilenceWatch {
 
   /** How long it has been silent, when that is to be reported now. */
   tick(now: Ms): number | undefined {
-    if (now < this.deadline) return undefined;
+    const lateMs = now - this.deadline;
+    if (lateMs < 0) return undefined;
+    if (lateMs >= STOOD_STILL_MS) {
+      this.#lastAt = now;
+      return undefined;
+    }
     this.state = 'silent';
     return now - this.#lastAt;
   }

@@ -142,6 +142,20 @@ t.test('silence is told once, and again after packets came', async t => {
   t.equal(watch.deadline, NEVER);
 });
 
+t.test('who stood still himself knows nothing of silence: what came meanwhile is still to be read', async t => {
+  const watch = new SilenceWatch(15_000);
+  watch.start(ms(0));
+  watch.packet(ms(100));
+  t.equal(watch.tick(ms(16_100)), undefined);
+  t.match(watch, { state: 'flowing', deadline: 31_100 });
+  t.notOk(watch.packet(ms(16_101)), 'it had never stopped');
+  t.equal(watch.tick(ms(31_101 + 999)), 15_999, 'a little late is no standstill');
+  const waiting = new SilenceWatch(2000);
+  waiting.start(ms(0));
+  t.equal(waiting.tick(ms(60_000)), undefined);
+  t.equal(waiting.tick(ms(62_000)), 2000, 'the silence itself is told, later');
+});
+
 const KEY = Uint8Array.from('000001ba4400dddd0401005f6bf8000001bb000c'.match(/../g)!, pair => parseInt(pair, 16));
 const PICTURE = Uint8Array.from('000001ba4400dddd0401005f6bf8000001e0000c'.match(/../g)!, pair => parseInt(pair, 16));
 const MIDDLE = new Uint8Array(20).fill(0x55);
