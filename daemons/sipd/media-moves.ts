@@ -6,30 +6,11 @@
  *      ^                                              | cannot be opened: lost, as with any dead media process         |
  *      +----------------------------------- its address is at home ----------------------------------------------------+
  */
-import type { MediadEvent, MediadLoad, MediadRequests } from '#contracts/mediad.ts';
 import { GatewayError } from '#core/result.ts';
-import type { Ms } from '#core/units.ts';
 import type { Log } from '#kit/log.ts';
-import type { RpcLink } from '#kit/rpc-link.ts';
-import type { MediaNodes, MediaPlace } from './media-nodes.ts';
+import type { MediaInstance } from './media-instance.ts';
+import type { MediaNodes } from './media-nodes.ts';
 import type { MediadClient, Moved } from './moved.ts';
-
-export interface Instance extends MediaPlace {
-  readonly link: RpcLink<MediadRequests, MediadEvent>;
-  /** Bridges that we opened there and did not close, with the local address of their legs where nodes have one. */
-  readonly bridges: Map<string, string | undefined>;
-  /** It answers, and what it has is known. */
-  attached: boolean;
-  /** After a takeover: under way, or over. */
-  reviving: Promise<void> | undefined;
-  grace: Disposable | undefined;
-  /** What it said last. */
-  load: MediadLoad | undefined;
-  /** It hung a moment ago. */
-  suspectUntil: Ms;
-  /** Ours, and not there when it was asked last. */
-  missing: ReadonlySet<string>;
-}
 
 export interface MoveHandlers {
   /** Opens bridges of one instance, as they are stored, in another one; answers those that stand there. */
@@ -39,7 +20,7 @@ export interface MoveHandlers {
 }
 
 export interface MediaMovesOptions extends MoveHandlers {
-  readonly instances: readonly Instance[];
+  readonly instances: readonly MediaInstance[];
   readonly nodes: MediaNodes;
   readonly log: Log;
   readonly close: (instance: string, bridgeId: string) => Promise<void>;
@@ -78,9 +59,9 @@ export class MediaMoves {
     this.#closed = true;
   }
 
-  #misplaced(instance: Instance): Map<Instance, string[]> {
+  #misplaced(instance: MediaInstance): Map<MediaInstance, string[]> {
     const { nodes, instances } = this.#options;
-    const byTarget = new Map<Instance, string[]>();
+    const byTarget = new Map<MediaInstance, string[]>();
     for (const [bridgeId, address] of instance.bridges) {
       const home = address === undefined ? undefined : nodes.nodeWith(address);
       const owner = home === undefined ? null : nodes.ownerOf(home);
@@ -91,12 +72,12 @@ export class MediaMoves {
     return byTarget;
   }
 
-  async #move(bridgeIds: readonly string[], from: Instance, to: Instance): Promise<void> {
+  async #move(bridgeIds: readonly string[], from: MediaInstance, to: MediaInstance): Promise<void> {
     this.#underWay += 1;
     await this.#moveNow(bridgeIds, from, to).finally(() => (this.#underWay -= 1));
   }
 
-  async #moveNow(bridgeIds: readonly string[], from: Instance, to: Instance): Promise<void> {
+  async #moveNow(bridgeIds: readonly string[], from: MediaInstance, to: MediaInstance): Promise<void> {
     const { move, onMoved, onLost, close, log } = this.#options;
     // It counts as ours there before it stands: nobody closes it as a stranger.
     for (const id of bridgeIds) to.bridges.set(id, from.bridges.get(id));
@@ -119,7 +100,7 @@ export class MediaMoves {
     if (lost.length > 0) onLost(lost);
   }
 
-  #forget(bridgeIds: readonly string[], { bridges }: Instance): void {
+  #forget(bridgeIds: readonly string[], { bridges }: MediaInstance): void {
     for (const id of bridgeIds) bridges.delete(id);
   }
 
