@@ -17,6 +17,7 @@ import { systemClock as clock } from '#kit/clock.ts';
 import { Closer } from '#kit/closer.ts';
 import type { ConfigStore } from '#kit/config-store.ts';
 import type { Log } from '#kit/log.ts';
+import { mediadSocket } from '#kit/mediad-socket.ts';
 import { redisPassword } from '#kit/pair-keys.ts';
 import { systemRandom as random } from '#kit/random.ts';
 import { RedisFollower } from '#kit/redis-follower.ts';
@@ -167,7 +168,7 @@ export class Duty implements AsyncDisposable {
   async #takeUp(term: number): Promise<void> {
     const { store, log, config, onActive } = this.#options;
     const beganAt = clock.now();
-    const [complete] = await Promise.all([this.#follower?.drain(), this.#within(RECALL_MS, this.#farewell.recall())]);
+    const [complete] = await Promise.all([this.#follower?.drain(), this.#within(RECALL_MS, this.#farewell.recall(this.#leftovers(term)))]);
     await this.#follower?.[Symbol.asyncDispose]();
     this.#follower = undefined;
     await using failing = new Closer();
@@ -184,6 +185,17 @@ export class Duty implements AsyncDisposable {
     failing.release();
     onActive(gateway);
     log.warn({ term, complete, tookMs: Math.round(clock.now() - beganAt), listen: config.current.sip.listen.length }, 'duty.active');
+  }
+
+  /**
+   * Media processes in which bridges may stand that another node has gone on with since: the last one who wrote the state was not active
+   * with this term. Who is made active again with the same one has been so all the time.
+   */
+  #leftovers(term: number): readonly string[] {
+    const { cluster, config: { current: { rpc, media } } } = this.#options;
+    const lastTerm = this.#follower?.term ?? 0;
+    if (lastTerm === 0 || lastTerm === term || bothCarryMedia(cluster)) return [];
+    return Array.from({ length: media.instances }, (_, i) => mediadSocket(rpc.directory, String(i + 1)));
   }
 
   /** Again while the addresses are not there yet. */

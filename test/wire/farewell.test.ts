@@ -50,3 +50,25 @@ await t.test('what is left ends a moment later; what is wanted back in between d
   await farewell.now();
   t.same(asked, ['b1', 'b2', 'b5'], 'and ends with this daemon');
 });
+
+await t.test('what a sipd left that ended before its node lost the role is closed before somebody takes over again; what was left a moment ago is not', async t => {
+  const there = new Set(['old-1', 'old-2', 'b1']);
+  const handlers = {
+    closeBridge: async ({ bridgeId }: { bridgeId: string }) => {
+      await new Promise(resolve => setImmediate(resolve));
+      return there.delete(bridgeId), null;
+    },
+    listBridges: () => ({ bridges: [...there].map(bridgeId => ({ bridgeId })), strays: [] }),
+  } as unknown as RpcHandlers<MediadRequests>;
+  await using _server = await serveRpc<MediadRequests>(socket, handlers, { validate: mediadRequestSchemas, log });
+  const farewell = new Farewell(new ManualClock(), log);
+  farewell.begin(new Map([[socket, ['b1']]]));
+  await farewell.recall();
+  t.equal(there.size, 3, 'nobody was active in between');
+  await farewell.recall([socket, join(directory, 'mediad-2.sock')]);
+  t.same([...there], ['b1'], 'one that is away holds up nobody');
+  farewell.begin(new Map([[join(directory, 'mediad-2.sock'), ['b1']]]));
+  await farewell.now();
+  await farewell.recall([socket]);
+  t.same([...there], [], 'what could not be closed in time is old too');
+});
