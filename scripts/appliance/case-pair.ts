@@ -67,13 +67,16 @@ function box(context: CaseContext, site: Site, index: number): Vm {
 
 /** As somebody on site does it: the first one works alone, then one code makes the two a pair. */
 async function pair(first: Vm, second: Vm, { say }: CaseContext): Promise<void> {
-  await configure(first, { ...gatewayConfig(addressOf(0)), node: { name: NAMES[0] }, cluster: { holdDownS: 2 } });
+  await Promise.all([
+    configure(first, { ...gatewayConfig(addressOf(0)), node: { name: NAMES[0] }, cluster: { holdDownS: 2 } }),
+    second.must('systemctl start viewlink.target', SLOW_MS).then(() => daemonsAnswer(second)),
+  ]);
   say('the first one is configured');
-  await second.must('systemctl start viewlink.target', SLOW_MS);
-  await daemonsAnswer(second);
-  for (const vm of [first, second]) await vm.must(`systemctl enable --now ${UNITS}`, SLOW_MS);
-  await until(() => report(first), () => true);
-  await until(() => report(second), () => true);
+  for (const vm of [first, second]) {
+    await vm.must(`systemctl enable --now ${UNITS}`, SLOW_MS);
+    // A node that stands alone says so, and that is no success.
+    await vm.must(`for i in $(seq 150); do vlink cluster show --json 2>/dev/null | grep -q '"alone": true' && exit 0; sleep 2; done; exit 1`, SLOW_MS);
+  }
   const [code] = CODE.exec(await first.must(`vlink cluster pair --link ${linkAddressOf(0)} --lan ${addressOf(0)} --address ${SIP_ADDRESS}/${PREFIX}`, SLOW_MS)) ?? [];
   await second.must(`vlink cluster join ${linkAddressOf(0)} ${code ?? 'NO-CODE'} --name ${NAMES[1]} --lan ${addressOf(1)}`, SLOW_MS);
   say('one code has made them a pair');

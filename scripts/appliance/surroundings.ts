@@ -60,5 +60,5 @@ export async function comparePicture({ work, check, say }: CaseContext, platform
   const row = await playOnce({ platform, upstream: 'city', channelId, cameraLeg: 'udp', upstreamLeg: 'udp', footage, frames: PICTURES, directory }, hashes);
   const faults = row.faults.filter(text => !text.startsWith('first picture'));
   if (faults.length > 0) say(faults.join('; '));
-  check(faults.length === 0 && row.pictures > 0, `${row.same} of ${row.pictures} pictures at the platform are those of the source, ${row.lost} packets lost, the first after ${row.firstFrameMs ?? '?'} ms`);
+  check(faults.length === 0 && row.pictures > 0, `${row.same} of ${row.pictures} pictures at the platform are those of the source, ${row.lost} packets lost, the first after ${row.firstFrameMs?.toFixed(0) ?? '?'} ms`);
 }
