@@ -88,9 +88,11 @@ cp "$IMAGE/rootfs/etc/systemd/network/80-viewlink-first.network" etc/systemd/net
 cp "$IMAGE/rootfs/usr/lib/viewlink/appliance/setup" setup
 for group in viewlink-admin systemd-journal sudo; do grep -q "^$group:" etc/group || echo "$group:x:$((900 + RANDOM % 90)):" >>etc/group; done
 [ -z "$SEED" ] || printf %s "$SEED" >boot/efi/viewlink/seed.conf
+chroot . sh -ec "$BEFORE"
 chroot . /setup >said 2>&1 || { cat said; exit 1; }
 for file in etc/hostname etc/systemd/network/*viewlink* etc/chrony/sources.d/viewlink.sources; do [ ! -f "$file" ] || printf '== %s\\n%s\\n' "\${file##*/}" "$(cat "$file")"; done
 printf '== user\\n%s %s\\n' "$(chroot . id -nG engineer)" "$(sed -n 's/^engineer:\\(.\\).*/\\1/p' etc/shadow)"
+printf '== password\\n%s\\n' "$(sed -n 's/^engineer:\\([^:]*\\):.*/\\1/p' etc/shadow)"
 printf '== key\\n%s\\n' "$(cat var/home/engineer/.ssh/authorized_keys 2>/dev/null)"
 ls data boot/efi/viewlink
 echo '== said'; cat said
@@ -102,12 +104,14 @@ interface Wizard {
   readonly cards?: string;
   readonly seed?: string;
   readonly answers?: readonly string[];
+  /** What happened there already: commands. */
+  readonly before?: string;
 }
 
 /** The first questions with these answers: everything that they left behind, as text. */
-function wizard(t: Test, { cards = 'enp1s0', seed = '', answers = [] }: Wizard): string {
+function wizard(t: Test, { cards = 'enp1s0', seed = '', answers = [], before = '' }: Wizard): string {
   const stage = workFolder(t);
-  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', '--uts', '--net', 'bash', '-c', STAGE], { encoding: 'utf8', input: answers.map(line => `${line}\n`).join(''), timeout: 30_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TERM: 'dumb', STAGE: stage, IMAGE, CARDS: cards, SEED: seed } });
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', '--uts', '--net', 'bash', '-c', STAGE], { encoding: 'utf8', input: answers.map(line => `${line}\n`).join(''), timeout: 30_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TERM: 'dumb', STAGE: stage, IMAGE, CARDS: cards, SEED: seed, BEFORE: before } });
   if (status !== 0) throw new Error(`${stdout}\n${stderr}`);
   return stdout;
 }
@@ -148,6 +152,42 @@ t.test('two cards apart, and a seed of which one answer is wrong', async t => {
   t.match(text, 'seed.conf: SERVICE is not usable');
   t.match(text, '[Match]\nName=enp1s0\n\n[Network]\nLinkLocalAddressing=ipv6\nDHCP=yes');
   t.match(text, '[Match]\nName=enp2s0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=10.98.0.7/24');
+});
+
+t.test('addresses that no card can have, a gateway that it cannot reach, and names that the system has', async t => {
+  const wrong = ['10.97.0.0/24', '10.97.0.255/24', '10.97.0.01/24', '10.97.0.1/0', '10.97.0.1/024', '127.0.0.1/8', '239.1.2.3/24', 'fd00::1/64'];
+  const gateways = ['10.98.0.254', '10.97.0.1', '10.97.0.0254'];
+  const services = ['10.97.0.2/24', '10.0.0.2/8'];
+  const names = ['root', 'viewlink-admin', 'operator', 'staff'];
+  const text = wizard(t, { cards: 'enp1s0 enp2s0', answers: ['', 'two', ...wrong, '10.97.0.1/24', ...gateways, '10.97.0.254', ...services, '10.98.0.2/24', '', ...names, 'engineer', KEY, ''] });
+  t.equal(text.match(/That is not usable here\./g)?.length, wrong.length + gateways.length + services.length + names.length);
+  t.match(text, 'Address=10.97.0.1/24\nGateway=10.97.0.254\n');
+  t.match(text, 'Address=10.98.0.2/24\n');
+});
+
+/** What chpasswd makes of it begins with a dollar; perl is there with every Debian. */
+const isPassword = (hash: string, password: string): boolean => spawnSync('perl', ['-e', 'exit(crypt($ARGV[0], $ARGV[1]) eq $ARGV[1] ? 0 : 1)', password, hash]).status === 0;
+const hashIn = (text: string): string => /== password\n(.*)\n/.exec(text)?.[1] ?? '';
+
+t.test('a seed as editors leave it: a mark before it, values that end with "=", no end of the last line', async t => {
+  const password = 'it ends with an = and a ==';
+  const key = 'ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBIANAYJ4+kvWpA1R9q4ytk39REOWoKn4YZRagRsQ7x0JR1D0R3+hsYwPvZIxPScrIGJUpCqRrryRRo1Rr8MJcok=';
+  const text = wizard(t, { seed: `\ufeffHOSTNAME_IS=node-d\nMANAGEMENT=dhcp\nNTP=\nADMIN=engineer\nADMIN_PASSWORD=${password}=\nSSH_KEY=${key}` });
+  t.match(text, '== hostname\nnode-d\n');
+  t.ok(isPassword(hashIn(text), `${password}=`));
+  t.notOk(isPassword(hashIn(text), password));
+  t.match(text, `== key\n${key}\n`);
+});
+
+t.test('a power cut came between the administrator and the end: he is the same, with what is said now', async t => {
+  const before = 'useradd --create-home --home-dir /var/home/engineer engineer; echo engineer:what was said before | chpasswd; mkdir /var/home/engineer/.ssh; echo old >/var/home/engineer/.ssh/authorized_keys';
+  const keyed = wizard(t, { before, answers: ['', 'dhcp', '', 'engineer', KEY, ''] });
+  t.match(keyed, /== user\nengineer .*sudo.* !/);
+  t.match(keyed, `== key\n${KEY}\n`);
+  const typed = wizard(t, { before, answers: ['', 'dhcp', '', 'engineer', '', 'what is said now'] });
+  t.ok(isPassword(hashIn(typed), 'what is said now'));
+  t.match(typed, /== key\n\n/);
+  t.match(typed, /^configured$/m);
 });
 
 /** A machine whose engineer has a key and no password, with everything that the image lets him do as root. */
