@@ -190,6 +190,74 @@ t.test('a power cut came between the administrator and the end: he is the same, 
   t.match(typed, /^configured$/m);
 });
 
+/** The installer with everything that would touch a disk in place of what it calls: it says what it is asked for. Disks are nodes of a file system in memory. */
+const INSTALL = `set -e
+mount -t tmpfs stage "$STAGE"; mount -t tmpfs run /run; mount -t tmpfs boot /boot; mount -t tmpfs sys /sys
+mkdir -p /boot/efi/EFI /boot/efi/viewlink "$STAGE/tools" "$STAGE/here"
+touch /boot/efi/viewlink/grub.cfg
+for disk in sda sdb sdc; do mknod "$STAGE/$disk" b 7 200; done
+ln -s sda "$STAGE/ata-by-id"; mknod "$STAGE/sda1" b 7 201
+for holder in sda2/holders/md127 sdb2/holders/md127; do mkdir -p "/sys/class/block/$holder"; done
+for tool in wipefs udevadm dd e2fsck mke2fs mkfs.vfat grub-editenv sync umount findmnt; do printf '#!/bin/sh\necho %s "$@" >>"$STAGE/said"\n' $tool >"$STAGE/tools/$tool"; done
+printf '#!/bin/sh\necho mdadm "$@" >>"$STAGE/said"\n[ "$1" != --stop ] || rm -r /sys/class/block/*/holders/"\${3##*/}"\n' >"$STAGE/tools/mdadm"
+printf '#!/bin/sh\necho mount "$@" >>"$STAGE/said"\nrm -rf /run/viewlink-install/*\n' >"$STAGE/tools/mount"
+printf '#!/bin/sh\nfor file; do :; done; [ ! -e /run/viewlink-install/viewlink/seed.conf ] || echo seed on "$(grep -c mount "$STAGE/said")" >>"$STAGE/said"\n' >"$STAGE/tools/umount"
+printf '#!/bin/sh\necho Block count: 5; echo Block size: 4096\n' >"$STAGE/tools/tune2fs"
+cat >"$STAGE/tools/lsblk" <<'END'
+#!/bin/sh
+for disk; do :; done
+case "$*" in
+  *PKNAME*) echo sdc ;;
+  *TYPE*) case "$*" in -d*) case $disk in *1) echo part ;; *) echo disk ;; esac ;; *) printf '%s disk\\n%s1 part\\n%s2 part\\nmd127 raid1\\n' "$disk" "$disk" "$disk" ;; esac ;;
+  *MOUNTPOINT*) printf '\\n\\n'; case " $MOUNTED " in *" \${disk##*/} "*) echo /var ;; esac ;;
+esac
+END
+printf '#!/bin/sh\necho partitions "$@" >>"$STAGE/said"\n' >"$STAGE/here/partitions"
+chmod +x "$STAGE"/tools/* "$STAGE/here/partitions"
+sed "s,^here=.*,here=$STAGE/here,; s,^running=/dev/,running=$STAGE/," "$IMAGE/rootfs/usr/lib/viewlink/appliance/install" >"$STAGE/install"
+cd "$STAGE"; : >said; echo HOSTNAME_IS=a >seed
+code=0; PATH="$STAGE/tools:$PATH" bash install $ARGUMENTS || code=$?
+echo "code $code"; sed "s,$STAGE/,,g" said
+`;
+
+function install(t: Test, args: string, { mounted = '' } = {}): string {
+  const stage = workFolder(t);
+  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'bash', '-c', INSTALL], { encoding: 'utf8', input: '', timeout: 30_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', STAGE: stage, IMAGE, ARGUMENTS: args, MOUNTED: mounted } });
+  return stdout.replaceAll(`${stage}/`, '') + stderr;
+}
+
+t.test('the installer: what is wrong is seen before anything is written', async t => {
+  for (const [args, says, code, mounted = ''] of [
+    ['sda sda', 'sda twice is no mirror', 64],
+    ['sda ata-by-id', 'sda twice is no mirror', 64],
+    ['sda1', 'sda1 is not a disk', 66],
+    ['sdd', 'sdd is not a disk', 66],
+    ['sdc', 'sdc is what this machine runs from', 64],
+    ['sda sdb', 'sdb is in use', 75, 'sdb'],
+    ['--seed nowhere sda', 'nowhere cannot be read', 66],
+    ['--seed', 'is not a disk', 66],
+    ['sda sdb sdc', 'viewlink-install [--seed FILE] DISK [DISK]', 64],
+  ] as const) {
+    const text = install(t, args, { mounted });
+    t.match(text, says);
+    t.match(text, `code ${code}\n`);
+    t.notMatch(text, /^(?:wipefs|partitions|mdadm)/m, args);
+  }
+});
+
+t.test('the installer: a disk by another name, with what an installation of before left on both', async t => {
+  const text = install(t, '--seed seed ata-by-id sdb');
+  t.match(text, 'installed; take the stick out and restart\ncode 0\n');
+  const order = text.split('\n').filter(line => /^(?:wipefs|partitions|mdadm)/.test(line)).map(line => line.replace(/ --run.* --name=\S+/, ''));
+  t.same(order, [
+    'mdadm --stop --quiet /dev/md127',
+    'wipefs -qa sda1', 'wipefs -qa sda2', 'wipefs -qa sda', 'partitions sda', 'wipefs -qa sdb1', 'wipefs -qa sdb2', 'wipefs -qa sdb', 'partitions sdb',
+    'mdadm --create /dev/md/slot-A sda2 sdb2', 'mdadm --create /dev/md/slot-B sda3 sdb3', 'mdadm --create /dev/md/data sda4 sdb4',
+  ]);
+  t.match(text, /^mke2fs -F /m, 'nobody is asked whether an old file system may go');
+  t.same(text.match(/^seed on .*$/gm), ['seed on 1'], 'on the one boot partition that it is removed from');
+});
+
 /** A machine whose engineer has a key and no password, with everything that the image lets him do as root. */
 const SUDO = `set -e
 mount -t tmpfs stage "$STAGE"
