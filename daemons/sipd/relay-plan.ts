@@ -3,6 +3,7 @@
  * refuses it (gb28181.md 6, 8.2; faults.md 28-37). Nothing here sends or keeps anything.
  */
 import type { GatewayConfig, UpstreamConfig } from '#core/config/schema.ts';
+import { renditionFor } from '#core/config/transcode-schema.ts';
 import { parseSubject } from '#core/gb/subject.ts';
 import { type Rendition, fLineOfRendition } from '#core/media/rendition.ts';
 import { SIP_STATUS } from '#core/result.ts';
@@ -124,6 +125,35 @@ export function sentTo({ rendition }: Pick<ViewerPlan, 'rendition'>, answer: GbS
   if (answer === undefined || payloadType === undefined) return undefined;
   const payload = payloadOf(answer.media, payloadType) ?? OFFERED.find(each => each.payloadType === payloadType);
   return formatsOf((payload && formatOf(payload)) ?? 'ps', answer.f);
+}
+
+export interface SinkNames {
+  readonly sinkId: string;
+  readonly ssrc: number;
+  readonly ssrcIsOurs: boolean;
+  /** Of ours that the INVITE came to. */
+  readonly localAddress: string;
+  readonly allowed: readonly string[];
+  readonly firstSequence: number;
+}
+
+/** What a viewer gets. */
+export function planViewer(upstream: UpstreamConfig, { requestedId, offer, history, transport, remote }: Asked, names: SinkNames, { media, transcode }: GatewayConfig): ViewerPlan {
+  return {
+    ...names,
+    sessionId: `s${names.sinkId.slice(1)}`,
+    upstream: upstream.name,
+    mappedId: requestedId,
+    transport,
+    localAddress: media.upstreamAddress || names.localAddress,
+    remote,
+    rendition: renditionFor(upstream, offer.f, transcode),
+    connectTimeoutMs: media.connectTimeoutS * 1000,
+    // A file is wanted as it is.
+    pictures: history?.kind === 'Download' ? 'as-received' : upstream.pictures,
+    priority: upstream.priority,
+    nack: transport === 'udp' && offer.media.nack && media.loss.nack,
+  };
 }
 
 /** Streams of one channel are sources of their own; the main stream is the usual one. */

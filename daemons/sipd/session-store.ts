@@ -1,4 +1,5 @@
 /** Running relays on disk, so that a restarted sipd finds their dialogs again (faults.md 1). */
+import type { Log } from '#kit/log.ts';
 import type { StateStore } from '#kit/state-store.ts';
 import type { StoredSource } from './source.ts';
 import type { StoredViewer } from './viewer-plan.ts';
@@ -48,6 +49,17 @@ export class SessionStore {
 
   delete(sessionId: string): void {
     this.#store.deleteSession(sessionId);
+  }
+
+  /** Undefined where that cannot be: its row is dropped with a word, and must not keep the daemon down. */
+  restored<T>(sessionId: string, log: Log, restore: () => T): T | undefined {
+    try {
+      return restore();
+    } catch (error) {
+      log.error({ sessionId, err: error }, 'relay.row-dropped');
+      this.delete(sessionId);
+      return undefined;
+    }
   }
 
   deleteSource(bridgeId: string): void {
