@@ -125,7 +125,10 @@ export class Recordings implements Disposable {
     const { leg } = recording.source;
     const style = this.#deps.reach(leg?.plan.deviceId ?? '')?.config.mansrtsp;
     const body = formatMansrtspRequest({ ...request, cseq: (recording.cseq += 1) }, style);
-    return await this.#within(leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) }));
+    const answered = leg?.info({ contentType: MANSRTSP_TYPE, body: fromByteString(body) });
+    // Whatever it says: who comes after us goes on behind the number that this has used up.
+    recording.source.changed();
+    return await this.#within(answered);
   }
 
   /** True: this silence is meant, or was the end. */

@@ -148,8 +148,9 @@ export class Viewer {
     return this.#dialog?.state.callId ?? this.#invite?.request.callId ?? '';
   }
 
+  /** Null: nothing of it outlives this process. */
   stored(): StoredViewer | null {
-    return this.#dialog === undefined ? null : { plan: this.plan, bridgeId: this.source.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY), media: this.#media() };
+    return this.#dialog === undefined || this.phase === 'closed' ? null : { plan: this.plan, bridgeId: this.source.bridgeId, dialog: this.#dialog.state, answer: toByteString(this.#answerSdp ?? NO_BODY), media: this.#media() };
   }
 
   #media(): SinkMedia | undefined {
@@ -303,7 +304,9 @@ export class Viewer {
       stored: () => this.stored(),
       reinvite: contentType => {
         this.#answerSdp = withNextVersion(this.#answerSdp ?? NO_BODY);
-        return this.#dialog?.request('INVITE', { contentType, body: this.#answerSdp });
+        const answered = this.#dialog?.request('INVITE', { contentType, body: this.#answerSdp });
+        changed(this);
+        return answered;
       },
       readAnswer: body => readAnswer(this, body),
       opened: local => this.#movedTo(local),
@@ -319,6 +322,7 @@ export class Viewer {
   /** A MESSAGE inside the dialog; nothing when there is none. What the platform makes of it is its business. */
   tell(parts: InDialogParts): void {
     void this.#dialog?.request('MESSAGE', parts);
+    this.#world.returns?.changed(this);
   }
 
   #sendBye(): void {

@@ -147,3 +147,14 @@ await t.test('a restart of sipd: the recording goes on, is steered and ends as b
   const { lost, damaged } = await play.stop();
   t.same([lost, damaged], [0, 0]);
 });
+
+await t.test('a restart of sipd after what the recorder refused: it is hung up on with a number that it has not heard yet', async t => {
+  await using rig = await openRelayRig({ cameras: [camera(1, ['no-scale'])] });
+  const play = await rig.platforms[0]!.play(rig.idOf(0, 0), { transport: 'udp', history: span(600) });
+  await play.waitFrames(5);
+  for (let i = 0; i < 3; i++) t.equal((await play.steer({ method: 'PLAY', scale: 2 })).status, 400);
+  await rig.gateway.sipd.crash();
+  await rig.reconnect();
+  await play.stop();
+  await until('the recorder has ended it', () => rig.cameras[0]!.device.sessions.size === 0);
+});
