@@ -10,7 +10,8 @@ import type { AuditLog } from '#kit/audit-log.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
 import type { ConfigRevisions } from '#kit/config-revisions.ts';
 import type { Candidate, Candidates } from './candidates.ts';
-import { type Commits, isInForce } from './commits.ts';
+import { isInForce } from './commit-disk.ts';
+import type { Commits } from './commits.ts';
 import type { Editor, Judged } from './editor.ts';
 import type { Secrets } from './secrets.ts';
 

@@ -1,19 +1,14 @@
-/**
- * Drives one commit at a time (core/config/commit.ts) with the file, the kept revisions and the daemons.
- *
- * Order on the disk, so that every cut leaves one whole configuration in force: the revision; pending.json (`applying`); gateway.yaml;
- * pending.json (`waiting`), or none. The way back is a rename, then pending.json goes.
- */
+/** Drives one commit at a time (core/config/commit.ts) with the disk (commit-disk.ts), the daemons and the time. */
 import type { Author, CommitWait, ConfigdEvent } from '#contracts/configd.ts';
 import { ConfigCommit, type CommitInput, type CommitOutput, type Refusal } from '#core/config/commit.ts';
-import { msUntilReturn, type PendingCommit } from '#core/config/pending.ts';
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { GatewayError } from '#core/result.ts';
 import { addMs, NEVER } from '#core/units.ts';
-import { Alarm, bootTime, type Clock } from '#kit/clock.ts';
+import { Alarm, type Clock } from '#kit/clock.ts';
 import type { ConfigFile } from '#kit/config-file.ts';
-import { type ConfigRevisions, type PendingFile, textHash } from '#kit/config-revisions.ts';
+import type { ConfigRevisions, PendingFile } from '#kit/config-revisions.ts';
 import type { Log } from '#kit/log.ts';
+import { CommitDisk } from './commit-disk.ts';
 import type { Peers } from './peers.ts';
 
 const MINUTE_MS = 60_000;
@@ -71,6 +66,7 @@ interface Running {
 
 export class Commits implements Disposable {
   readonly #deps: CommitsDeps;
+  readonly #disk: CommitDisk;
   readonly #alarm: Alarm;
   #running: Running | null = null;
   #inputs: Promise<unknown> = Promise.resolve();
@@ -78,6 +74,7 @@ export class Commits implements Disposable {
 
   constructor(deps: CommitsDeps) {
     this.#deps = deps;
+    this.#disk = new CommitDisk(deps);
     this.#alarm = new Alarm(deps.clock, () => void this.#due());
   }
 
@@ -87,15 +84,11 @@ export class Commits implements Disposable {
 
   /** Goes on where the disk says that a configd before this one was. */
   async resume(): Promise<void> {
-    const { revisions, clock, log, file } = this.#deps;
-    const pending = revisions.pending;
-    file.unstage();
-    if (pending === null) return file.settle();
-    // The old file is there already when what returned it was cut off before it could say so.
-    const isBack = !isInForce(file, revisions, pending.revision) && isInForce(file, revisions, pending.returnsTo);
-    const waitMs = isBack ? 0 : msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() });
+    const left = this.#disk.takeUp();
+    if (left === null) return;
+    const { pending, waitMs } = left;
     const why = pending.phase === 'applying' ? 'the configuration daemon ended in the middle of it' : 'it was not confirmed in time';
-    log.info({ revision: pending.revision, waitMs }, 'config.pending-found');
+    this.#deps.log.info({ revision: pending.revision, waitMs }, 'config.pending-found');
     await this.#waitFor(pending, waitMs, why);
   }
 
@@ -108,9 +101,8 @@ export class Commits implements Disposable {
 
   /** What another node committed waits here too: whoever lives then returns it at the same time. */
   async follow(): Promise<void> {
-    const { revisions, clock } = this.#deps;
-    const { pending } = revisions;
-    if (pending !== null) await this.#waitFor(pending, Math.max(1, msUntilReturn(pending, { wallMs: clock.wall(), ...bootTime() })), 'it was not confirmed in time');
+    const { pending } = this.#disk;
+    if (pending !== null) await this.#waitFor(pending, Math.max(1, this.#disk.msLeft(pending)), 'it was not confirmed in time');
   }
 
   async #waitFor(pending: PendingFile, waitMs: number, why: string): Promise<void> {
@@ -119,20 +111,10 @@ export class Commits implements Disposable {
     const { up } = await this.#peersThere();
     const { commit, outputs } = ConfigCommit.resume(up, addMs(now, Math.max(0, waitMs)), now, why);
     this.#running = { commit, author: pending.author, restart: true, returnsTo: pending.returnsTo, request: null, revision: pending.revision, confirmByWallMs: pending.deadlineWallMs, settled: Promise.withResolvers() };
-    if (waitMs > 0) this.#rearm(pending, waitMs);
+    if (waitMs > 0) this.#disk.rearm(pending, waitMs);
     const running = this.#running;
     // A daemon that does not answer must not keep vlink from us.
     void this.#enqueue(() => this.#perform(running, outputs));
-  }
-
-  /** The clock of the boot it was armed in is over after a reboot. On a full disk the wall clock has to do. */
-  #rearm(pending: PendingFile, waitMs: number): void {
-    const { revisions, log } = this.#deps;
-    try {
-      revisions.setPending({ ...pending, ...this.#deadlines(waitMs, pending.armedWallMs), deadlineWallMs: pending.deadlineWallMs });
-    } catch (error) {
-      log.warn({ why: (error as Error).message }, 'config.pending-not-rearmed');
-    }
   }
 
   get busy(): 'no' | 'applying' | 'waiting' {
@@ -148,26 +130,25 @@ export class Commits implements Disposable {
   /** What every daemon would say, with nothing changed. */
   async check({ text, config, restart }: Pick<CommitRequest, 'text' | 'config' | 'restart'>): Promise<Pick<CommitEnd, 'refusals' | 'warnings'>> {
     this.#refuseWhenBusy();
-    const { file, peers } = this.#deps;
+    const { peers } = this.#deps;
     const { up, down } = await peers.there(config);
-    file.stage(text);
+    this.#disk.stage(text);
     try {
       const answers = await Promise.all(up.map(async daemon => ({ daemon, why: await peers.check(daemon, restart) })));
       return { refusals: answers.filter((one): one is Refusal => one.why !== null), warnings: down.map(warning) };
     } finally {
-      file.unstage();
+      this.#disk.unstage();
     }
   }
 
   /** Returns when it is done, aborted or returned, or when everybody has it and it waits for `confirm`. */
   async run(request: CommitRequest): Promise<CommitEnd> {
     this.#refuseWhenBusy();
-    const { file, peers, revisions } = this.#deps;
     const { author, confirmMinutes } = request;
-    file.stage(request.text);
-    const { up, down } = await peers.there(request.config);
+    this.#disk.stage(request.text);
+    const { up, down } = await this.#deps.peers.there(request.config);
     const begun = ConfigCommit.begin({ daemons: up, confirmWithinMs: confirmMinutes === null ? null : confirmMinutes * MINUTE_MS });
-    const running: Running = { commit: begun.commit, author, restart: request.restart, returnsTo: revisions.current, request, revision: null, confirmByWallMs: null, settled: Promise.withResolvers() };
+    const running: Running = { commit: begun.commit, author, restart: request.restart, returnsTo: this.#disk.current, request, revision: null, confirmByWallMs: null, settled: Promise.withResolvers() };
     this.#running = running;
     void this.#enqueue(() => this.#perform(running, begun.outputs));
     const { how, why } = await running.settled.promise;
@@ -179,11 +160,8 @@ export class Commits implements Disposable {
   async inPlace(text: string, config: GatewayConfig): Promise<Pick<CommitEnd, 'refusals' | 'warnings'>> {
     const checked = await this.check({ text, config, restart: true });
     if (checked.refusals.length > 0) return checked;
-    const { file, revisions, peers } = this.#deps;
-    file.stage(text);
-    file.promote();
-    revisions.replaceText(revisions.current, text);
-    file.settle();
+    const { peers } = this.#deps;
+    this.#disk.replace(text);
     const { up, down } = await peers.there(config);
     const refused: Refusal[] = [];
     for (const daemon of up) {
@@ -263,70 +241,44 @@ export class Commits implements Disposable {
   }
 
   #write(running: Running, which: 'new' | 'old'): CommitInput {
-    const { file, revisions, clock, log } = this.#deps;
+    const { returnsTo } = running;
     try {
-      if (which === 'old') file.putBack(textOf(revisions, running.returnsTo));
+      if (which === 'old') this.#disk.putBack(returnsTo);
       else {
         const { text, author, reason, changes } = running.request!;
-        running.revision = revisions.add({ text, author, reason, changes, atWallMs: clock.wall(), term: this.#deps.term() });
-        revisions.setPending({ phase: 'applying', revision: running.revision, returnsTo: running.returnsTo, author, ...this.#deadlines(0, clock.wall()) });
-        file.promote();
+        running.revision = this.#disk.keep({ text, author, reason, changes, term: this.#deps.term() });
+        this.#disk.putIn({ revision: running.revision, returnsTo, author });
       }
       return { type: 'written' };
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      log.error({ which, why: error.message }, 'config.write-failed');
-      if (which === 'new') this.#undo(running.returnsTo);
+      this.#deps.log.error({ which, why: error.message }, 'config.write-failed');
+      if (which === 'new') this.#disk.undo(returnsTo);
       return { type: 'write-failed', why: error.message };
     }
   }
 
-  /** The new file may be in place although the disk did not say that it stays there. */
-  #undo(returnsTo: number): void {
-    try {
-      this.#deps.file.putBack(textOf(this.#deps.revisions, returnsTo));
-    } catch (error) {
-      this.#deps.log.error({ why: (error as Error).message }, 'config.undo-failed');
-    }
-  }
-
-  #deadlines(inMs: number, armedWallMs: number): Pick<PendingCommit, 'deadlineWallMs' | 'deadlineBootMs' | 'armedWallMs' | 'bootId'> {
-    const { bootMs, bootId } = bootTime();
-    return { deadlineWallMs: this.#deps.clock.wall() + inMs, deadlineBootMs: bootMs + inMs, armedWallMs, bootId };
-  }
-
   /** Whether it can be forgotten must be known before anybody relies on it. */
   #beginWaiting(running: Running): CommitInput | null {
-    const { revisions, clock, onEvent } = this.#deps;
     const { author, returnsTo } = running;
     const revision = running.revision!;
     try {
-      const deadlines = this.#deadlines(running.request!.confirmMinutes! * MINUTE_MS, clock.wall());
-      revisions.setPending({ phase: 'waiting', revision, returnsTo, author, ...deadlines });
-      revisions.setCurrent(revision);
-      running.confirmByWallMs = deadlines.deadlineWallMs;
+      running.confirmByWallMs = this.#disk.startWaiting({ revision, returnsTo, author }, running.request!.confirmMinutes! * MINUTE_MS);
     } catch (error) {
       return { type: 'return', why: (error as Error).message };
     }
     this.#deps.onSettled(running.request?.config ?? null);
-    onEvent({ type: 'committed', revision, author, pending: true });
+    this.#deps.onEvent({ type: 'committed', revision, author, pending: true });
     running.settled.resolve({ how: 'waiting', why: '' });
     return null;
   }
 
   #end(running: Running, how: 'committed' | 'aborted' | 'returned', why: string): null {
-    const { file, revisions, onEvent, onReturned } = this.#deps;
+    const { onEvent, onReturned } = this.#deps;
     this.counters[how] += 1;
     this.#running = null;
     const { revision } = running;
-    if (how === 'committed') revisions.setCurrent(revision!);
-    else {
-      file.unstage();
-      if (revision !== null) revisions.markReturned(revision);
-    }
-    if (how === 'returned') revisions.setCurrent(running.returnsTo);
-    revisions.setPending(null);
-    file.settle();
+    this.#disk.end(how, running);
     if (revision !== null) this.#deps.onSettled(how === 'committed' ? (running.request?.config ?? null) : null);
     if (how === 'committed') onEvent({ type: 'committed', revision: revision!, author: running.author, pending: false });
     if (how === 'returned') {
@@ -338,13 +290,4 @@ export class Commits implements Disposable {
   }
 }
 
-function textOf(revisions: ConfigRevisions, revision: number): string {
-  const text = revisions.text(revision);
-  if (text === undefined) throw new GatewayError('STORE_FAILED', { revision, why: 'this revision cannot be read' });
-  return text;
-}
-
 const warning = (daemon: string): string => `${daemon} does not run: it reads the configuration when it starts`;
-
-/** Whether the file is this revision to the letter. */
-export const isInForce = (file: ConfigFile, revisions: ConfigRevisions, revision: number): boolean => textHash(file.read() ?? '') === revisions.hashOf(revision);
