@@ -14,6 +14,8 @@ const JOIN = { timeoutMs: 150_000 };
 /** Daemons start anew, one after the other: there, then here. */
 const IN_FORCE_MS = 1_800_000;
 const LOOK_EVERY_MS = 500;
+/** The other node commits first; when that fails there this one is not told. */
+const HINT_S = 120;
 const UNITS = 'viewlink-clusterd viewlink-pair-state viewlink-pair-addresses';
 
 const NODE_ARGS = {
@@ -65,7 +67,7 @@ export const clusterJoin = defineCommand({
     const typed = code ?? (await askSecret(context, 'code'));
     const { node, peer } = await asked(() => context.clusterd(client => client.call('join', { address, port: null, code: typed, name, link, lan, media, author: author(context) }, JOIN)));
     context.out(`this node is ${node}, paired with ${peer}; its configuration comes into force, daemons start anew`);
-    const { done, last } = await inForce(context, peer, ({ alone }) => !alone).finally(() => context.progress(''));
+    const { done, last } = await inForce(context, s => (s < HINT_S ? `${peer}: ${s} s` : `${peer}: ${s} s; when this does not end, vlink cluster show there says why`), ({ alone }) => !alone).finally(() => context.progress(''));
     if (!done) {
       context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; forget ${peer} on this node and ${node} on the other one, then pair again`);
       return 1;
@@ -75,16 +77,16 @@ export const clusterJoin = defineCommand({
   },
 });
 
-/** clusterd itself starts anew meanwhile. `isThere`: what is waited for. */
-async function inForce(context: Context, what: string, isThere: (report: PairingReport) => boolean): Promise<{ readonly done: boolean; readonly last: string | null }> {
+/** clusterd itself starts anew meanwhile. `what`: shown while nobody here is waited for; `isThere`: what is waited for. */
+async function inForce(context: Context, what: (waitedS: number) => string, isThere: (report: PairingReport) => boolean): Promise<{ readonly done: boolean; readonly last: string | null }> {
   for (let waitedMs = 0; waitedMs < IN_FORCE_MS && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
     await pause(LOOK_EVERY_MS);
     const wait = await orNull(context.configd(client => client.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })));
-    context.progress(wait === null ? `${what}: ${Math.round(waitedMs / 1000)} s` : waitText(wait));
+    context.progress(wait === null ? what(Math.round(waitedMs / 1000)) : waitText(wait));
     const report = await orNull(context.clusterd(client => client.call('pairing', {})));
     if (report !== null && (report.last !== null || isThere(report))) return { done: isThere(report), last: report.last };
   }
-  return { done: false, last: null };
+  return { done: false, last: context.signal.aborted ? 'not waited for any longer' : null };
 }
 
 const orNull = <T>(asked: Promise<T>): Promise<T | null> =>
@@ -101,7 +103,7 @@ export const clusterForget = defineCommand({
   async run(context, { node, force }) {
     const { keyId } = await asked(() => context.clusterd(client => client.call('forget', { node, force, author: author(context) })));
     context.out(`${node} is forgotten: its certificate is worth nothing here${keyId === null ? '' : '; a new key of the pair comes into force, signalling starts anew'}`);
-    const { done, last } = keyId === null ? { done: true, last: null } : await inForce(context, node, report => report.keyId === keyId).finally(() => context.progress(''));
+    const { done, last } = keyId === null ? { done: true, last: null } : await inForce(context, s => `${node}: ${s} s`, report => report.keyId === keyId).finally(() => context.progress(''));
     if (!done) {
       context.err(`not in force: ${last ?? `no answer within ${IN_FORCE_MS / 1000} s`}; ${node} still has the key of the pair: mend that, then forget it again`);
       return 1;

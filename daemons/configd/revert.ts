@@ -1,6 +1,6 @@
 /**
  * Returns a commit that was not confirmed in time when configd is not there to do it. `configd/revert.ts --config FILE --state DIRECTORY`
- * Started by viewlink-revert.timer, and once at boot before the daemons; where pending.json is not, systemd does not even start it.
+ * Started by viewlink-revert.timer (viewlink-revert@late), and once at boot before the daemons; where pending.json is not, systemd does not even start it.
  *
  *   due? --no--> done      configd answers --> it is asked to return it; what is under way there is left to it
  *     | yes                configd does not --> the file is put back, the kept state follows, every daemon that runs is told

@@ -196,12 +196,12 @@ t.test('a commit that nobody confirms returns, though configd is gone', async t 
   await machine.ask('systemctl', 'stop', 'viewlink-configd');
   if (await level()) {
     // The timer starts it every 20 s; here nobody waits for it.
-    await until('the return', async () => (await machine.run('systemctl', 'start', 'viewlink-revert')).code === 0 && !(await level()), SLOW_MS);
+    await until('the return', async () => (await machine.run('systemctl', 'start', 'viewlink-revert@late')).code === 0 && !(await level()), SLOW_MS);
   }
   t.notOk(await level(), 'the file is as it was');
   await machine.ask('systemctl', 'start', 'viewlink-configd');
   await until('configd', () => isActive('viewlink-configd'), SLOW_MS);
-  t.equal(await property('viewlink-revert', 'Result'), 'success');
+  t.equal(await property('viewlink-revert@late', 'Result'), 'success');
 });
 
 t.test('a reload is no restart', async t => {
