@@ -22,6 +22,9 @@ import { TABLE_NAMES } from './sqlite-tables.ts';
 const WAIT_MS = 500;
 const ENTRIES = 100;
 const RETRY_MS = 200;
+/** A Redis that hangs holds up no takeover: one that has answered nothing at so many looks is given up. */
+const LOOK_EVERY_MS = 200;
+const MOST_LOOKS = 10;
 
 export interface RedisFollowerOptions {
   readonly store: SqliteStore;
@@ -46,13 +49,15 @@ export class RedisFollower implements AsyncDisposable {
   #term = 0;
   #mark: string | null = null;
   #lost = 0;
+  /** Of the questions that were answered. */
+  #answers = 0;
   /** Rows taken over. */
   taken = 0;
 
   constructor(options: RedisFollowerOptions) {
     this.#options = options;
     const { place, log } = options;
-    this.#asking = openRedis(place, { log, onUp: () => this.#start() });
+    this.#asking = this.#counted(openRedis(place, { log, onUp: () => this.#start() }));
     this.#redis = openRedis(place, { log, onUp: () => this.#start() });
   }
 
@@ -68,6 +73,7 @@ export class RedisFollower implements AsyncDisposable {
 
   /** Takes what has arrived by now and stops. False: Redis could not be asked, and the file is as old as it is. */
   async drain(): Promise<boolean> {
+    using _watch = this.#endsWhatHangs();
     await this.#stop();
     try {
       if (await this.#isOff()) await this.#compare();
@@ -82,6 +88,39 @@ export class RedisFollower implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stop();
     await this.#asking[Symbol.asyncDispose]();
+  }
+
+  #counted(link: RedisLink): RedisLink {
+    const command = async (words: readonly string[]): Promise<unknown> => {
+      const answer = await link.command(words);
+      this.#answers += 1;
+      return answer;
+    };
+    return {
+      get up() {
+        return link.up;
+      },
+      command,
+      [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
+    };
+  }
+
+  /** Looks, and not a time: while we have much to do ourselves nobody can answer. */
+  #endsWhatHangs(): Disposable {
+    const { clock, log } = this.#options;
+    let timer: Disposable | undefined;
+    let looks = 0;
+    let before = this.#answers;
+    const look = (): void => {
+      looks = this.#answers === before ? looks + 1 : 0;
+      before = this.#answers;
+      if (looks >= MOST_LOOKS) {
+        log.error({ lookMs: LOOK_EVERY_MS, looks }, 'follower.redis-hangs');
+        void this.#asking[Symbol.asyncDispose]();
+      } else timer = clock.schedule(addMs(clock.now(), LOOK_EVERY_MS), look);
+    };
+    timer = clock.schedule(addMs(clock.now(), LOOK_EVERY_MS), look);
+    return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
   }
 
   async #stop(): Promise<void> {

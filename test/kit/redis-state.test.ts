@@ -184,6 +184,24 @@ t.test('a Redis that dies blocks nothing and loses nothing; one that is being fi
   await sameSoon('what was missed came after', ours, theirs);
 });
 
+t.test('a Redis that hangs holds up no takeover', async t => {
+  await begin();
+  const ours = storeIn(t);
+  const theirs = storeIn(t);
+  await using mirror = mirrorOf(ours, a, 1);
+  await using follower = followerOf(theirs, b);
+  await until('the standby follows', () => follower.following);
+  ours.putSession({ sessionId: 's', kind: 'viewer', json: '{}' });
+  await mirror.settle();
+  await sameSoon('the same rows', ours, theirs);
+  b.hang(true);
+  const beganAt = clock.now();
+  t.equal(await follower.drain(), false);
+  t.ok(clock.now() - beganAt < 5000, `given up after ${Math.round(clock.now() - beganAt)} ms`);
+  t.equal(theirs.loadSessions().length, 1, 'what it has it has');
+  b.hang(false);
+});
+
 t.test('fault 108: a standby whose disk failed until writes were given up has everything again when it works', async t => {
   await begin();
   const ours = storeIn(t);

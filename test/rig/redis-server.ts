@@ -13,6 +13,8 @@ export interface RedisServer extends AsyncDisposable {
   readonly place: RedisPlace;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** It stands still and keeps its connections, or goes on. */
+  hang(on: boolean): void;
 }
 
 const answers = (port: number): Promise<boolean> =>
@@ -41,6 +43,7 @@ export async function startRedis(): Promise<RedisServer> {
     place,
     start,
     kill,
+    hang: on => void child?.kill(on ? 'SIGSTOP' : 'SIGCONT'),
     async [Symbol.asyncDispose]() {
       await kill();
       rmSync(directory, { recursive: true, force: true });
