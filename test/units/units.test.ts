@@ -16,6 +16,7 @@ const EXPOSURE_LIMITS: Readonly<Record<string, number>> = { 'viewlink-healthd.se
 const HELPERS: Readonly<Record<string, number>> = { 'viewlink-again@.service': 20, 'viewlink-drives.service': 20, 'viewlink-pair-state.service': 12, 'viewlink-pair-addresses.service': 27 };
 /** Enabled by hand, on both nodes of a pair. */
 const OF_A_PAIR = ['viewlink-clusterd.service'];
+const OTHERS_OF_A_PAIR = ['viewlink-pair-state.service', 'viewlink-pair-addresses.service'];
 
 const unitFiles = readdirSync(UNITS).filter(name => /\.(service|target|slice|path|timer)$/.test(name));
 const services = unitFiles.filter(name => name.endsWith('.service'));
@@ -84,6 +85,8 @@ t.test('every daemon is watched, comes back, rests between tries, and ends with 
   // configd waits for a daemon as long as systemd does, also where it cannot ask.
   const demanded = [`TimeoutStartSec=${START_LIMIT_MS / 1000}`, 'NotifyAccess=main', 'WatchdogSec=10', 'Restart=always', 'RestartSec=200ms', 'StartLimitIntervalSec=30', 'StartLimitBurst=8', 'OnFailure=viewlink-again@%n.service', 'KillMode=mixed', 'Slice=viewlink.slice', 'PartOf=viewlink.target', 'LoadCredentialEncrypted=viewlink-secrets'];
   for (const name of daemons) for (const line of demanded) t.ok(read(name).split('\n').includes(line), `${name}: ${line}`);
+  // Without them a pair is none: an interface that comes late must not end them for good.
+  for (const name of OTHERS_OF_A_PAIR) for (const line of demanded.filter(each => /^(?:Restart|StartLimit|OnFailure|Slice|PartOf)/.test(each))) t.ok(read(name).split('\n').includes(line), `${name}: ${line}`);
 });
 
 t.test('paths of the units are paths of the repository', async t => {
