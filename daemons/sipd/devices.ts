@@ -5,36 +5,32 @@
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
 import { type Admission, Admissions, type DevicePolicy } from '#core/gb/admission.ts';
-import { type Binding, type ContactAddress, type Source, bindingRow } from '#core/gb/binding.ts';
+import { type Binding, type Source, bindingRow, rowOfStored, storedBinding } from '#core/gb/binding.ts';
 import type { GbVersion } from '#core/gb/dialect.ts';
 import { deviceSwitchesOf } from '#core/gb/dialects/index.ts';
 import type { EffectiveDeviceSwitches } from '#core/gb/dialects/switches.ts';
 import { formatGbTime } from '#core/gb/gb-time.ts';
+import { grantedContact, registerFieldsOf } from '#core/gb/register-request.ts';
 import { Registrar } from '#core/gb/registrar.ts';
 import type { RegisterAnswer, RegistrarEvent, RegistrarOptions } from '#core/gb/register-rules.ts';
 import type { Offence } from '#core/host/ban-policy.ts';
 import { ha1Of } from '#core/sip/digest.ts';
 import { DigestGuard, type Ha1Lookup } from '#core/sip/digest-guard.ts';
-import { nameAddr, withParam } from '#core/sip/headers.ts';
-import { type HeaderField, type NameAddr, header, isSipUri, userOf } from '#core/sip/message.ts';
-import { parseDeltaSeconds } from '#core/sip/parse.ts';
-import { formatUri, parseUri, sipUri } from '#core/sip/uri.ts';
-
+import { nameAddr } from '#core/sip/headers.ts';
+import type { HeaderField, NameAddr } from '#core/sip/message.ts';
+import { sipUri } from '#core/sip/uri.ts';
 import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Hashes } from '#kit/hashes.ts';
-import { CountedLog, type Log } from '#kit/log.ts';
+import type { Log } from '#kit/log.ts';
 import { nonceSecret } from '#kit/pair-keys.ts';
 import type { Random } from '#kit/random.ts';
 import type { Flow, IncomingRequest, Target } from '#kit/sip-endpoint.ts';
-import type { BindingStateRow, StateStore } from '#kit/state-store.ts';
+import type { StateStore } from '#kit/state-store.ts';
 import type { Counters } from '#kit/counters.ts';
 import { DeviceClaims } from './device-claims.ts';
+import { DeviceRefusals } from './device-refusals.ts';
 import type { Refusal } from './why.ts';
 
-const DEFAULT_SIP_PORT = 5060;
-const MAX_REFUSALS = 1000;
-/** Of a refused ID: anybody may send one, of any length. */
-const MAX_REFUSED_ID = 64;
 /** Keepalives are noted on disk at most so often for one device: after a restart the expiry counts, not this. */
 const NOTE_KEEPALIVE_MS = 60_000;
 
@@ -76,11 +72,10 @@ export class Devices implements Disposable {
   readonly #deps: DevicesDeps;
   readonly #registrar: Registrar;
   readonly #alarm: Alarm;
-  readonly #refusals = new Map<string, { readonly status: number; readonly why: string; readonly from: string; readonly atMs: number }>();
   readonly #notedAtMs = new Map<string, number>();
   /** Our address that each device talks to: it may reach no other one. */
   readonly #localAddress = new Map<string, string>();
-  readonly #refused: CountedLog;
+  readonly #refusals: DeviceRefusals;
   readonly #claims: DeviceClaims;
   #admissions: Admissions;
   #guard: DigestGuard;
@@ -88,13 +83,13 @@ export class Devices implements Disposable {
 
   constructor(deps: DevicesDeps) {
     this.#deps = deps;
-    this.#refused = new CountedLog(deps.log, deps.clock, 'device.refused');
+    this.#refusals = new DeviceRefusals(deps.log, deps.clock);
     this.#claims = new DeviceClaims(deps);
     this.#registrar = new Registrar(registrarOptions(deps.config()));
     this.#admissions = new Admissions(deps.config());
     this.#guard = this.#newGuard();
     this.#alarm = new Alarm(deps.clock, () => this.#tick());
-    this.#registrar.restore(deps.store.loadBindings().map(fromRow), deps.clock.now(), deps.clock.wall());
+    this.#registrar.restore(deps.store.loadBindings().map(rowOfStored), deps.clock.now(), deps.clock.wall());
     this.#alarm.arm(this.#registrar.deadline);
   }
 
@@ -177,35 +172,20 @@ export class Devices implements Disposable {
 
   /** Latest refusal of each device, newest last. */
   refusals(): Refusal[] {
-    const now = this.#deps.clock.now();
-    return [...this.#refusals].map(([deviceId, { status, why, from, atMs }]) => ({ deviceId, status, why, from, ageMs: now - atMs }));
+    return this.#refusals.rows();
   }
 
   register(incoming: IncomingRequest): void {
     const { request, flow } = incoming;
     const { clock, counters } = this.#deps;
-    const deviceId = userOf(request.from);
+    const asked = registerFieldsOf(request);
+    const { deviceId } = asked;
     const admission = this.#admissions.admit(deviceId, flow.remoteAddress);
     const verdict = admission.how === 'digest' ? this.#guard.check(request, flow.remoteAddress, this.#lookup(admission), clock.now(), deviceId) : undefined;
-    const contact = firstContact(request.contact);
-    const { answer, events } = this.#registrar.register(
-      {
-        deviceId,
-        toUser: userOf(request.to),
-        source: sourceOf(flow),
-        contact: request.contact === '*' ? '*' : contact && contactAddress(contact),
-        callId: request.callId,
-        cseq: request.cseq.seq,
-        expiresS: expiresOf(contact, request.expires),
-        gbVersion: header(request, 'X-GB-Ver'),
-        admission,
-        verdict,
-        usernameIsOther: verdict?.type === 'accepted' && verdict.username !== deviceId && this.#admissions.isKnown(verdict.username),
-      },
-      clock.now(),
-    );
+    const usernameIsOther = verdict?.type === 'accepted' && verdict.username !== deviceId && this.#admissions.isKnown(verdict.username);
+    const { answer, events } = this.#registrar.register({ ...asked, source: sourceOf(flow), admission, verdict, usernameIsOther }, clock.now());
     counters.add(`register.${answer.status ?? 'silent'}`);
-    this.#noteRefusal(deviceId, answer, flow);
+    this.#refusals.answered(deviceId, answer, flow);
     if (verdict?.type === 'refused') this.#deps.onOffence('password', incoming, true);
     else if (admission.how === 'denied') this.#deps.onOffence('stranger', incoming, false);
     if (answer.status === 200) {
@@ -213,7 +193,7 @@ export class Devices implements Disposable {
       this.#claims.heard(deviceId, request);
       this.#save(deviceId);
     }
-    this.#answer(incoming, answer, contact);
+    this.#answer(incoming, answer);
     this.#apply(events);
   }
 
@@ -282,36 +262,19 @@ export class Devices implements Disposable {
     }
   }
 
-  #answer(incoming: IncomingRequest, answer: RegisterAnswer, contact: NameAddr | undefined): void {
+  #answer(incoming: IncomingRequest, answer: RegisterAnswer): void {
     if (answer.status === null) return incoming.drop();
     if (answer.status !== 200) return incoming.respond(answer.status, { headers: answer.headers });
     const expires = answer.expiresS ?? 0;
     const date: HeaderField[] = this.#deps.config().sip.dateHeader ? [{ name: 'Date', value: formatGbTime(this.#deps.clock.wall(), true) }] : [];
-    incoming.respond(200, {
-      expires,
-      headers: [...date, ...answer.headers],
-      ...(contact !== undefined && expires > 0 && { contact: withParam(contact, 'expires', String(expires)) }),
-    });
-  }
-
-  #noteRefusal(id: string, { status, why }: RegisterAnswer, flow: Flow): void {
-    // A copy: a substring would keep the whole message in memory.
-    const deviceId = Buffer.from(id.slice(0, MAX_REFUSED_ID)).toString();
-    if (status === 200) return void this.#refusals.delete(deviceId);
-    if (status === 401) return;
-    this.#refusals.delete(deviceId);
-    this.#refusals.set(deviceId, { status: status ?? 0, why, from: `${flow.remoteAddress}:${flow.remotePort}`, atMs: this.#deps.clock.now() });
-    if (this.#refusals.size > MAX_REFUSALS) this.#refusals.delete(this.#refusals.keys().next().value!);
-    this.#refused.count({ deviceId, status: status ?? 0, why, address: flow.remoteAddress });
+    const contact = grantedContact(incoming.request, expires);
+    incoming.respond(200, { expires, headers: [...date, ...answer.headers], ...(contact !== undefined && { contact }) });
   }
 
   #save(deviceId: string): void {
     const binding = this.#registrar.binding(deviceId);
     if (!binding?.online) return;
-    const row = bindingRow(binding, this.#deps.clock.now(), this.#deps.clock.wall());
-    const contactUri = row.contactAddress === null ? '' : formatUri(sipUri(deviceId, row.contactAddress, row.contactPort ?? undefined));
-    const { transport, address, port, callId, cseq, savedAtWallMs, expiresAtWallMs } = row;
-    this.#deps.store.putBinding({ deviceId, contactUri, transport, address, port, callId, cseq, savedAtWallMs, expiresAtWallMs, lastKeepaliveWallMs: null });
+    this.#deps.store.putBinding({ ...storedBinding(bindingRow(binding, this.#deps.clock.now(), this.#deps.clock.wall())), lastKeepaliveWallMs: null });
   }
 
   /** The digest user is whatever the device says it is (quirk 9); the password is that of the ID that registers. */
@@ -338,25 +301,6 @@ const registrarOptions = ({ sip, devices }: GatewayConfig): RegistrarOptions => 
 
 /** Our SIP domain toward devices is the digest realm too (gb28181.md 2.3). */
 const realmOf = ({ sip }: GatewayConfig): string => sip.domain || sip.id.slice(0, 10);
-
-const firstContact = (contact: readonly NameAddr[] | '*'): NameAddr | undefined => (contact === '*' ? undefined : contact[0]);
-
-function contactAddress({ uri }: NameAddr): ContactAddress | undefined {
-  return isSipUri(uri) ? { address: uri.host, port: uri.port ?? DEFAULT_SIP_PORT } : undefined;
-}
-
-function expiresOf(contact: NameAddr | undefined, expires: number | undefined): number | undefined {
-  const own = contact?.params.get('expires');
-  return own === undefined || own === null ? expires : (parseDeltaSeconds(own) ?? expires);
-}
-
-/** Granted time is the distance between the two wall times: the row is written when it is granted, and not again before the next. */
-function fromRow(row: BindingStateRow): Parameters<Registrar['restore']>[0][number] {
-  const uri = parseUri(row.contactUri);
-  const contact = uri.ok && isSipUri(uri.value) ? uri.value : undefined;
-  const grantedS = Math.max(0, Math.round((row.expiresAtWallMs - row.savedAtWallMs) / 1000));
-  return { ...row, contactAddress: contact?.host ?? null, contactPort: contact === undefined ? null : (contact.port ?? DEFAULT_SIP_PORT), grantedS };
-}
 
 /** From and To of our own requests to a device. */
 export const ownAddress = (config: GatewayConfig): NameAddr => nameAddr(sipUri(config.sip.id, realmOf(config)));

@@ -1,6 +1,11 @@
 /** One registration of a device below us, and its row on disk. */
 import { normalizeHost } from '../ip.ts';
+import { isSipUri } from '../sip/message.ts';
+import { formatUri, parseUri, sipUri } from '../sip/uri.ts';
 import { type Ms, type WallMs, addMs, ms, wallMs } from '../units.ts';
+
+/** Where none is named (RFC 3261 19.1.2). */
+export const DEFAULT_SIP_PORT = 5060;
 
 /** Where a message came from. */
 export interface Source {
@@ -56,6 +61,12 @@ export interface BindingRow {
   readonly expiresAtWallMs: number;
 }
 
+/** The same as the store has it. */
+export interface StoredBinding extends Omit<BindingRow, 'contactAddress' | 'contactPort' | 'grantedS'> {
+  /** Empty: it named none. */
+  readonly contactUri: string;
+}
+
 /**
  * Requests follow the Contact when it is at the address that the device sends from (its source port may be another one each
  * time, quirk 11), else the observed source: a Contact from behind NAT cannot be reached (gb28181.md 2.1).
@@ -82,6 +93,18 @@ export function bindingRow(binding: Binding, now: Ms, wall: WallMs): BindingRow 
     savedAtWallMs: wall,
     expiresAtWallMs: wallMs(wall + (expiresAt - now)),
   };
+}
+
+export function storedBinding({ contactAddress, contactPort, grantedS: _, ...row }: BindingRow): StoredBinding {
+  return { ...row, contactUri: contactAddress === null ? '' : formatUri(sipUri(row.deviceId, contactAddress, contactPort ?? undefined)) };
+}
+
+/** Granted time is the distance between the two wall times: the row is written when it is granted, and not again before the next. */
+export function rowOfStored({ contactUri, ...row }: StoredBinding): BindingRow {
+  const uri = parseUri(contactUri);
+  const contact = uri.ok && isSipUri(uri.value) ? uri.value : undefined;
+  const grantedS = Math.max(0, Math.round((row.expiresAtWallMs - row.savedAtWallMs) / 1000));
+  return { ...row, contactAddress: contact?.host ?? null, contactPort: contact === undefined ? null : (contact.port ?? DEFAULT_SIP_PORT), grantedS };
 }
 
 /**

@@ -3,8 +3,12 @@ import t from 'tap';
 import { gatewaySchema } from '#core/config/schema.ts';
 import { Deadlines } from '#core/deadlines.ts';
 import { type Admission, Admissions } from '#core/gb/admission.ts';
-import { type Source, bindingRow, targetOf } from '#core/gb/binding.ts';
+import { type Source, bindingRow, rowOfStored, storedBinding, targetOf } from '#core/gb/binding.ts';
+import { grantedContact, registerFieldsOf } from '#core/gb/register-request.ts';
 import { type RegisterFacts, type Registered, type RegistrarEvent, type RegistrarOptions, Registrar } from '#core/gb/registrar.ts';
+import type { SipRequest } from '#core/sip/message.ts';
+import { parseMessage } from '#core/sip/parse.ts';
+import { formatUri } from '#core/sip/uri.ts';
 import { type Ms, ms, wallMs } from '#core/units.ts';
 
 const OWN = '33010000002000000001';
@@ -329,4 +333,39 @@ await t.test('a device of 2022 is redirected, one of 2016 is not; what it had he
   });
   t.equal(registrar.binding(NVR)?.online ?? false, false);
   t.equal(statusOf(registrar.register(facts({ gbVersion: '3.0', cseq: 5, expiresS: 0 }), ms(4))), 200, 'who leaves is let go');
+});
+
+function registerWith(...fields: readonly string[]): SipRequest {
+  const head = [`REGISTER sip:${OWN}@3301000000 SIP/2.0`, 'Via: SIP/2.0/UDP 192.0.2.71:5060;branch=z9hG4bK1', 'Max-Forwards: 70', `From: <sip:${NVR}@3301000000>;tag=1`, `To: <sip:${NVR}@3301000000>`, 'Call-ID: c1', 'CSeq: 2 REGISTER', ...fields, 'Content-Length: 0', '', ''];
+  const parsed = parseMessage(new Uint8Array(Buffer.from(head.join('\r\n'), 'latin1')), 'datagram');
+  if (!parsed.ok || parsed.value.type !== 'request') throw new Error('not a request');
+  return parsed.value;
+}
+
+await t.test('what stands in a REGISTER: the first Contact, and its time before that of the message (RFC 3261 10.2)', async t => {
+  const CONTACT = `Contact: <sip:${NVR}@192.0.2.71:5080>`;
+  const address = { address: '192.0.2.71', port: 5080 };
+  for (const [what, fields, wanted] of [
+    ['both', [`${CONTACT};expires=600`, 'Expires: 3600'], { contact: address, expiresS: 600 }],
+    ['a time that is none', [`${CONTACT};expires=soon`, 'Expires: 3600'], { contact: address, expiresS: 3600 }],
+    ['a flag', [`${CONTACT};expires`, 'Expires: 3600'], { contact: address, expiresS: 3600 }],
+    ['of several the first', [`${CONTACT};expires=0, <sip:${NVR}@192.0.2.72>`], { contact: address, expiresS: 0 }],
+    ['without a port', [`Contact: <sip:${NVR}@192.0.2.71>`], { contact: { ...address, port: 5060 }, expiresS: undefined }],
+    ['of another scheme', ['Contact: <tel:110>', 'Expires: 60'], { contact: undefined, expiresS: 60 }],
+    ['all', ['Contact: *', 'Expires: 0'], { contact: '*', expiresS: 0 }],
+    ['none', ['X-GB-Ver: 3.0'], { contact: undefined, expiresS: undefined, gbVersion: '3.0' }],
+  ] as const) t.same(registerFieldsOf(registerWith(...fields)), { deviceId: NVR, toUser: NVR, callId: 'c1', cseq: 2, gbVersion: undefined, ...wanted }, what);
+  const granted = grantedContact(registerWith(`${CONTACT};q=0.5;expires=60`), 3600)!;
+  t.same([formatUri(granted.uri), ...granted.params], [`sip:${NVR}@192.0.2.71:5080`, ['q', '0.5'], ['expires', '3600']], 'as it was written, with what it gets');
+  t.equal(grantedContact(registerWith(CONTACT), 0), undefined, 'who leaves has none');
+  t.equal(grantedContact(registerWith('Contact: *', 'Expires: 0'), 3600), undefined);
+  t.equal(grantedContact(registerWith(), 3600), undefined);
+});
+
+await t.test('a binding as the store has it is the same one', async t => {
+  const registrar = online();
+  const row = bindingRow(registrar.binding(NVR)!, ms(0), wallMs(1_000_000));
+  for (const each of [row, { ...row, contactAddress: null, contactPort: null }, { ...row, contactAddress: '2001:db8::7', address: '2001:db8::7' }]) t.same(rowOfStored(storedBinding(each)), each);
+  t.equal(rowOfStored({ ...storedBinding(row), expiresAtWallMs: wallMs(0) }).grantedS, 0, 'never less than nothing');
+  t.equal(rowOfStored({ ...storedBinding(row), contactUri: 'no address' }).contactAddress, null);
 });
