@@ -1,6 +1,6 @@
 /** Configuration of a pair of nodes (design.md 8). The same on both; which of the two this one is, `node.name` says. */
 import { z } from 'zod';
-import { isIp, parseNetwork } from '../ip.ts';
+import { isIp, normalizeIp, parseNetwork } from '../ip.ts';
 
 const MAX_TEXT = 255;
 
@@ -43,14 +43,19 @@ export type ClusterNodeConfig = ClusterConfig['nodes'][number];
 /** Each node has a media address of its own, so that both carry media. */
 export const bothCarryMedia = ({ nodes }: ClusterConfig): boolean => nodes.length === 2 && nodes.every(({ mediaAddress }) => mediaAddress !== '');
 
-export const withoutPrefix = (placed: string): string => placed.replace(/\/\d+$/, '');
+/** As the kernel and whoever comes from there write it: IPv6 has many spellings. */
+const plain = (address: string): string => normalizeIp(address) ?? address;
+
+export const withoutPrefix = (placed: string): string => plain(placed.replace(/\/\d+$/, ''));
 
 /** As platforms see us: whichever node is active. */
 export const systemName = ({ node, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): string => (cluster.nodes.length === 0 ? node.name : cluster.name);
 
-/** This node and the other one; undefined: there is no pair. */
+/** This node and the other one, addresses as the kernel writes them; undefined: there is no pair. */
 export function pairOf({ node: { name: own }, cluster }: { readonly node: { readonly name: string }; readonly cluster: ClusterConfig }): { readonly own: ClusterNodeConfig; readonly peer: ClusterNodeConfig; readonly index: number } | undefined {
   const index = cluster.nodes.findIndex(each => each.name === own);
   const peer = cluster.nodes[1 - index];
-  return index < 0 || peer === undefined ? undefined : { own: cluster.nodes[index]!, peer, index };
+  return index < 0 || peer === undefined ? undefined : { own: plainNode(cluster.nodes[index]!), peer: plainNode(peer), index };
 }
+
+const plainNode = ({ link, lan, mediaAddress, ...node }: ClusterNodeConfig): ClusterNodeConfig => ({ ...node, link: plain(link), lan: plain(lan), mediaAddress: mediaAddress.replace(/^[^/]+/, plain) });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { checkConfig } from '#core/config/check.ts';
-import { pairOf, systemName } from '#core/config/cluster-schema.ts';
+import { pairOf, systemName, withoutPrefix } from '#core/config/cluster-schema.ts';
 import { type GatewayConfig, gatewaySchema } from '#core/config/schema.ts';
 import { clusterFiles, keepalivedConfig, movingAddresses, noticeOf, redisConfig } from '#core/cluster/keepalived.ts';
 
@@ -18,6 +18,13 @@ const problems = (cluster: object, name?: string): string[] => checkConfig(confi
 
 /** What the unit runs when keepalived has ended. */
 const releaseScript = (): string => /^ExecStopPost=\/bin\/sh -c '(.*)'$/m.exec(readFileSync(new URL('../../../systemd/viewlink-pair-addresses.service', import.meta.url), 'utf8'))![1]!.replaceAll('\\\\', '\\').replaceAll('$$', '$');
+
+t.test('IPv6 is taken as it is written, and compared as the kernel writes it: a peer in another spelling was never heard', async t => {
+  const nodes = [{ name: 'a', link: 'FD98:0:0:0:0:0:0:1', lan: 'fd97::0001', mediaAddress: 'FD97::A1/64' }, { name: 'b', link: 'fd98::0:2', lan: '::ffff:10.97.0.2', mediaAddress: 'fd97:0::00a2/64' }];
+  t.match(pairOf(configOf({ nodes })), { own: { link: 'fd98::1', lan: 'fd97::1', mediaAddress: 'fd97::a1/64' }, peer: { link: 'fd98::2', lan: '10.97.0.2', mediaAddress: 'fd97::a2/64' } });
+  t.same(['FD97::00A0/64', '10.97.0.100/24', ''].map(withoutPrefix), ['fd97::a0', '10.97.0.100', '']);
+  t.match(pairOf(configOf({ nodes: CLUSTER.nodes.map(node => ({ ...node, mediaAddress: '' })) })), { own: { mediaAddress: '' } });
+});
 
 t.test('what a pair needs', async t => {
   t.same(problems({}), []);
