@@ -8,7 +8,7 @@ import type { PairWord } from '#contracts/sipd.ts';
 import { type ClusterConfig, type ClusterNodeConfig, withoutPrefix } from '#core/config/cluster-schema.ts';
 import type { ClusterFiles } from '#core/cluster/keepalived.ts';
 import type { MediaWord } from '#core/cluster/heartbeat.ts';
-import { type Guests, MEDIA_TIMING, type MediaOwners, MediaPlaces, type MediaVetoes } from '#core/cluster/media-places.ts';
+import { type Guests, MEDIA_TIMING, type MediaFacts, type MediaOwners, MediaPlaces, type MediaVetoes } from '#core/cluster/media-places.ts';
 import type { PeerView } from '#core/cluster/peer-watch.ts';
 import { GatewayError } from '#core/result.ts';
 import { type Ms, addMs } from '#core/units.ts';
@@ -68,7 +68,7 @@ export class MediaWatch {
   }
 
   /** At every heartbeat, and when keepalived says something. True: others should hear of it at once. */
-  look(view: PeerView, facts: { readonly maintenance: boolean; readonly witness: boolean }): boolean {
+  look(view: PeerView, facts: Pick<MediaFacts, 'maintenance' | 'witness' | 'yielded'>): boolean {
     const { own, peer, keepalived, self, clock } = this.#options;
     const now = clock.now();
     const before = JSON.stringify(this.word);

@@ -182,8 +182,8 @@ export class ClusterNode {
   /** After the role: what is said of media never holds that up. */
   #lookAtMedia(): void {
     if (this.#closed) return;
-    const { role, witness } = this.#automaton;
-    if (this.#media?.look(this.#watch.view(this.#options.clock.now()), { maintenance: role === 'maintenance', witness }) === true) this.#beat();
+    const { role, witness, yielded } = this.#automaton;
+    if (this.#media?.look(this.#watch.view(this.#options.clock.now()), { maintenance: role === 'maintenance', witness, yielded }) === true) this.#beat();
   }
 
   #heard(beat: Heartbeat): void {

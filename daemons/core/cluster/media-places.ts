@@ -50,6 +50,8 @@ export interface MediaFacts {
   readonly lives: boolean;
   readonly maintenance: boolean;
   readonly witness: boolean;
+  /** The SIP address was left to the other node, which is not heard: it has taken ours as well (role.ts). */
+  readonly yielded: boolean;
   /** What keepalived says of the address of this node, and of that of the other one. */
   readonly own: VrrpState;
   readonly other: VrrpState;
@@ -68,7 +70,7 @@ export type MediaOwners = Readonly<Record<string, string | null>>;
 export class MediaPlaces {
   readonly #options: MediaOptions;
   readonly #settledAt: number;
-  #facts: MediaFacts = { lives: false, maintenance: false, witness: false, own: 'stopped', other: 'stopped', guests: 'none' };
+  #facts: MediaFacts = { lives: false, maintenance: false, witness: false, yielded: false, own: 'stopped', other: 'stopped', guests: 'none' };
   #livedAt: Ms = -NEVER as Ms;
   #witnessedAt: Ms = -NEVER as Ms;
   #guestSince: Ms | undefined;
@@ -108,8 +110,9 @@ export class MediaPlaces {
   /** What keeps this node from carrying media on either address. One that is here already is not given up for the start of clusterd. */
   #whyUnfit(vrrp: VrrpState, peer: PeerView, now: Ms): string | null {
     const { hasWitness, timing } = this.#options;
-    const { maintenance } = this.#facts;
+    const { maintenance, yielded } = this.#facts;
     if (maintenance) return 'maintenance';
+    if (yielded) return 'the other node has the address of the pair and is not heard';
     if (vrrp === 'stopped') return 'keepalived is gone';
     if (now < this.#settledAt) return vrrp === 'master' ? null : 'starting';
     if (now - this.#livedAt >= timing.awayMs) return 'no mediad answers';

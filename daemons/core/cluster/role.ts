@@ -105,6 +105,11 @@ export class RoleAutomaton {
     return this.#facts.leavingSince !== undefined;
   }
 
+  /** The role was left to a peer that only the witness knows of, and nothing was heard of it since. */
+  get yielded(): boolean {
+    return this.#facts.yieldedAt !== undefined && this.role !== 'active';
+  }
+
   /** About to become active. */
   get candidate(): boolean {
     return this.#veto === null && this.role !== 'active';

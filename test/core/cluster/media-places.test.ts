@@ -18,6 +18,7 @@ interface SimNode {
   lives: boolean;
   maintenance: boolean;
   witness: boolean;
+  yielded: boolean;
   guests: Guests;
   /** Of the addresses of node 0 and 1. */
   vrrp: [VrrpState, VrrpState];
@@ -37,7 +38,7 @@ class Pair {
 
   constructor() {
     const node = (name: string, peerName: string): SimNode => ({
-      name, places: new MediaPlaces({ name, peerName, hasWitness: true, returnMs: RETURN_MS, timing: MEDIA_TIMING }, ms(0)), up: true, lives: true, maintenance: false, witness: true, guests: 'none',
+      name, places: new MediaPlaces({ name, peerName, hasWitness: true, returnMs: RETURN_MS, timing: MEDIA_TIMING }, ms(0)), up: true, lives: true, maintenance: false, witness: true, yielded: false, guests: 'none',
       vrrp: ['fault', 'fault'], masterAt: [0, 0], heard: { at: -DEAD_MS, media: NO_MEDIA },
     });
     this.nodes = [node('a', 'b'), node('b', 'a')];
@@ -64,8 +65,8 @@ class Pair {
   #step(index: 0 | 1): void {
     const node = this.nodes[index];
     const peer = this.nodes[1 - index]!;
-    const { lives, maintenance, witness, guests } = node;
-    const facts: MediaFacts = { lives, maintenance, witness, guests, own: node.vrrp[index], other: node.vrrp[1 - index]! };
+    const { lives, maintenance, witness, yielded, guests } = node;
+    const facts: MediaFacts = { lives, maintenance, witness, yielded, guests, own: node.vrrp[index], other: node.vrrp[1 - index]! };
     const vetoes = node.places.handle(facts, this.view(index), ms(this.now));
     for (const address of [0, 1] as const) {
       const vetoed = (address === index ? vetoes.own : vetoes.other) !== null;
@@ -120,6 +121,22 @@ t.test('sessions that can be moved go home after a while, and not at once', asyn
   t.equal(pair.overlapMs, 0);
 });
 
+t.test('both live and reach the witness, and not each other: who leaves the SIP address to the other one leaves media to it too', async t => {
+  const pair = new Pair().run(1500);
+  const [a, b] = pair.nodes;
+  pair.path = false;
+  pair.run(700);
+  t.equal(pair.owners, 'a+ba+b', 'neither can tell it from a death');
+  a.yielded = true;
+  pair.run(RETURN_MS);
+  t.equal(pair.owners, 'bb');
+  a.yielded = false;
+  pair.path = true;
+  pair.run(1000);
+  t.equal(pair.owners, 'ab');
+  t.equal(b.places.owners(pair.view(1))['a'], 'a');
+});
+
 t.test('without a mediad, in maintenance, or cut off from everybody a node gives its address up; a restart of mediad does not count', async t => {
   const pair = new Pair().run(1500);
   const [a, b] = pair.nodes;
@@ -168,7 +185,7 @@ t.test('who is alone rides over a moment without the witness', async t => {
 t.test('clusterd alone is started anew: what keepalived has stays', async t => {
   const places = new MediaPlaces({ name: 'a', peerName: 'b', hasWitness: true, returnMs: RETURN_MS, timing: MEDIA_TIMING }, ms(0));
   const unheard: PeerView = { alive: false, claimsActive: false, beat: null, silentMs: 1e9, hearsUs: false, paths: [] };
-  const facts: MediaFacts = { lives: false, maintenance: false, witness: false, own: 'master', other: 'backup', guests: 'none' };
+  const facts: MediaFacts = { lives: false, maintenance: false, witness: false, yielded: false, own: 'master', other: 'backup', guests: 'none' };
   t.same(places.handle(facts, unheard, ms(10)), { own: null, other: 'starting' });
   t.same(places.handle({ ...facts, own: 'stopped', other: 'stopped' }, unheard, ms(20)), { own: 'keepalived is gone', other: 'keepalived is gone' });
   t.same(places.handle({ ...facts, lives: true, witness: true }, unheard, ms(600)), { own: null, other: null });
