@@ -56,7 +56,6 @@ export class ClusterNode {
   readonly #peer: ClusterNodeConfig;
   readonly #watch: PeerWatch;
   readonly #automaton: RoleAutomaton;
-  readonly #boot: string;
   readonly #role: RoleFile;
   readonly #keepalived: KeepalivedLink;
   readonly #heartbeats: Heartbeats;
@@ -84,8 +83,7 @@ export class ClusterNode {
     this.#role = new RoleFile(`${state.directory}/cluster/role.json`, log);
     const { term, active } = this.#role.kept;
     const resumes = active && hasAddress(cluster.sipAddress);
-    this.#boot = random.hex(BOOT_BYTES);
-    this.#watch = new PeerWatch({ ownBoot: this.#boot, peerName: peer.name, paths: this.#paths.length, streamPath: this.#paths.length - 1, deadMs: DEAD_MS });
+    this.#watch = new PeerWatch({ newBoot: () => random.hex(BOOT_BYTES), peerName: peer.name, paths: this.#paths.length, streamPath: this.#paths.length - 1, deadMs: DEAD_MS });
     const timing = { ...ROLE_TIMING, holdDownMs: cluster.holdDownS * 1000 };
     this.#automaton = new RoleAutomaton({ name: own.name, peerName: peer.name, hasWitness: cluster.witness.address !== '', stateVersion: STATE_VERSION, term, resumes, timing }, clock.now());
     const files = clusterFiles(rpc.directory);
@@ -282,7 +280,7 @@ export class ClusterNode {
     const { clock, release } = this.#options;
     const { role, fitness, candidate, witness, leaving, term } = this.#automaton;
     const heard = this.#watch.heard(clock.now());
-    this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, media: this.#media?.word ?? NO_MEDIA, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, boot: this.#boot, counter: this.#watch.nextCounter(), name: this.#own.name, version: release }));
+    this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, media: this.#media?.word ?? NO_MEDIA, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, ...this.#watch.next(), name: this.#own.name, version: release }));
   }
 
   /** Redis first: what sipd writes must be taken. */

@@ -92,7 +92,7 @@ export class ClusterSim {
     node.state = 'up';
     node.vrrp = 'fault';
     const boot = `${node.index}${node.boots}`.padStart(16, '0');
-    node.watch = new PeerWatch({ ownBoot: boot, peerName: this.nodes[other]!.name, paths: PATHS, streamPath: STREAM_PATH, deadMs: DEAD_MS });
+    node.watch = new PeerWatch({ newBoot: () => boot, peerName: this.nodes[other]!.name, paths: PATHS, streamPath: STREAM_PATH, deadMs: DEAD_MS });
     node.automaton = new RoleAutomaton({ name: node.name, peerName: this.nodes[other]!.name, hasWitness: this.#options.hasWitness ?? true, stateVersion: this.#options.stateVersions?.[node.index] ?? 1, term: node.term, timing: ROLE_TIMING }, ms(this.now));
     node.witnessed = new WitnessWatch();
     node.beatAt = this.now;
@@ -174,7 +174,7 @@ export class ClusterSim {
       const { automaton, watch } = node;
       const beat: Heartbeat = {
         role: automaton.role, fitness: automaton.fitness, load: 0, candidate: automaton.candidate, witness: automaton.witness, leaving: automaton.leaving, media: NO_MEDIA,
-        stateVersion: this.#options.stateVersions?.[node.index] ?? 1, path, boot: `${node.index}${node.boots}`.padStart(16, '0'), counter: watch.nextCounter(), term: automaton.term, heard: watch.heard(ms(this.now)), name: node.name, version: '1',
+        stateVersion: this.#options.stateVersions?.[node.index] ?? 1, path, ...watch.next(), term: automaton.term, heard: watch.heard(ms(this.now)), name: node.name, version: '1',
       };
       const peer = this.nodes[1 - node.index]!;
       if (peer.state !== 'up' || this.#options.dice.hits(this.loss[node.index]![path]!)) continue;

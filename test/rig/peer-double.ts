@@ -26,9 +26,8 @@ const DEAD_MS = 300;
 
 if (import.meta.main) {
   const { name, peerName, key, port, paths, role, term, stateVersion } = JSON.parse(process.argv[2]!) as PeerDoubleOptions;
-  const boot = systemRandom.hex(8);
   const mac = heartbeatMac(key);
-  const watch = new PeerWatch({ ownBoot: boot, peerName, paths: paths.length + 1, deadMs: DEAD_MS });
+  const watch = new PeerWatch({ newBoot: () => systemRandom.hex(8), peerName, paths: paths.length + 1, deadMs: DEAD_MS });
   const sockets = paths.map(({ local }) => createSocket('udp4').bind(port, local));
   let isSaid = false;
   for (const socket of sockets) {
@@ -42,7 +41,7 @@ if (import.meta.main) {
   }
   setInterval(() => {
     for (const [path, { remote }] of paths.entries()) {
-      const bytes = encodeHeartbeat({ role, fitness: 100, load: 0, candidate: false, witness: true, leaving: false, media: { fit: false, own: false, other: false }, stateVersion, path, boot, counter: watch.nextCounter(), term, heard: watch.heard(clock.now()), name, version: 'another' }, mac);
+      const bytes = encodeHeartbeat({ role, fitness: 100, load: 0, candidate: false, witness: true, leaving: false, media: { fit: false, own: false, other: false }, stateVersion, path, ...watch.next(), term, heard: watch.heard(clock.now()), name, version: 'another' }, mac);
       sockets[path]!.send(bytes, port, remote, () => undefined);
     }
   }, BEAT_EVERY_MS);

@@ -17,6 +17,7 @@ const MAX_PAST_BOOTS = 64;
 const FRESH_COUNTERS = 512;
 /** On a path that keeps what it could not deliver: half a second of beats on all paths. */
 const PROMPT_COUNTERS = 32;
+const LAST_COUNTER = 0xffff_ffff;
 
 export type BeatVerdict = 'taken' | 'unproven' | 'replayed' | 'late' | 'ours' | 'stranger';
 
@@ -42,7 +43,10 @@ export interface PeerView {
 }
 
 export interface PeerWatchOptions {
-  readonly ownBoot: string;
+  /** Asked at the start, and when all numbers of a boot are used up: that is after two years. */
+  readonly newBoot: () => string;
+  /** Default: what four octets can say. */
+  readonly lastCounter?: number;
   readonly peerName: string;
   readonly paths: number;
   /** The one of them that keeps what it cannot deliver, and brings it later; undefined: none. */
@@ -62,6 +66,7 @@ export class PeerWatch {
   readonly #options: PeerWatchOptions;
   readonly #paths: Path[];
   readonly #pastBoots: string[] = [];
+  #ownBoot: string;
   #boot: string | undefined;
   #lastCounter = -1;
   #beat: Heartbeat | null = null;
@@ -74,12 +79,19 @@ export class PeerWatch {
 
   constructor(options: PeerWatchOptions) {
     this.#options = options;
+    this.#ownBoot = options.newBoot();
     this.#paths = Array.from({ length: options.paths }, () => ({ at: undefined, beats: 0, lastCounter: -1 }));
   }
 
-  /** The counter of our next datagram. */
-  nextCounter(): number {
-    return ++this.#sent;
+  /** Boot and counter of our next datagram. One that began its numbers anew would be taken for an old one; with another boot it is proven by what it has heard. */
+  next(): Pick<Heartbeat, 'boot' | 'counter'> {
+    const { newBoot, lastCounter = LAST_COUNTER } = this.#options;
+    if (this.#sent >= lastCounter) {
+      this.#ownBoot = newBoot();
+      this.#sent = 0;
+    }
+    this.#sent += 1;
+    return { boot: this.#ownBoot, counter: this.#sent };
   }
 
   /** What our next datagram says of the last one that we took. */
@@ -91,7 +103,7 @@ export class PeerWatch {
   }
 
   receive(beat: Heartbeat, now: Ms): BeatVerdict {
-    if (beat.boot === this.#options.ownBoot) return 'ours';
+    if (beat.boot === this.#ownBoot) return 'ours';
     if (beat.name !== this.#options.peerName || beat.path >= this.#paths.length) return 'stranger';
     if (this.#pastBoots.includes(beat.boot)) return 'replayed';
     if (beat.boot !== this.#boot && !this.#proves(beat, FRESH_COUNTERS)) return this.#unproven(beat, now);
@@ -118,14 +130,14 @@ export class PeerWatch {
       claimsActive: (alive && this.#beat?.role === 'active') || now - this.#unprovenActiveAt < deadMs,
       beat: this.#beat,
       silentMs: now - this.#beatAt,
-      hearsUs: alive && heard?.boot === this.#options.ownBoot && heard.ageMs < deadMs,
+      hearsUs: alive && heard?.boot === this.#ownBoot && heard.ageMs < deadMs,
       paths: this.#paths.map(({ at, beats }) => ({ ageMs: at === undefined ? null : now - at, alive: at !== undefined && now - at < deadMs, beats })),
     };
   }
 
   /** Only who hears us now can know a counter that we gave out a moment ago. */
   #proves({ heard }: Heartbeat, within: number): boolean {
-    return heard !== null && heard.boot === this.#options.ownBoot && heard.counter <= this.#sent && heard.counter > this.#sent - within;
+    return heard !== null && heard.boot === this.#ownBoot && heard.counter <= this.#sent && heard.counter > this.#sent - within;
   }
 
   #unproven(beat: Heartbeat, now: Ms): BeatVerdict {

@@ -86,7 +86,7 @@ t.test('in a stream: cut anywhere they come out as they went in; nonsense ends i
   t.same([framer.waitingBytes, toHex(framer.push(Uint8Array.of(3))![0]!)], [3, '010203']);
 });
 
-const watchOf = (boot: string): PeerWatch => new PeerWatch({ ownBoot: boot, peerName: 'b', paths: 2, deadMs: 300 });
+const watchOf = (boot: string): PeerWatch => new PeerWatch({ newBoot: () => boot, peerName: 'b', paths: 2, deadMs: 300 });
 const A = 'a'.repeat(16);
 const B = 'b'.repeat(16);
 const beatOf = (parts: Partial<Heartbeat>): Heartbeat => ({ ...BEAT, role: 'standby', name: 'b', boot: B, path: 0, counter: 1, heard: { boot: A, counter: 1, ageMs: 0 }, ...parts });
@@ -96,7 +96,7 @@ t.test('a peer is believed once it repeats what we sent a moment ago', async t =
   t.equal(watch.receive(beatOf({ role: 'active', heard: null }), ms(0)), 'unproven');
   t.match(watch.view(ms(10)), { alive: false, claimsActive: true });
   t.same(watch.heard(ms(10)), { boot: B, counter: 1, ageMs: 0 }, 'which tells it what to repeat');
-  watch.nextCounter();
+  watch.next();
   t.equal(watch.receive(beatOf({ counter: 2, heard: { boot: A, counter: 2, ageMs: 0 } }), ms(20)), 'unproven', 'not what we have yet to send');
   t.equal(watch.receive(beatOf({ counter: 3 }), ms(30)), 'taken');
   t.match(watch.view(ms(40)), { alive: true, hearsUs: true, silentMs: 10 });
@@ -113,23 +113,43 @@ t.test('a peer is believed once it repeats what we sent a moment ago', async t =
 
 t.test('what was recorded is not believed after a restart of the peer, nor after one of ours', async t => {
   const watch = watchOf(A);
-  watch.nextCounter();
+  watch.next();
   t.equal(watch.receive(beatOf({ counter: 5 }), ms(0)), 'taken');
   t.equal(watch.receive(beatOf({ boot: 'c'.repeat(16), counter: 1 }), ms(100)), 'taken');
   t.equal(watch.receive(beatOf({ counter: 6 }), ms(120)), 'replayed', 'its old boot is over');
   const later = watchOf('d'.repeat(16));
-  later.nextCounter();
+  later.next();
   t.equal(later.receive(beatOf({ counter: 7, role: 'active' }), ms(0)), 'unproven');
   t.match(later.view(ms(0)), { alive: false, claimsActive: true }, 'but nobody takes the role from who may be it');
   t.equal(later.receive(beatOf({ counter: 7, role: 'active' }), ms(200)), 'replayed');
   t.match(later.view(ms(400)), { claimsActive: false });
 });
 
+t.test('after two years the numbers of a boot are used up: it begins another one, and nobody misses it', async t => {
+  let boots = 0;
+  const newBoot = (): string => String(++boots).padStart(16, '0');
+  const watches = ['a', 'b'].map((name, i) => ({ name, watch: new PeerWatch({ newBoot, lastCounter: 1000 + 333 * i, peerName: name === 'a' ? 'b' : 'a', paths: 2, streamPath: 1, deadMs: 300 }) }));
+  let unheard = 0;
+  for (let now = 0; now < 120_000; now += 50) {
+    for (const { name, watch } of watches) {
+      const { watch: other } = watches.find(each => each.watch !== watch)!;
+      for (const path of [0, 1]) other.receive({ ...BEAT, name, path, ...watch.next(), heard: watch.heard(ms(now)) }, ms(now));
+    }
+    for (const { watch } of watches) {
+      const { alive, hearsUs, silentMs } = watch.view(ms(now));
+      if (now > 500 && (!alive || silentMs > 50)) t.fail(`silent at ${now}`);
+      unheard = hearsUs || now <= 500 ? 0 : unheard + 1;
+      if (unheard > 2) t.fail(`not heard at ${now}`);
+    }
+  }
+  t.ok(boots > 6, `${boots} boots`);
+});
+
 t.test('what waited in a stream while the way was closed says nothing of now', async t => {
-  const watch = new PeerWatch({ ownBoot: A, peerName: 'b', paths: 3, streamPath: 2, deadMs: 300 });
-  watch.nextCounter();
+  const watch = new PeerWatch({ newBoot: () => A, peerName: 'b', paths: 3, streamPath: 2, deadMs: 300 });
+  watch.next();
   t.equal(watch.receive(beatOf({ path: 2, role: 'active' }), ms(0)), 'taken');
-  for (let sent = 0; sent < 40; sent++) watch.nextCounter();
+  for (let sent = 0; sent < 40; sent++) watch.next();
   t.equal(watch.receive(beatOf({ path: 2, counter: 2, role: 'active' }), ms(2000)), 'late');
   t.match(watch.view(ms(2000)), { alive: false, claimsActive: false });
   t.equal(watch.receive(beatOf({ path: 1, counter: 2 }), ms(2000)), 'taken', 'a datagram is as old as its way is long');
