@@ -27,6 +27,7 @@ import { MediaWatch, mediaPlaces } from './media-watch.ts';
 import { PeerGate, trustOf } from './peer-gate.ts';
 import { Replication } from './replication.ts';
 import { RoleFile } from './role-file.ts';
+import { RoleOrders } from './role-orders.ts';
 import { SelfWatch } from './self-watch.ts';
 import { Witness } from './witness.ts';
 
@@ -35,9 +36,6 @@ const BEAT_EVERY_MS = 50;
 const DEAD_MS = 300;
 const BOOT_BYTES = 8;
 const KEPT_CHANGES = 20;
-/** sipd loads, binds and answers within this, or is not promoted. */
-const PROMOTE_MS = 8000;
-const DEMOTE_MS = 3000;
 
 /** Answered at once. */
 export type NodeHandlers = Pick<ClusterdRequests, 'report' | 'switchOver' | 'maintenance' | 'counters'>;
@@ -61,14 +59,13 @@ export class ClusterNode {
   readonly #heartbeats: Heartbeats;
   readonly #replication: Replication;
   readonly #self: SelfWatch;
+  readonly #orders: RoleOrders;
   readonly #gate: PeerGate;
   readonly #witness: Witness | undefined;
   readonly #media: MediaWatch | undefined;
   readonly #changes: ClusterReport['changes'][number][] = [];
   readonly #counters: Record<string, number> = {};
   #timer: Disposable | undefined;
-  /** Orders to Redis and sipd, in order. */
-  #ordering: Promise<void> = Promise.resolve();
   #queue: RoleInput[] = [];
   #handling = false;
   #closed = false;
@@ -97,6 +94,7 @@ export class ClusterNode {
     this.#heartbeats = closer.use(new Heartbeats({ paths: this.#paths, port: cluster.heartbeatPort, dials: own.name < peer.name, mac: heartbeatMac(cluster.key!), clock, log, onBeat: beat => this.#heard(beat) }));
     this.#gate = closer.use(new PeerGate({ runDirectory: rpc.directory, instances: config.media.instances, own: own.link, peer: peer.link, port: cluster.gatePort, clock, log }, trustOf(state.directory, own.name, peer.name, log)));
     if (cluster.witness.address !== '') this.#witness = closer.use(new Witness({ ...cluster.witness, local: { node: own.lan, pair: withoutPrefix(cluster.sipAddress) }, clock, onChange: view => this.#feed({ type: 'witness', ...view }) }));
+    this.#orders = new RoleOrders({ replication: this.#replication, sipd: this.#self.sipd, log, isActive: of => this.#automaton.role === 'active' && this.#automaton.term === of, onPrimary: () => void this.#media?.tell(), onNotPromoted: (of, why) => this.#feed({ type: 'not-promoted', term: of, why }), onDemoted: () => this.#feed({ type: 'demoted' }) });
     closer.defer(() => this.#close());
   }
 
@@ -213,14 +211,14 @@ export class ClusterNode {
   /** Its own start says nothing of ours: one that comes back to an active node is made active again. */
   #sipdCame(): void {
     void this.#media?.tell();
-    if (this.#automaton.role === 'active') this.#promote(this.#automaton.term);
+    if (this.#automaton.role === 'active') this.#orders.promote(this.#automaton.term);
   }
 
   /** A sipd that stands by under an active role lost it some other way: it gets it again. */
   #looked(fitness: number): void {
     this.#feed({ type: 'fitness', value: fitness });
     const { role, leaving, term } = this.#automaton;
-    if (role === 'active' && !leaving && this.#self.duty?.state === 'standby') this.#promote(term);
+    if (role === 'active' && !leaving && this.#self.duty?.state === 'standby') this.#orders.promote(term);
   }
 
   /** What comes while outputs are carried out waits for its turn. */
@@ -252,9 +250,9 @@ export class ClusterNode {
       case 'term':
         return this.#role.keep({ term: output.term, active: true });
       case 'promote':
-        return this.#promote(output.term);
+        return this.#orders.promote(output.term);
       case 'demote':
-        return this.#demote(output.why);
+        return this.#orders.demote(output.why);
       case 'role':
         return this.#entered(output);
       case 'beat':
@@ -281,40 +279,6 @@ export class ClusterNode {
     const { role, fitness, candidate, witness, leaving, term } = this.#automaton;
     const heard = this.#watch.heard(clock.now());
     this.#heartbeats.send(path => ({ role, fitness, candidate, witness, leaving, media: this.#media?.word ?? NO_MEDIA, term, heard, path, load: this.#self.load, stateVersion: STATE_VERSION, ...this.#watch.next(), name: this.#own.name, version: release }));
-  }
-
-  /** Redis first: what sipd writes must be taken. */
-  #promote(term: number): void {
-    this.#inOrder(async () => {
-      if (this.#automaton.role !== 'active' || this.#automaton.term !== term) return;
-      await this.#replication.become('primary');
-      void this.#media?.tell();
-      try {
-        await this.#self.sipd.call('promote', { term }, { timeoutMs: PROMOTE_MS });
-        this.#options.log.warn({ term }, 'node.active');
-      } catch (error) {
-        if (!(error instanceof GatewayError)) throw error;
-        this.#options.log.error({ term, why: error.message }, 'node.not-promoted');
-        // A sipd that is away comes back, or makes this node unfit.
-        if (error.code !== 'DAEMON_UNREACHABLE') this.#feed({ type: 'not-promoted', term, why: error.message });
-      }
-    });
-  }
-
-  #demote(why: string): void {
-    this.#inOrder(async () => {
-      await this.#self.sipd.call('demote', {}, { timeoutMs: DEMOTE_MS }).catch((error: unknown) => {
-        if (!(error instanceof GatewayError)) throw error;
-        this.#options.log.error({ why: error.message }, 'sipd.not-demoted');
-      });
-      this.#feed({ type: 'demoted' });
-      await this.#replication.become('replica');
-      this.#options.log.warn({ why }, 'node.standby');
-    });
-  }
-
-  #inOrder(task: () => Promise<void>): void {
-    this.#ordering = this.#ordering.then(task);
   }
 
   #count(name: string): void {
