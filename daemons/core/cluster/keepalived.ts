@@ -1,6 +1,7 @@
 /**
  * Configuration of keepalived and of Redis for one node of a pair. keepalived moves the addresses and decides nothing: clusterd's veto
  * (weight 0: FAULT) is lifted only where a takeover is right (role.ts, media-places.ts), so two missed adverts are enough to take over.
+ * It listens to the other node alone: VRRP 3 has no secret, and whoever else speaks it would end both.
  */
 import { type ClusterConfig, type ClusterNodeConfig, bothCarryMedia } from '../config/cluster-schema.ts';
 
@@ -63,6 +64,7 @@ global_defs {
   vrrp_garp_master_delay 1
   vrrp_garp_master_repeat ${GARP_REPEAT}
   vrrp_garp_master_refresh ${GARP_REFRESH_S}
+  vrrp_check_unicast_src
   vrrp_notify_fifo ${files.notify}
   script_user nobody
   enable_script_security

@@ -67,13 +67,49 @@ t.test('keepalived and Redis take what is written for them', async t => {
   t.same(instances, [['viewlink', '51', '250', 'veto', '10.97.0.100/24'], ['viewlink-media-a', '52', '254', 'media_own', '10.97.0.101/24'], ['viewlink-media-b', '53', '250', 'media_other', '10.97.0.102/24']]);
   const addresses = spawnSync('sh', ['-c', releaseScript().replaceAll('/run/viewlink/cluster/keepalived.conf', files.keepalived).replaceAll('/sbin/ip', 'echo')], { encoding: 'utf8' }).stdout;
   t.equal(addresses, movingAddresses(config.cluster).map(address => `address del ${address} dev eth0\n`).join(''), 'what a killed keepalived leaves behind is found again, all of it');
-  for (const line of ['unicast_src_ip 10.97.0.1', 'nopreempt', '10.97.0.102/24 dev eth0', 'advert_int 0.1']) t.ok(text.includes(line), line);
+  for (const line of ['vrrp_check_unicast_src', 'unicast_src_ip 10.97.0.1', 'nopreempt', '10.97.0.102/24 dev eth0', 'advert_int 0.1']) t.ok(text.includes(line), line);
   t.notOk(text.includes(CLUSTER.key));
   const redis = redisConfig({ ...config.cluster, redisPort: 1 }, own, files, 'derived');
   t.notOk(redis.includes(CLUSTER.key));
   writeFileSync(files.redis, redis.replace('port 1\n', 'port 0\nunixsocket redis.sock\n').replace(/^bind .*$/m, 'bind 127.0.0.1'));
   const begun = spawnSync('timeout', ['1', 'redis-server', files.redis], { encoding: 'utf8' });
   t.match(begun.stdout, /eady to accept connections/);
+});
+
+/** keepalived of node A, and behind a cable somebody who says by VRRP that he goes before everybody. Says what the first one became. */
+const STRANGER = `set -e
+cd "$FOLDER"
+ip link add eth0 type veth peer name other
+ip address add 10.97.0.1/24 dev eth0; ip link set eth0 up; ip link set lo up
+unshare -n sleep 100 & far=$!
+sleep 0.3
+ip link set other netns $far
+nsenter -t $far -n sh -c 'ip link set other name eth0; ip address add 10.97.0.9/24 dev eth0; ip address add 10.97.0.2/24 dev eth0; ip link set eth0 up'
+start() { "$@" >"$name.log" 2>&1 & pids="$pids $!"; }
+pids=$far; trap 'kill $pids; wait' EXIT
+name=own start keepalived --dont-fork --dont-respawn --log-console --vrrp --use-file=keepalived.conf --pid=p1 --vrrp_pid=p2
+tries=0; until grep -q 'Entering MASTER' own.log; do tries=$((tries + 1)); [ $tries -lt 200 ] || { cat own.log; exit 1; }; sleep 0.1; done
+sed "s/10.97.0.2$/10.97.0.1/; s/unicast_src_ip .*/unicast_src_ip $FROM/; s/priority 250/priority 255/; s/nopreempt//; /track_file/,/^ *}/d; /notify_fifo/d" keepalived.conf >stranger.conf
+name=stranger start nsenter -t $far -n keepalived --dont-fork --dont-respawn --log-console --vrrp --use-file=stranger.conf --pid=p3 --vrrp_pid=p4
+tries=0; until grep -q 'Entering MASTER' stranger.log; do tries=$((tries + 1)); [ $tries -lt 200 ] || { cat stranger.log; exit 1; }; sleep 0.1; done
+sleep 2
+grep -o 'Entering .* STATE' own.log | tail -1
+`;
+
+t.test('who speaks VRRP and is not the other node is not listened to', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'vl-keepalived-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const config = configOf({ nodes: CLUSTER.nodes.map(node => ({ ...node, mediaAddress: '' })) });
+  const { own, peer } = pairOf(config)!;
+  const files = { ...clusterFiles(directory), veto: join(directory, 'veto'), notify: join(directory, 'notify') };
+  writeFileSync(files.veto, '0\n');
+  writeFileSync(join(directory, 'keepalived.conf'), keepalivedConfig(config.cluster, own, peer, files));
+  const meets = (from: string): string => {
+    const { stdout, stderr } = spawnSync('unshare', ['-n', 'bash', '-c', STRANGER], { encoding: 'utf8', env: { ...process.env, FOLDER: directory, FROM: from }, timeout: 60_000 });
+    return stdout || stderr;
+  };
+  t.equal(meets('10.97.0.9'), 'Entering MASTER STATE\n');
+  t.equal(meets('10.97.0.2'), 'Entering BACKUP STATE\n', 'the other node is');
 });
 
 t.test('what keepalived says', async t => {
