@@ -7,6 +7,7 @@ import { waitText } from '../configure/commit-wait.ts';
 import { author } from '../configure/common.ts';
 import { Interrupted } from '../interrupted.ts';
 import { pause } from '../wire/pause.ts';
+import { type PairingOutcome, pairingOutcome } from './pairing-outcome.ts';
 
 const MINUTES = 10;
 /** The other node tries the configuration with its daemons. */
@@ -78,13 +79,19 @@ export const clusterJoin = defineCommand({
 });
 
 /** clusterd itself starts anew meanwhile. `what`: shown while nobody here is waited for; `isThere`: what is waited for. */
-async function inForce(context: Context, what: (waitedS: number) => string, isThere: (report: PairingReport) => boolean): Promise<{ readonly done: boolean; readonly last: string | null }> {
+async function inForce(context: Context, what: (waitedS: number) => string, isThere: (report: PairingReport) => boolean): Promise<PairingOutcome> {
+  let wasThere = false;
   for (let waitedMs = 0; waitedMs < IN_FORCE_MS && !context.signal.aborted; waitedMs += LOOK_EVERY_MS) {
     await pause(LOOK_EVERY_MS);
     const wait = await orNull(context.configd(client => client.call('waitsFor', {}, { timeoutMs: LOOK_EVERY_MS })));
     context.progress(wait === null ? what(Math.round(waitedMs / 1000)) : waitText(wait));
     const report = await orNull(context.clusterd(client => client.call('pairing', {})));
-    if (report !== null && (report.last !== null || isThere(report))) return { done: isThere(report), last: report.last };
+    const status = await orNull(context.configd(client => client.call('status', {})));
+    if (report === null) continue;
+    const there = isThere(report);
+    wasThere ||= there;
+    const outcome = pairingOutcome({ isThere: there, wasThere, applying: status?.applying ?? null, last: report.last });
+    if (outcome !== null) return outcome;
   }
   return { done: false, last: context.signal.aborted ? 'not waited for any longer' : null };
 }

@@ -125,6 +125,7 @@ export interface ConfigStatus {
   readonly schemaVersion: number;
   readonly pending: { readonly revision: number; readonly returnsTo: number; readonly deadlineWallMs: number; readonly author: Author } | null;
   readonly changedOutside: boolean;
+  readonly applying: boolean;
 }
 
 export interface Confirmed {

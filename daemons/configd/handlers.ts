@@ -45,7 +45,8 @@ function textHandlers({ revisions, candidates, editor, changes, commits, schemaV
     status: () => {
       const { pending } = revisions;
       const waiting = pending?.phase === 'waiting' ? { revision: pending.revision, returnsTo: pending.returnsTo, deadlineWallMs: pending.deadlineWallMs, author: pending.author } : null;
-      return { revision: revisions.current, schemaVersion, pending: waiting, changedOutside: commits.busy !== 'applying' && changes.changedOutside };
+      const applying = commits.busy === 'applying';
+      return { revision: revisions.current, schemaVersion, pending: waiting, changedOutside: !applying && changes.changedOutside, applying };
     },
     show: ({ path, of, author }) => editor.show(of, path, author),
     edit: ({ author, steps }) => editor.edit(author, steps),

@@ -46,6 +46,8 @@ export interface ConfigdStatus {
   readonly pending: { readonly revision: number; readonly returnsTo: number; readonly deadlineWallMs: number; readonly author: Author } | null;
   /** Somebody wrote the file past configd. */
   readonly changedOutside: boolean;
+  /** A commit is under way: daemons are told, or start anew. It can still return. */
+  readonly applying: boolean;
 }
 
 export type EditStep = PlainEditStep;

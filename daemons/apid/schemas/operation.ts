@@ -50,6 +50,7 @@ export const configStatus: z.ZodType<ConfigdStatus> = z
     schemaVersion: z.int(),
     pending: z.strictObject({ revision: z.int(), returnsTo: z.int(), deadlineWallMs: wallMs, author }).nullable(),
     changedOutside: z.boolean(),
+    applying: z.boolean(),
   })
   .meta({ id: 'ConfigStatus' });
 
