@@ -258,6 +258,25 @@ t.test('the installer: a disk by another name, with what an installation of befo
   t.same(text.match(/^seed on .*$/gm), ['seed on 1'], 'on the one boot partition that it is removed from');
 });
 
+const COPY = `set -e
+mount -t tmpfs stage "$STAGE"; mount -t tmpfs run /run; mount -t tmpfs boot /boot
+mkdir -p /boot/efi/viewlink /run/viewlink-boot2/viewlink "$STAGE/tools" "$STAGE/labels"
+echo new >/boot/efi/viewlink/grubenv; echo ADMIN_PASSWORD=x >/run/viewlink-boot2/viewlink/seed.conf
+for label in VIEWLINKEFI VIEWLINKEF2; do mknod "$STAGE/labels/$label" b 7 200; done
+printf '#!/bin/sh\necho "$STAGE/labels/VIEWLINKEFI"\n' >"$STAGE/tools/findmnt"
+for tool in mount umount sync; do printf '#!/bin/sh\n' >"$STAGE/tools/$tool"; done
+chmod +x "$STAGE"/tools/*
+sed "s,/dev/disk/by-label,$STAGE/labels," "$IMAGE/rootfs/usr/lib/viewlink/appliance/copy-boot" >"$STAGE/copy"
+PATH="$STAGE/tools:$PATH" sh "$STAGE/copy"
+ls /run/viewlink-boot2/viewlink
+`;
+
+t.test('the boot partition of the second disk gets what the first one has, and loses the answers that were removed there', async t => {
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'bash', '-c', COPY], { encoding: 'utf8', timeout: 30_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', STAGE: workFolder(t), IMAGE } });
+  t.equal(status, 0, stderr);
+  t.equal(stdout, 'grubenv\n');
+});
+
 /** A machine whose engineer has a key and no password, with everything that the image lets him do as root. */
 const SUDO = `set -e
 mount -t tmpfs stage "$STAGE"
