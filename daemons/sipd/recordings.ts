@@ -21,6 +21,7 @@ import { Alarm, type Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
 import type { IncomingRequest, Outcome } from '#kit/sip-endpoint.ts';
 import type { Counters } from '#kit/counters.ts';
+import type { WhenKept } from './alarms.ts';
 import type { DeviceReach } from './devices.ts';
 import type { History } from './leg-plan.ts';
 import type { Source } from './source.ts';
@@ -39,6 +40,7 @@ export interface RecordingsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
+  readonly whenKept: WhenKept;
   reach(deviceId: string): DeviceReach | null;
 }
 
@@ -229,7 +231,7 @@ export class Recordings implements Disposable {
 
   /** What the recorder said, and no more than that: a refusal stays one. */
   #answer(recording: Recording, incoming: IncomingRequest, request: MansrtspRequest, outcome: Outcome | undefined): void {
-    const { clock, counters, log } = this.#deps;
+    const { clock, counters, log, whenKept } = this.#deps;
     if (outcome?.type !== 'response') {
       counters.add('recording.steer-unanswered');
       return incoming.respond(504);
@@ -244,8 +246,12 @@ export class Recordings implements Disposable {
     if (taken) recording.session.steered({ ...request, scale: answer?.scale ?? request.scale }, clock.now());
     const range = answer?.range && shiftedRange(answer.range, -beginOf(recording.source));
     const parts = answer !== undefined ? { ...answer, range } : { status: taken ? 200 : 400, reason: taken ? 'OK' : 'Bad Request', range: undefined, scale: undefined };
-    incoming.respond(statusAbove(status), status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
-    if (taken) recording.source.changed();
+    const respond = (): void => incoming.respond(statusAbove(status), status < 300 || answer !== undefined ? answerParts(formatMansrtspResponse({ ...parts, cseq: request.cseq })) : {});
+    if (taken) {
+      // Where it goes on from after a takeover: a platform that was told so must not find itself at the old place.
+      recording.source.changed();
+      whenKept(respond);
+    } else respond();
     this.#run(recording.source.bridgeId, []);
   }
 

@@ -12,7 +12,7 @@ import { GatewayError } from '#core/result.ts';
 import type { IncomingInvite } from '#kit/sip-endpoint.ts';
 import type { ChannelRef } from './catalogs.ts';
 import type { Moved, Revived } from './moved.ts';
-import { Recordings } from './recordings.ts';
+import { Recordings, type RecordingsDeps } from './recordings.ts';
 import { type HeldSource, type HoldOptions, RelayHolders } from './relay-holders.ts';
 import { RelaySources, type SourcesDeps } from './relay-sources.ts';
 import { RelayViewers, type ViewersDeps } from './relay-viewers.ts';
@@ -22,7 +22,7 @@ import type { Viewer } from './viewer.ts';
 
 const MARK_OCTETS = 8;
 
-export interface RelayDeps extends SourcesDeps, ViewersDeps {}
+export interface RelayDeps extends SourcesDeps, ViewersDeps, RecordingsDeps {}
 
 export class Relay implements AsyncDisposable {
   readonly #deps: RelayDeps;
