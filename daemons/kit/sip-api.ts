@@ -118,6 +118,8 @@ export interface SipEndpoint extends AsyncDisposable {
   onInvite: ((incoming: IncomingInvite) => void) | undefined;
   /** Absent: SUBSCRIBE goes to onRequest. */
   onSubscribe: ((incoming: IncomingSubscribe) => void) | undefined;
+  /** A NOTIFY in a dialog that is none (any more): it was answered 481 (RFC 6665 4.1.3). */
+  onStrayNotify: ((request: SipRequest, flow: Flow) => void) | undefined;
   /** A TCP connection ended (2022: device behind NAT counts as offline). */
   onFlowClosed: ((flow: Flow) => void) | undefined;
   /** Every message that passed, for the recorder and for tests. */

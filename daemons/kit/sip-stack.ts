@@ -128,6 +128,14 @@ export class SipStack implements SipEndpoint, SubscriptionHandleHost {
     this.#up.onSubscribe = handler;
   }
 
+  get onStrayNotify(): SipEndpoint['onStrayNotify'] {
+    return this.#up.onStrayNotify;
+  }
+
+  set onStrayNotify(handler: SipEndpoint['onStrayNotify']) {
+    this.#up.onStrayNotify = handler;
+  }
+
   // --- SipEndpoint -----------------------------------------------------------------------------------------------------
 
   request(request: NewRequest, target: Target): Promise<Outcome> {

@@ -11,7 +11,7 @@ import type { Outcome, PendingRequest } from '#core/sip/pending-request.ts';
 import type { Subscriber } from '#core/sip/subscriber.ts';
 import type { ServerTransaction } from '#core/sip/transactions.ts';
 import type { UserAgentOutput } from '#core/sip/user-agent.ts';
-import type { IncomingInvite, IncomingRequest, IncomingSubscribe } from './sip-api.ts';
+import type { Flow, IncomingInvite, IncomingRequest, IncomingSubscribe } from './sip-api.ts';
 import { DialogHandle, IncomingInviteHandle, OutgoingInviteHandle, RequestHandle } from './sip-handles.ts';
 import { IncomingSubscribeHandle, NotifierHandle, type SubscriptionHandleHost, SubscriptionHandle } from './sip-subscription-handles.ts';
 
@@ -24,6 +24,7 @@ export class Upcalls {
   onRequest: ((incoming: IncomingRequest) => void) | undefined;
   onInvite: ((incoming: IncomingInvite) => void) | undefined;
   onSubscribe: ((incoming: IncomingSubscribe) => void) | undefined;
+  onStrayNotify: ((request: SipRequest, flow: Flow) => void) | undefined;
   readonly #host: SubscriptionHandleHost;
   readonly #waiting = new Map<PendingRequest, (outcome: Outcome) => void>();
   readonly #dialogs = new WeakMap<CoreDialog, DialogHandle>();
@@ -73,6 +74,8 @@ export class Upcalls {
         return void this.#waiting.delete(output.pending);
       case 'request':
         return this.#onRequest(output.transaction, output.request);
+      case 'stray-notify':
+        return this.onStrayNotify?.(output.request, output.flow);
       case 'dialog-request':
         return this.#onDialogRequest(output.dialog, output.transaction);
       case 'invite': {

@@ -6,16 +6,18 @@
  *     refused: its catalogue is asked for every pollS        lost: subscribed again after a while, and the catalogue asked for
  */
 import type { GatewayConfig } from '#core/config/schema.ts';
+import type { Charset } from '#core/gb/dialect.ts';
 import { type Manscdp, parseManscdp } from '#core/gb/manscdp.ts';
 import { MANSCDP_TYPE, buildManscdp } from '#core/gb/manscdp-write.ts';
 import { xmlText } from '#core/gb/xml-text.ts';
 import { nameAddr } from '#core/sip/headers.ts';
+import type { SipRequest } from '#core/sip/message.ts';
 import { sipUri } from '#core/sip/uri.ts';
 import { addMs, seconds } from '#core/units.ts';
 import { decodeBody, encodeBody } from '#kit/charset.ts';
 import type { Clock } from '#kit/clock.ts';
 import type { Log } from '#kit/log.ts';
-import type { EndCause, IncomingRequest, SipEndpoint, Subscription } from '#kit/sip-endpoint.ts';
+import type { EndCause, Flow, IncomingRequest, SipEndpoint, Subscription } from '#kit/sip-endpoint.ts';
 import type { Alarms, WhenKept } from './alarms.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Counters } from '#kit/counters.ts';
@@ -41,6 +43,8 @@ const AGAIN_MS = seconds(60);
 /** After our start all devices are there at once. */
 const BEGIN_EVERY_MS = 100;
 const BEGIN_AT_ONCE = 20;
+
+const isAlarm = ({ cmdType, root }: Manscdp): boolean => cmdType === 'Alarm' && root === 'Notify';
 
 interface Entry {
   /** By the keys of wishes. */
@@ -183,17 +187,12 @@ export class DeviceSubscriptions implements Disposable {
   /** By what is in it, whatever was subscribed. */
   #notified(deviceId: string, targetId: string, incoming: IncomingRequest): void {
     const { devices, catalogs, alarms, positions, counters } = this.#deps;
-    const { request, flow } = incoming;
     devices.seen(deviceId);
-    if (request.body.length === 0) return incoming.respond(200);
-    const { text, charset } = decodeBody(request.body, { override: devices.policy(deviceId, flow.remoteAddress).charset });
-    const parsed = parseManscdp(text);
-    if (!parsed.ok) {
-      counters.add('manscdp.malformed');
-      return incoming.respond(400);
-    }
-    const message: Manscdp = parsed.value;
-    if (message.cmdType === 'Alarm' && message.root === 'Notify') {
+    if (incoming.request.body.length === 0) return incoming.respond(200);
+    const read = this.#read(deviceId, incoming.request, incoming.flow);
+    if (read === undefined) return incoming.respond(400);
+    const { message, charset } = read;
+    if (isAlarm(message)) {
       if (!alarms.hasRoom) return incoming.respond(503);
       alarms.fromDevice(deviceId, message);
       return this.#deps.whenKept(() => incoming.respond(200));
@@ -202,6 +201,28 @@ export class DeviceSubscriptions implements Disposable {
     if (message.body.kind === 'catalog') catalogs.notified(deviceId, message.body.items, charset);
     else if (positions.fromDevice(deviceId, message, targetId)) return;
     else counters.add(`device.ignored.${message.known ? message.cmdType : 'unknown'}`);
+  }
+
+  /**
+   * In a dialog that ended with an earlier process, or at the other node: the 481 makes the device forget it, and it is subscribed
+   * anew. An alarm is taken out of it all the same, since nobody sends it twice.
+   */
+  stray(deviceId: string, request: SipRequest, flow: Flow): void {
+    const { alarms, counters } = this.#deps;
+    if (this.#wishes(deviceId).length > 0) this.#beginSoon(deviceId);
+    const message = request.body.length === 0 ? undefined : this.#read(deviceId, request, flow)?.message;
+    if (message === undefined || !isAlarm(message) || !alarms.hasRoom) return;
+    counters.add('alarm.in-stray-notify');
+    alarms.fromDevice(deviceId, message);
+  }
+
+  #read(deviceId: string, { body }: SipRequest, flow: Flow): { readonly message: Manscdp; readonly charset: Charset } | undefined {
+    const { devices, counters } = this.#deps;
+    const { text, charset } = decodeBody(body, { override: devices.policy(deviceId, flow.remoteAddress).charset });
+    const parsed = parseManscdp(text);
+    if (parsed.ok) return { message: parsed.value, charset };
+    counters.add('manscdp.malformed');
+    return undefined;
   }
 
   #ended(deviceId: string, entry: Entry, { key, topic }: Wish, subscription: Subscription, cause: EndCause, status: number | undefined): void {

@@ -110,6 +110,7 @@ export class Gateway {
     endpoint.onRequest = incoming => routes.request(incoming);
     endpoint.onInvite = incoming => routes.invite(incoming);
     endpoint.onSubscribe = incoming => routes.subscribe(incoming);
+    endpoint.onStrayNotify = (request, flow) => routes.strayNotify(request, flow);
     endpoint.onFlowClosed = flow => {
       devices.flowClosed(flow);
       upstreams.flowClosed(flow);

@@ -15,6 +15,7 @@ export function muteEndpoint(real: SipEndpoint): SipEndpoint {
     onRequest: undefined,
     onInvite: undefined,
     onSubscribe: undefined,
+    onStrayNotify: undefined,
     onFlowClosed: undefined,
     onTrace: undefined,
     request: unsent,

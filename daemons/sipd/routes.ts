@@ -23,6 +23,7 @@ import { type Bans, requestLine } from './bans.ts';
 import type { Catalogs } from './catalogs.ts';
 import type { Controls } from './controls.ts';
 import type { Counters } from '#kit/counters.ts';
+import type { DeviceSubscriptions } from './device-subscriptions.ts';
 import type { Devices } from './devices.ts';
 import type { Positions } from './positions.ts';
 import type { Relay } from './relay.ts';
@@ -49,6 +50,7 @@ export interface RoutesDeps {
   readonly controls: Controls;
   readonly subscriptions: Subscriptions;
   readonly alarms: Alarms;
+  readonly deviceSubscriptions: DeviceSubscriptions;
   readonly positions: Positions;
   readonly voice: Voice;
   readonly sessionNotices: SessionNotices;
@@ -106,6 +108,14 @@ export class Routes {
     if (peer.kind === 'upstream') return this.#deps.subscriptions.subscribe(incoming, peer.link);
     if (peer.kind === 'device') return incoming.respond(489, { headers: [{ name: 'Allow-Events', value: 'none' }] });
     this.#stranger(incoming);
+  }
+
+  /** Answered already. After a restart or a takeover devices still tell what they were asked for before. */
+  strayNotify(request: SipRequest, flow: Flow): void {
+    const peer = this.#peerOf(request, flow);
+    if (peer.kind !== 'device' || !mayUseMethod(this.#gapOf(peer), request.method)) return;
+    this.#deps.devices.seen(peer.deviceId);
+    this.#deps.deviceSubscriptions.stray(peer.deviceId, request, flow);
   }
 
   invite(incoming: IncomingInvite): void {

@@ -98,6 +98,16 @@ await t.test('fault 50: a NOTIFY without tag or count is taken in the dialog tha
   }
   t.equal((await notify('OFF', token())).status, 481);
   t.equal(await status(), 'ON');
+
+  // Of a subscription that went with an earlier process: nobody would send it twice.
+  const alarm = (text: string, from = raw): Promise<{ status: number | undefined }> =>
+    from.ask('NOTIFY', LAB_ID, { callId: token(), seq: 9, headers: ['Event: presence', 'Subscription-State: active'], body: xml('Notify', 'Alarm', 6, '34020000001320000071', `<AlarmPriority>1</AlarmPriority><AlarmMethod>2</AlarmMethod><AlarmTime>2026-03-10T08:14:02</AlarmTime><AlarmDescription>${text}</AlarmDescription>`) });
+  await using stranger = await GbDevice.open(rig.gateway, { id: '34020000001180000008', address: '127.0.0.42' });
+  t.equal((await alarm('of a stranger', stranger)).status, 481);
+  t.equal((await alarm('of an old dialog')).status, 481, 'the device forgets the old dialog');
+  await until('above', () => platform.notices.length === 2);
+  t.equal(readAlarm(platform.notices[1]!.element).description, 'of an old dialog');
+  t.equal((await counters())['alarm.in-stray-notify'], 1);
 });
 
 await t.test('after a restart it is subscribed anew', async t => {

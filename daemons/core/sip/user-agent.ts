@@ -32,6 +32,8 @@ export type UserAgentOutput =
   | IncomingInviteOutput
   | OutgoingInviteOutput
   | SubscriptionOutput
+  /** A NOTIFY that was answered 481, for whoever knows what it was about: its dialog may have gone with an earlier process. */
+  | { readonly type: 'stray-notify'; readonly request: SipRequest; readonly flow: Flow }
   /** Outside any dialog. */
   | { readonly type: 'request'; readonly transaction: ServerTransaction; readonly request: SipRequest };
 
@@ -202,7 +204,10 @@ export class UserAgent implements TransactionUser, SubscriptionLink {
     if (dialog !== undefined) return this.#onDialogRequest(dialog, transaction, request, now);
     if (request.method === 'NOTIFY' && this.subscriptions.onEarlyNotify(transaction, request, now)) return;
     const strayTag = tagOf(request.to) !== undefined && !TAG_OVERLOOKED.has(request.method);
-    if (strayTag || DIALOG_ONLY.has(request.method)) return this.reply(transaction, request, 481, {}, now);
+    if (strayTag || DIALOG_ONLY.has(request.method)) {
+      if (request.method === 'NOTIFY') this.#engine.out({ type: 'stray-notify', request, flow: transaction.flow });
+      return this.reply(transaction, request, 481, {}, now);
+    }
     if (request.method === 'INVITE') return this.#incoming.begin(transaction, request, now);
     if (request.method === 'SUBSCRIBE') return this.subscriptions.onSubscribe(transaction, request);
     this.#engine.out({ type: 'request', transaction, request });
