@@ -1,11 +1,12 @@
 /** One way for heartbeats to the other node and back. What is sent while it is not there is lost, as on any network. */
 import { addMs } from '#core/units.ts';
 import type { Clock } from '#kit/clock.ts';
-import type { Log } from '#kit/log.ts';
+import { CountedLog, type Log } from '#kit/log.ts';
 import { DatagramBatch, type UdpPort, openUdp } from '#kit/udp-batch.ts';
 
 /** An interface may come up later than we. */
 const BIND_AGAIN_MS = 500;
+const TOLD_EVERY_MS = 60_000;
 
 export interface BeatPath extends AsyncDisposable {
   /** False: there is no way now. */
@@ -31,6 +32,7 @@ export class Binding<Bound> implements AsyncDisposable {
   readonly #open: () => Promise<Bound>;
   readonly #close: (bound: Bound) => Promise<void>;
   #retry: Disposable | undefined;
+  readonly #notBound: CountedLog;
   #closed = false;
   bound: Bound | undefined;
 
@@ -38,6 +40,7 @@ export class Binding<Bound> implements AsyncDisposable {
     this.#options = options;
     this.#open = open;
     this.#close = close;
+    this.#notBound = new CountedLog(options.log, options.clock, 'heartbeat.not-bound', TOLD_EVERY_MS);
     void this.#try();
   }
 
@@ -48,14 +51,14 @@ export class Binding<Bound> implements AsyncDisposable {
   }
 
   async #try(): Promise<void> {
-    const { local, port, clock, log } = this.#options;
+    const { local, port, clock } = this.#options;
     try {
       const bound = await this.#open();
       if (this.#closed) return await this.#close(bound);
       this.bound = bound;
     } catch (error) {
       if (this.#closed) return;
-      log.warn({ local, port, why: (error as NodeJS.ErrnoException).code ?? (error as Error).message }, 'heartbeat.not-bound');
+      this.#notBound.count({ local, port, why: (error as NodeJS.ErrnoException).code ?? (error as Error).message });
       this.#retry = clock.schedule(addMs(clock.now(), BIND_AGAIN_MS), () => void this.#try());
     }
   }

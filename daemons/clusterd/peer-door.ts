@@ -20,6 +20,7 @@ import { carry } from './peer-carry.ts';
 
 /** An interface may come up later than we. */
 const BIND_AGAIN_MS = 500;
+const TOLD_EVERY_MS = 60_000;
 /** Until it has named a daemon. */
 const ARRIVE_MS = 2000;
 const MAX_CONNECTIONS = 256;
@@ -48,10 +49,12 @@ export class PeerDoor implements AsyncDisposable {
   readonly #arriving = new Map<number, Disposable>();
   readonly #refusals: CountedLog;
   #retry: Disposable | undefined;
+  readonly #unbound: CountedLog;
   #closed = false;
 
   constructor(options: PeerDoorOptions) {
     this.#options = options;
+    this.#unbound = new CountedLog(options.log, options.clock, 'gate.not-bound', TOLD_EVERY_MS);
     this.#refusals = new CountedLog(options.log, options.clock, 'gate.refused');
     this.#tls = createTlsServer(peerServerOptions(options.trust, ARRIVE_MS));
     this.#tls.on('secureConnection', socket => this.#known(socket));
@@ -93,9 +96,9 @@ export class PeerDoor implements AsyncDisposable {
   }
 
   #notBound(error: NodeJS.ErrnoException): void {
-    const { clock, log, address, port } = this.#options;
+    const { clock, address, port } = this.#options;
     if (this.#closed) return;
-    log.warn({ address, port, why: error.code ?? error.message }, 'gate.not-bound');
+    this.#unbound.count({ address, port, why: error.code ?? error.message });
     this.#retry = clock.schedule(addMs(clock.now(), BIND_AGAIN_MS), () => this.#bind());
   }
 

@@ -1,6 +1,8 @@
 /** What must outlive clusterd: the highest term that was ever seen, on disk before it is used, and whether this node was active. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { GatewayError } from '#core/result.ts';
+import { writeDurably } from '#kit/durable.ts';
 import type { Log } from '#kit/log.ts';
 
 interface Kept {
@@ -28,13 +30,10 @@ export class RoleFile {
   keep(change: Partial<Kept>): void {
     this.#kept = { ...this.#kept, ...change };
     try {
-      const file = openSync(`${this.#path}.new`, 'w', 0o600);
-      writeSync(file, JSON.stringify(this.#kept));
-      fsyncSync(file);
-      closeSync(file);
-      renameSync(`${this.#path}.new`, this.#path);
+      writeDurably(this.#path, JSON.stringify(this.#kept));
     } catch (error) {
-      this.#log.error({ path: this.#path, why: (error as NodeJS.ErrnoException).code }, 'role.not-kept');
+      if (!(error instanceof GatewayError)) throw error;
+      this.#log.error({ path: this.#path, why: error.detail['why'] }, 'role.not-kept');
     }
   }
 }
